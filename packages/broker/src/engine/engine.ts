@@ -1,0 +1,173 @@
+/**
+ * The engine as the routes see it. Routes parse and answer; everything that decides lies behind these calls.
+ * Each throws Refusal for what the caller should be told, and nothing else on purpose.
+ */
+import type {
+  AckItem,
+  AckResult,
+  ConfigureRequest,
+  ConfigureResult,
+  DeadLetter,
+  DeadLetterQuery,
+  MaintenancePhase,
+  Page,
+  PopAnswer,
+  PopRequest,
+  PushItem,
+  TransactionOperation,
+  TransactionOutcome,
+} from './types.ts'
+
+export interface PushOptions {
+  /** 0 = store at once. */
+  readonly bufferMs: number
+  readonly bufferMax: number
+}
+
+/** All null = unknown, never 0. */
+export interface MaintenanceStatus {
+  readonly maintenanceMode: boolean | null
+  readonly popMaintenanceMode: boolean | null
+  readonly phase: MaintenancePhase
+  readonly since: string | null
+  readonly reason: string | null
+  readonly by: string | null
+  readonly safeToMigrate: boolean
+  readonly blockers: readonly {
+    instanceId: string
+    hostname: string
+    reason: 'IN_FLIGHT_WRITES' | 'NOT_LIVE' | 'BUFFER_NOT_EMPTY' | 'DATABASE_UNAVAILABLE'
+    bufferedMessages: number | null
+    lastSeenAt: string | null
+  }[]
+  readonly stale: boolean
+  readonly bufferedMessages: number | null
+  readonly bufferedBytes: number | null
+  readonly oldestBufferedAt: string | null
+  readonly quarantinedMessages: number | null
+  readonly bufferHealthy: boolean
+  readonly drain: { total: number; drained: number; ratePerSecond: number; etaSeconds: number | null } | null
+  readonly message: string
+  readonly bufferStats: {
+    pendingCount: number
+    failedCount: number
+    dbHealthy: boolean
+    failedFiles: { count: number; failoverCount: number; qos0Count: number; totalBytes: number; totalMB: number }
+  }
+  readonly instances: readonly InstanceStatus[]
+}
+
+export interface InstanceStatus {
+  readonly id: string
+  readonly hostname: string
+  readonly startedAt: string | null
+  readonly lastSeenAt: string | null
+  readonly phase: MaintenancePhase | null
+  readonly bufferedMessages: number | null
+  readonly bufferedBytes: number | null
+  readonly oldestBufferedAt: string | null
+  readonly quarantinedMessages: number | null
+  readonly diskFreeBytes: number | null
+  readonly capacityBytes: number | null
+  readonly timeToFullSeconds: number | null
+  readonly live: boolean
+}
+
+export interface PopMaintenanceStatus {
+  readonly popMaintenanceMode: boolean
+  readonly since: string | null
+  readonly reason: string | null
+  readonly message: string
+}
+
+export interface MaintenanceWindow {
+  readonly startedAt: string
+  readonly safeAt: string | null
+  readonly endedAt: string | null
+  readonly drainedAt: string | null
+  readonly reason: string | null
+  readonly by: string | null
+  readonly endedBy: string | null
+  readonly bufferedMessages: number
+  readonly bufferedBytes: number
+  readonly drainedMessages: number
+  readonly quarantinedMessages: number
+  readonly kind: 'maintenance' | 'outage'
+  readonly instanceId: string | null
+}
+
+export interface QuarantinedRecord {
+  readonly id: string
+  readonly instanceId: string
+  readonly live: boolean
+  readonly queue: string | null
+  readonly partition: string | null
+  readonly transactionId: string | null
+  readonly traceId: string | null
+  readonly producerSub: string | null
+  /** JSON text, or null when it cannot be read. */
+  readonly payload: Buffer | null
+  readonly payloadBytes: number
+  readonly acceptedAt: string | null
+  readonly quarantinedAt: string
+  readonly attempts: number
+  readonly reason: 'CORRUPT' | 'REJECTED' | 'QUEUE_DELETED' | 'DECRYPT'
+  readonly error: string
+  readonly sqlState: string | null
+  readonly rawBase64: string | null
+}
+
+/** What /health, /health/ready, /metrics and the status routes show of this instance; never asks the database. */
+export interface Health {
+  readonly status: 'healthy' | 'degraded' | 'unhealthy'
+  readonly ready: boolean
+  readonly accepts: 'direct' | 'buffered'
+  readonly database: 'connected' | 'disconnected'
+  readonly instanceId: string
+  readonly startedAtMs: number
+  readonly phase: MaintenancePhase
+  readonly popMaintenanceMode: boolean
+  readonly buffer: {
+    readonly available: boolean
+    readonly bufferedMessages: number
+    readonly bufferedBytes: number
+    readonly oldestBufferedAt: string | null
+    readonly quarantinedMessages: number
+    readonly diskFreeBytes: number | null
+    readonly capacityBytes: number
+  }
+  readonly databasePool: { readonly size: number; readonly idle: number; readonly waiting: number }
+  readonly acceptedMessages: number
+  readonly acceptedMessagesPerSecond: number
+}
+
+export interface Engine {
+  configureQueue(request: ConfigureRequest): Promise<ConfigureResult>
+  /** Whether the queue existed. */
+  deleteQueue(name: string): Promise<boolean>
+  clearQueue(name: string, partition: string | null): Promise<{ deletedMessages: number; deletedDeadLetters: number }>
+
+  /** Finishes every item (status set) or throws Refusal when none was or will be stored. */
+  pushMessages(items: PushItem[], options: PushOptions): Promise<void>
+  /** Never rejects for database trouble. `abandoned` fires when the client has gone: the wait is dropped. */
+  popMessages(request: PopRequest, abandoned: AbortSignal): Promise<PopAnswer>
+  /** Gives a claim back that could not be delivered. */
+  releaseClaim(answer: PopAnswer): Promise<void>
+  ackMessages(items: readonly AckItem[]): Promise<AckResult[]>
+  executeTransaction(operations: readonly TransactionOperation[], requiredLeases: readonly string[]): Promise<TransactionOutcome>
+  /** Throws LEASE_NOT_FOUND. */
+  extendLease(leaseId: string, seconds: number): Promise<{ expiresAtMs: number; partitions: number }>
+  listDeadLetters(query: DeadLetterQuery): Promise<Page<DeadLetter>>
+
+  maintenanceStatus(): Promise<MaintenanceStatus>
+  setMaintenance(enabled: boolean, reason: string | null, by: string | null): Promise<MaintenanceStatus>
+  maintenanceHistory(limit: number, offset: number): Promise<Page<MaintenanceWindow>>
+  popMaintenanceStatus(): Promise<PopMaintenanceStatus>
+  setPopMaintenance(enabled: boolean, reason: string | null): Promise<PopMaintenanceStatus>
+
+  listQuarantine(query: { queue: string | null; instance: string | null; limit: number; offset: number }): Promise<Page<QuarantinedRecord>>
+  retryQuarantined(id: string, overrides: { queue: string | null; partition: string | null; payload: Buffer | null }): Promise<PushItem>
+  dropQuarantined(id: string): Promise<void>
+
+  health(): Health
+}

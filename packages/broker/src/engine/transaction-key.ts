@@ -1,0 +1,40 @@
+/**
+ * The 16-byte key of a transactionId: what deduplication compares and what an ack is resolved by.
+ *
+ * A canonical (lower-case, hyphenated) UUID is its own key, so the ids that clients make cost no hash at all. Every
+ * other id is the first 16 bytes of its SHA-256. The two cannot be made to meet on purpose: that would take a preimage
+ * of 122 chosen bits. An upper-case UUID is a different transactionId and therefore goes the other way.
+ */
+import { hash } from 'node:crypto'
+
+export const KEY_BYTES = 16
+
+// Value of a lower-case hex digit by character code; 255 = not one.
+const HEX = new Uint8Array(256).fill(255)
+for (let i = 0; i < 16; i++) HEX[i.toString(16).charCodeAt(0)] = i
+
+/** Writes the key of `transactionId` at `at`. */
+export function writeTransactionKey(transactionId: string, target: Uint8Array, at: number): void {
+  if (transactionId.length === 36 && writeUuidKey(transactionId, target, at)) return
+  target.set((hash('sha256', transactionId, 'buffer') as Buffer).subarray(0, KEY_BYTES), at)
+}
+
+/** Writes the 16 bytes of a canonical lower-case UUID; false (with `target` spoilt) when the text is none. */
+export function writeUuidKey(text: string, target: Uint8Array, at: number): boolean {
+  let position = 0
+  let bad = 0
+  for (let i = 0; i < KEY_BYTES; i++) {
+    if (i === 4 || i === 6 || i === 8 || i === 10) {
+      if (text.charCodeAt(position++) !== 45) return false
+    }
+    // Codes above 255 read undefined, which | turns to 0; the mask catches them.
+    const high = text.charCodeAt(position)
+    const low = text.charCodeAt(position + 1)
+    const a = HEX[high & 255]!
+    const b = HEX[low & 255]!
+    bad |= a | b | (high & 0xff00) | (low & 0xff00)
+    target[at + i] = (a << 4) | b
+    position += 2
+  }
+  return (bad & ~15) === 0
+}
