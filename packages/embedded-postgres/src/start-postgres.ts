@@ -1,0 +1,145 @@
+/**
+ * startPostgres(): cluster on disk + server process = one database URL, and the rough handling that tests need.
+ *
+ * The object stays the same over restarts and so does its URL: a client that held it before finds the server again.
+ */
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
+import type { PostgresMajor } from './binaries.ts'
+import { openCluster } from './cluster.ts'
+import { EmbeddedPostgresError } from './errors.ts'
+import { clearOrphan, writeOwner } from './orphan.ts'
+import { isAlive, signalTree } from './process-tree.ts'
+import { launchServer, PortInUse, type ServerExit, type ServerProcess } from './server-process.ts'
+import { DEFAULT_SETTINGS } from './settings.ts'
+
+/** smart waits for clients to leave, fast ends their sessions, immediate is a crash that the next start recovers from. */
+export type StopMode = 'smart' | 'fast' | 'immediate'
+
+export interface StartPostgresOptions {
+  /** Created when missing. As root it may be moved to where the server's user can reach it: see the result's dataDir. */
+  readonly dataDir: string
+  /** 0 or absent: any free port. */
+  readonly port?: number
+  readonly major?: PostgresMajor
+  readonly superuser?: string
+  /** On top of DEFAULT_SETTINGS. */
+  readonly settings?: Readonly<Record<string, string>>
+  /** Every line the server logs. */
+  readonly log?: (line: string) => void
+  /** The data is worth nothing: no sync at creation, and should this process be killed, the directory is deleted. */
+  readonly ephemeral?: boolean
+}
+
+export interface EmbeddedPostgres {
+  readonly url: string
+  readonly port: number
+  /** The postmaster of the current (or last) run. */
+  readonly pid: number
+  readonly dataDir: string
+  readonly major: PostgresMajor
+  /** Resolves when the current run ends, for whatever reason. */
+  readonly exited: Promise<ServerExit>
+  stop(mode?: StopMode): Promise<void>
+  /** SIGKILL to the server and all its children. */
+  kill(): Promise<void>
+  /** SIGSTOP to the whole tree: connections stay open and nothing answers. */
+  freeze(): void
+  thaw(): void
+  /** Starts again on the same port, after a fast stop when it is still running. */
+  restart(): Promise<void>
+}
+
+const SILENCE_TIMEOUT_MS = 60_000
+/** The port is free when we look and may be taken when the server binds. */
+const FREE_PORT_ATTEMPTS = 5
+const POLL_MS = 10
+const SIGNALS = { smart: 'SIGTERM', fast: 'SIGINT', immediate: 'SIGQUIT' } as const
+
+export async function startPostgres(options: StartPostgresOptions): Promise<EmbeddedPostgres> {
+  const ephemeral = options.ephemeral ?? false
+  const cluster = openCluster({
+    dataDir: options.dataDir,
+    superuser: options.superuser ?? 'queen',
+    ephemeral,
+    ...(options.major === undefined ? {} : { major: options.major }),
+  })
+  const settings = { ...DEFAULT_SETTINGS, ...options.settings }
+  const log = options.log ?? (() => {})
+
+  const launch = async (port: number): Promise<ServerProcess> => {
+    if ((await clearOrphan(cluster.dataDir, cluster.pgData)) === 'stopped') log('stopped the server of an earlier run')
+    const started = await launchServer(cluster, {
+      port,
+      settings,
+      log,
+      silenceTimeoutMs: SILENCE_TIMEOUT_MS,
+      deleteWhenOrphaned: ephemeral ? cluster.dataDir : undefined,
+    })
+    writeOwner(cluster.dataDir)
+    return started
+  }
+
+  let port = options.port ?? 0
+  let server: ServerProcess | undefined
+  for (let attempt = 1; server === undefined; attempt++) {
+    if ((options.port ?? 0) === 0) port = await freePort()
+    try {
+      server = await launch(port)
+    } catch (error) {
+      if (!(error instanceof PortInUse)) throw error
+      if (options.port) throw new EmbeddedPostgresError(`Port ${port} for the embedded PostgreSQL is in use.`)
+      if (attempt === FREE_PORT_ATTEMPTS) throw error
+    }
+  }
+  let current = server
+
+  const stop = async (mode: StopMode = 'fast'): Promise<void> => {
+    if (!hasEnded(current)) {
+      current.child.kill(SIGNALS[mode])
+      signalTree(current.pid, 'SIGCONT') // a frozen server would never hear it
+    }
+    await current.exited
+  }
+
+  return {
+    url: `postgresql://${cluster.superuser}:${cluster.password}@127.0.0.1:${port}/postgres`,
+    port,
+    dataDir: cluster.dataDir,
+    major: cluster.binaries.major,
+    get pid() {
+      return current.pid
+    },
+    get exited() {
+      return current.exited
+    },
+    stop,
+    async kill() {
+      if (hasEnded(current)) return
+      const tree = signalTree(current.pid, 'SIGKILL')
+      await current.exited
+      // Until the last backend is gone it holds the shared memory, and a restart would be refused.
+      while (tree.some(isAlive)) await pause(POLL_MS)
+    },
+    freeze: () => void (hasEnded(current) || signalTree(current.pid, 'SIGSTOP')),
+    thaw: () => void (hasEnded(current) || signalTree(current.pid, 'SIGCONT')),
+    async restart() {
+      await stop('fast')
+      current = await launch(port)
+    },
+  }
+}
+
+function hasEnded(server: ServerProcess): boolean {
+  return server.child.exitCode !== null || server.child.signalCode !== null
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1')
+  await once(probe, 'listening')
+  const { port } = probe.address() as { port: number }
+  probe.close()
+  await once(probe, 'close')
+  return port
+}
