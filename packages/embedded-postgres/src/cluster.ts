@@ -8,8 +8,9 @@
  * Invariant: `postgres-<major>` is either absent or complete (initdb works beside it, a rename publishes it), and a
  * cluster of another major version is never overlooked: that would look like lost data.
  */
-import { spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import {
   accessSync,
   chmodSync,
@@ -25,6 +26,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { findBinaries, type PostgresBinaries, type PostgresMajor } from './binaries.ts'
 import { EmbeddedPostgresError } from './errors.ts'
 import { canReach, type ServerUser, serverUser } from './server-user.ts'
@@ -48,7 +50,7 @@ export interface OpenClusterOptions {
   readonly ephemeral: boolean
 }
 
-export function openCluster(options: OpenClusterOptions): Cluster {
+export async function openCluster(options: OpenClusterOptions): Promise<Cluster> {
   const found = findBinaries(options.major)
   const name = `postgres-${found.major}`
   let dataDir = resolve(options.dataDir)
@@ -66,7 +68,7 @@ export function openCluster(options: OpenClusterOptions): Cluster {
   }
   const cluster = { binaries, user, dataDir, pgData, superuser: options.superuser }
   const passwordFile = join(dataDir, 'password')
-  if (!existsSync(pgData)) createCluster(cluster, passwordFile, options.ephemeral)
+  if (!existsSync(pgData)) await createCluster(cluster, passwordFile, options.ephemeral)
   checkOwner(pgData)
   return { ...cluster, password: readPassword(passwordFile) }
 }
@@ -90,7 +92,11 @@ function makeDirectory(dir: string, user: ServerUser | undefined): void {
   }
 }
 
-function createCluster(cluster: Omit<Cluster, 'password'>, passwordFile: string, ephemeral: boolean): void {
+async function createCluster(
+  cluster: Omit<Cluster, 'password'>,
+  passwordFile: string,
+  ephemeral: boolean,
+): Promise<void> {
   for (const entry of readdirSync(cluster.dataDir)) {
     if (entry.startsWith('initializing-')) rmSync(join(cluster.dataDir, entry), { recursive: true, force: true })
   }
@@ -105,14 +111,18 @@ function createCluster(cluster: Omit<Cluster, 'password'>, passwordFile: string,
   // Locale C needs nothing from the operating system and never changes its sort order under an index.
   args.push('--auth=scram-sha-256', '--encoding=UTF8', '--locale=C')
   if (ephemeral) args.push('--no-sync')
-  const run = spawnSync(join(cluster.binaries.root, 'bin', 'initdb'), args, {
+  // Detached: a terminal's Ctrl-C must not reach it before the process that waits for it decides.
+  const initdb = spawn(join(cluster.binaries.root, 'bin', 'initdb'), args, {
     ...spawnIdentity(cluster.user),
     cwd: cluster.dataDir,
-    encoding: 'utf8',
+    detached: true,
+    stdio: ['ignore', 'ignore', 'pipe'],
   })
-  if (run.status !== 0) {
+  const complaint = text(initdb.stderr)
+  const [code] = await once(initdb, 'close').catch((error: Error) => [error.message])
+  if (code !== 0) {
     rmSync(work, { recursive: true, force: true })
-    const reason = run.error?.message ?? lastLines(`${run.stdout}\n${run.stderr}`)
+    const reason = lastLines(await complaint) || String(code)
     throw new EmbeddedPostgresError(`initdb could not create the database cluster in ${cluster.dataDir}: ${reason}`)
   }
   renameSync(work, cluster.pgData)

@@ -59,7 +59,7 @@ const SIGNALS = { smart: 'SIGTERM', fast: 'SIGINT', immediate: 'SIGQUIT' } as co
 
 export async function startPostgres(options: StartPostgresOptions): Promise<EmbeddedPostgres> {
   const ephemeral = options.ephemeral ?? false
-  const cluster = openCluster({
+  const cluster = await openCluster({
     dataDir: options.dataDir,
     superuser: options.superuser ?? 'queen',
     ephemeral,

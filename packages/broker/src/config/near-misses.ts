@@ -1,0 +1,40 @@
+/**
+ * Variables that look like ours and are not: a misspelt setting must not be silently ignored. Only warns; the
+ * environment is shared with every other program.
+ */
+import type { Environment } from './read-value.ts'
+import { VARIABLES } from './variables.ts'
+
+/** Prefixes nobody else uses. */
+const OURS = /^(QUEEN_|FILE_BUFFER_)/
+/** Known to the tests, not to the broker. */
+const NOT_OURS = /^QUEEN_TEST_/
+const EDITS_MAX = 2
+/** Short names are two edits away from too much: HOST and POST, PORT and SORT. */
+const NAME_CHARS_MIN = 7
+
+export function nearMisses(env: Environment): string[] {
+  const known = Object.keys(VARIABLES)
+  const warnings: string[] = []
+  for (const name of Object.keys(env)) {
+    if (Object.hasOwn(VARIABLES, name) || NOT_OURS.test(name)) continue
+    const close = known.find((each) => each.length >= NAME_CHARS_MIN && within(name, each, EDITS_MAX))
+    if (close !== undefined) warnings.push(`${name} is not a setting and has no effect; ${close} is.`)
+    else if (OURS.test(name)) warnings.push(`${name} is not a setting and has no effect.`)
+  }
+  return warnings
+}
+
+/** Whether `a` becomes `b` by at most `max` insertions, deletions or replacements of a character. */
+function within(a: string, b: string, max: number): boolean {
+  if (Math.abs(a.length - b.length) > max) return false
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)))
+    }
+    row = next
+  }
+  return row[b.length]! <= max
+}

@@ -1,0 +1,22 @@
+/**
+ * Which failures of a start are the operator's to solve, and the one sentence that says how. Everything else is a
+ * defect and keeps its stack.
+ */
+import { EmbeddedPostgresError } from '@queen/embedded-postgres'
+import { ConfigError } from '../config/config.ts'
+
+/** Errors of the operating system that name a condition of this machine. */
+const CONDITIONS = new Set(['EACCES', 'EPERM', 'ENOSPC', 'EROFS', 'ENOTDIR', 'EEXIST'])
+
+export function startupSentence(error: unknown): string | undefined {
+  if (error instanceof ConfigError || error instanceof EmbeddedPostgresError) return error.message
+  if (!(error instanceof Error)) return undefined
+  const { code, port, path, exitCode } = error as NodeJS.ErrnoException & { port?: number; exitCode?: unknown }
+  if (code === 'EADDRINUSE') return `Port ${port ?? ''} is already in use; stop what runs there or set PORT.`
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') return `HOST is not an address of this machine (${code}).`
+  if (code === 'EACCES' && port !== undefined)
+    return `Port ${port} may not be opened by this user; set PORT to 1024 or more.`
+  if (code !== undefined && CONDITIONS.has(code)) return `${path ?? 'A file'} cannot be used (${code}).`
+  // Any room may throw an error that says of itself that it is the operator's to solve (a schema newer than the broker).
+  return exitCode === 2 ? error.message : undefined
+}
