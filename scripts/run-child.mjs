@@ -1,0 +1,27 @@
+/**
+ * One child in the foreground: same terminal, our signals, its exit code. Never ends before the child has.
+ */
+import { spawn } from 'node:child_process'
+import { constants } from 'node:os'
+
+/** @returns {Promise<number>} the exit code, or 128 + signal number as a shell would say */
+export function runChild(command, args, options) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { stdio: 'inherit', ...options })
+    // Ctrl-C reaches the whole terminal group, the child included; a plain `kill` only us. Both are passed on, and the
+    // child knows that a doubled signal is one.
+    const forward = (signal) => child.kill(signal)
+    const signals = ['SIGINT', 'SIGTERM', 'SIGHUP']
+    for (const signal of signals) process.on(signal, forward)
+    child.once('error', reject)
+    child.once('exit', (code, signal) => {
+      for (const each of signals) process.off(each, forward)
+      resolve(code ?? 128 + (constants.signals[signal] ?? 0))
+    })
+  })
+}
+
+/** The environment without what npm adds for its scripts: the program is to see what its user set. */
+export function withoutNpm(env) {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !/^(npm_|INIT_CWD$)/i.test(name)))
+}
