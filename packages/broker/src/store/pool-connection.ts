@@ -1,0 +1,176 @@
+/**
+ * One session with PostgreSQL: opened within a bound, set up the way every statement of Queen expects, and given up
+ * when it falls silent.
+ *
+ * A frozen server or a network that swallows packets never reports an error, so every statement has a timer on this
+ * side too: past it the socket is destroyed and the caller is told that nobody knows the outcome.
+ *
+ * Invariant: one statement at a time; once `broken` is set the connection is never used again.
+ */
+import type { ConnectionOptions as TlsOptions } from 'node:tls'
+import pg from 'pg'
+import { StoreError } from '../ports/store-error.ts'
+import { type KnownColumns, Statement } from './pool-statement.ts'
+import { RawRowConnection } from './pool-wire.ts'
+import { invalidatesColumns, spoilsConnection, toStoreError } from './sqlstate.ts'
+
+export interface ConnectionTarget {
+  readonly url: string
+  /** false: never TLS; absent: as the URL says. */
+  readonly ssl?: boolean | TlsOptions
+  readonly connectTimeoutMs: number
+  /** PostgreSQL's session settings by name. */
+  readonly settings: Readonly<Record<string, string>>
+}
+
+// How long the server may be silent beyond its own statement_timeout before the statement is given up: covers a
+// scheduling hiccup of a loaded machine. Longer would eat into the 3 s in which a push must be answered.
+const SILENCE_MARGIN_MS = 500
+const KEEPALIVE_DELAY_MS = 5_000
+
+export class DatabaseConnection {
+  readonly #client: pg.Client
+  readonly #known: KnownColumns
+  #broken = false
+  /** Called once when the connection is lost or spoiled; `silent` when it was given up because nothing came back. */
+  onBroken: ((silent: boolean) => void) | null = null
+
+  private constructor(client: pg.Client, known: KnownColumns) {
+    this.#client = client
+    this.#known = known
+    // Without a listener a lost idle connection would end the process.
+    client.on('error', () => this.#break())
+    client.on('end', () => this.#break())
+  }
+
+  /** Rejects with a StoreError after connectTimeoutMs at the latest, session settings included. */
+  static async open(target: ConnectionTarget, known: KnownColumns): Promise<DatabaseConnection> {
+    let connection: DatabaseConnection | null = null
+    try {
+      const config = { connectionString: target.url, ...(target.ssl === undefined ? {} : { ssl: target.ssl }) }
+      const probe = new pg.Client(config)
+      const client = new pg.Client({
+        ...config,
+        connectionTimeoutMillis: target.connectTimeoutMs,
+        application_name: 'queen',
+        connection: new RawRowConnection({
+          ssl: (probe as unknown as { ssl: unknown }).ssl,
+          keepAlive: true,
+          keepAliveInitialDelayMillis: KEEPALIVE_DELAY_MS,
+        }),
+      } as pg.ClientConfig)
+      connection = new DatabaseConnection(client, known)
+      const startedAt = performance.now()
+      await client.connect()
+      const leftMs = Math.max(1, target.connectTimeoutMs - (performance.now() - startedAt))
+      await connection.#execute('', sessionSettings(target.settings), [], leftMs, false)
+      return connection
+    } catch (error) {
+      connection?.destroy()
+      throw toStoreError(error, false)
+    }
+  }
+
+  get broken(): boolean {
+    return this.#broken
+  }
+
+  /** The server's process id of the session, or 0. */
+  get processId(): number {
+    return (this.#client as unknown as { processID: number | null }).processID ?? 0
+  }
+
+  /**
+   * Runs one statement; `timeoutMs` is the server's own bound for it. `final`: without a transaction around it, so a
+   * lost answer leaves the outcome unknown.
+   */
+  async run<Row extends object>(
+    name: string,
+    text: string,
+    values: readonly unknown[],
+    timeoutMs: number,
+    final: boolean,
+  ): Promise<Row[]> {
+    const statement = await this.#execute(name, text, values, timeoutMs + SILENCE_MARGIN_MS, final)
+    return statement.rows as Row[]
+  }
+
+  /** Runs commands without parameters (BEGIN, COMMIT, a migration) and returns the tag of the last one. */
+  async command(text: string, timeoutMs: number, final: boolean): Promise<string> {
+    return (await this.#execute('', text, [], timeoutMs + SILENCE_MARGIN_MS, final)).commandTag
+  }
+
+  onNotification(handler: (channel: string, payload: string, processId: number) => void): void {
+    this.#client.on('notification', (message) => handler(message.channel, message.payload ?? '', message.processId))
+  }
+
+  #execute(
+    name: string,
+    text: string,
+    values: readonly unknown[],
+    patienceMs: number,
+    final: boolean,
+  ): Promise<Statement> {
+    return new Promise((resolve, reject) => {
+      if (this.#broken) {
+        reject(new StoreError('unavailable', 'the connection to PostgreSQL is lost'))
+        return
+      }
+      let timer: NodeJS.Timeout | null = null
+      const settle = (error: unknown): void => {
+        if (timer === null) return
+        clearTimeout(timer)
+        timer = null
+        if (error === null) {
+          resolve(statement)
+          return
+        }
+        const storeError = toStoreError(error, final && statement.sent)
+        if (invalidatesColumns(storeError)) this.#known.delete(name)
+        if (storeError.failure !== 'defect' && spoilsConnection(storeError)) this.destroy()
+        reject(storeError)
+      }
+      const statement = new Statement(name, text, values, this.#known, settle)
+      timer = setTimeout(() => {
+        const error = new StoreError('unavailable', 'PostgreSQL does not answer', {
+          outcomeUnknown: final && statement.sent,
+        })
+        this.#break(true)
+        settle(error)
+        this.destroy()
+      }, patienceMs)
+      this.#client.query(statement as unknown as pg.Submittable)
+    })
+  }
+
+  /** Says goodbye to the server. Never rejects and never waits for an answer. */
+  close(): void {
+    this.#break()
+    this.#client.end().catch(() => {})
+  }
+
+  /** Cuts the connection. */
+  destroy(): void {
+    this.#break()
+    ;(this.#client as unknown as { connection: pg.Connection }).connection.stream.destroy()
+  }
+
+  #break(silent = false): void {
+    if (this.#broken) return
+    this.#broken = true
+    this.onBroken?.(silent)
+  }
+}
+
+/** One statement that applies all settings. `search_path` and friends are data here, so nothing is spliced unquoted. */
+function sessionSettings(settings: Readonly<Record<string, string>>): string {
+  const calls = Object.entries(settings).map(
+    ([name, value]) => `pg_catalog.set_config(${pg.escapeLiteral(name)}, ${pg.escapeLiteral(value)}, false)`,
+  )
+  // Never weaker than the server's own default: remote_apply stays.
+  calls.push(
+    `pg_catalog.set_config('synchronous_commit', CASE pg_catalog.current_setting('synchronous_commit')
+       WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false)`,
+  )
+  return `SELECT ${calls.join(', ')}`
+}

@@ -1,0 +1,198 @@
+/**
+ * A bounded set of connections and a bounded queue of callers waiting for one.
+ *
+ * Connections are opened when someone waits and handed out most recently used first. When opening fails and there is
+ * no other connection to wait for, everybody waiting is told at once: in an outage a caller learns it in the time a
+ * refused connection takes, not after its own patience.
+ *
+ * Invariant: a connection is with one caller or idle, never both; size, waiters and waiting time have limits.
+ */
+import { StoreError } from '../ports/store-error.ts'
+import type { DatabaseConnection } from './pool-connection.ts'
+import { toStoreError } from './sqlstate.ts'
+
+export interface PoolOptions {
+  readonly size: number
+  readonly waitersMax: number
+  readonly waitTimeoutMs: number
+  readonly open: () => Promise<DatabaseConnection>
+  /** Why no connection can be had at present, so that callers need not try. */
+  readonly refusal: () => StoreError | null
+  readonly onOpened: () => void
+  /** `alone`: the pool has no other connection. */
+  readonly onOpenFailed: (error: StoreError, alone: boolean) => void
+  readonly onLost: (silent: boolean) => void
+}
+
+export interface PoolStats {
+  readonly size: number
+  readonly idle: number
+  readonly waiting: number
+}
+
+interface Waiter {
+  readonly resolve: (connection: DatabaseConnection) => void
+  readonly reject: (error: StoreError) => void
+  readonly timer: NodeJS.Timeout
+}
+
+// Pause after a failed opening while other connections still serve (too many connections): retrying at once would
+// only load a server that is short of them.
+const REOPEN_PAUSE_MS = 200
+
+export class ConnectionPool {
+  readonly #options: PoolOptions
+  readonly #idle: DatabaseConnection[] = []
+  readonly #busy = new Set<DatabaseConnection>()
+  readonly #waiters: Waiter[] = []
+  #opening = 0
+  #reopenTimer: NodeJS.Timeout | null = null
+  #closed = false
+
+  constructor(options: PoolOptions) {
+    this.#options = options
+  }
+
+  stats(): PoolStats {
+    return { size: this.#live(), idle: this.#idle.length, waiting: this.#waiters.length }
+  }
+
+  async use<T>(work: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
+    const connection = this.#takeIdle() ?? (await this.#wait())
+    try {
+      return await work(connection)
+    } finally {
+      this.#release(connection)
+    }
+  }
+
+  /** Cuts every idle connection: the server fell silent, so they would only cost their users a full time limit each. */
+  dropIdle(): void {
+    for (const connection of this.#idle.splice(0)) connection.destroy()
+  }
+
+  /** Refuses those who wait, closes idle connections now and busy ones when they come back. */
+  close(): void {
+    this.#closed = true
+    if (this.#reopenTimer !== null) clearTimeout(this.#reopenTimer)
+    this.#rejectAll(new StoreError('unavailable', 'the database connections are closed'))
+    for (const connection of this.#idle.splice(0)) connection.close()
+  }
+
+  /** Cuts what is still busy: for a shutdown whose patience has ended. */
+  destroyBusy(): void {
+    for (const connection of this.#busy) connection.destroy()
+  }
+
+  get busy(): number {
+    return this.#busy.size
+  }
+
+  #live(): number {
+    return this.#idle.length + this.#busy.size
+  }
+
+  #takeIdle(): DatabaseConnection | null {
+    const connection = this.#idle.pop()
+    if (connection === undefined) return null
+    this.#busy.add(connection)
+    return connection
+  }
+
+  #wait(): Promise<DatabaseConnection> {
+    return new Promise((resolve, reject) => {
+      const { waitersMax, waitTimeoutMs } = this.#options
+      const refusal = this.#closed
+        ? new StoreError('unavailable', 'the database connections are closed')
+        : this.#waiters.length >= waitersMax
+          ? new StoreError('unavailable', 'too many callers wait for a database connection')
+          : this.#live() === 0
+            ? this.#options.refusal()
+            : null
+      if (refusal !== null) {
+        reject(refusal)
+        return
+      }
+      const timer = setTimeout(() => {
+        this.#waiters.splice(this.#waiters.indexOf(waiter), 1)
+        reject(new StoreError('unavailable', 'no database connection became free in time'))
+      }, waitTimeoutMs)
+      const waiter: Waiter = { resolve, reject, timer }
+      this.#waiters.push(waiter)
+      this.#openWhatIsMissing()
+    })
+  }
+
+  #release(connection: DatabaseConnection): void {
+    this.#busy.delete(connection)
+    if (connection.broken) {
+      this.#openWhatIsMissing()
+    } else if (this.#closed) {
+      connection.close()
+    } else {
+      this.#offer(connection)
+    }
+  }
+
+  #offer(connection: DatabaseConnection): void {
+    const waiter = this.#waiters.shift()
+    if (waiter === undefined) {
+      this.#idle.push(connection)
+      return
+    }
+    clearTimeout(waiter.timer)
+    this.#busy.add(connection)
+    waiter.resolve(connection)
+  }
+
+  #openWhatIsMissing(): void {
+    if (this.#reopenTimer !== null || this.#closed) return
+    while (this.#opening < this.#waiters.length && this.#live() + this.#opening < this.#options.size) {
+      const refusal = this.#options.refusal()
+      if (refusal !== null) {
+        if (this.#live() === 0) this.#rejectAll(refusal)
+        return
+      }
+      this.#opening++
+      this.#options.open().then(
+        (connection) => this.#opened(connection),
+        (error) => this.#openFailed(toStoreError(error, false)),
+      )
+    }
+  }
+
+  #opened(connection: DatabaseConnection): void {
+    this.#opening--
+    connection.onBroken = (silent) => this.#lost(connection, silent)
+    this.#options.onOpened()
+    if (this.#closed) connection.close()
+    else this.#offer(connection)
+  }
+
+  #openFailed(error: StoreError): void {
+    this.#opening--
+    const alone = this.#live() === 0
+    this.#options.onOpenFailed(error, alone)
+    if (alone) {
+      this.#rejectAll(error)
+      return
+    }
+    this.#reopenTimer ??= setTimeout(() => {
+      this.#reopenTimer = null
+      this.#openWhatIsMissing()
+    }, REOPEN_PAUSE_MS)
+  }
+
+  #lost(connection: DatabaseConnection, silent: boolean): void {
+    const at = this.#idle.indexOf(connection)
+    if (at !== -1) this.#idle.splice(at, 1)
+    if (!this.#closed) this.#options.onLost(silent)
+  }
+
+  #rejectAll(error: StoreError): void {
+    for (const waiter of this.#waiters.splice(0)) {
+      clearTimeout(waiter.timer)
+      waiter.reject(error)
+    }
+  }
+}

@@ -1,0 +1,198 @@
+/**
+ * openDatabase(): everything Queen has open towards PostgreSQL.
+ *
+ *   hot     message paths              poolSize connections
+ *   admin   reads and administration   a few
+ *   state   switches, heartbeat, probe two, never behind the queues of the others
+ *   listener                           one, for NOTIFY both ways
+ *
+ * It returns at once, also when PostgreSQL is down, and goes on trying in the background. While it knows that the
+ * server is away, callers are refused without a try.
+ *
+ * Invariant: every call settles within waiting time + statement limit + margin, with rows or a StoreError.
+ */
+import type { ConnectionOptions as TlsOptions } from 'node:tls'
+import type { Log } from '../ports/log.ts'
+import { StoreError } from '../ports/store-error.ts'
+import { type FunctionSet, ownFunctions } from './functions.ts'
+import { createListener, type Listener } from './listener.ts'
+import { DatabaseConnection } from './pool-connection.ts'
+import { DatabaseHealth, type DatabaseState } from './pool-health.ts'
+import { ConnectionPool, type PoolStats } from './pool-queue.ts'
+import { baseSettings, hotSettings, type TimeLimits } from './pool-settings.ts'
+import type { KnownColumns } from './pool-statement.ts'
+import { runInTransaction } from './pool-transaction.ts'
+import type { Database, Sql, SqlTransaction } from './sql.ts'
+
+export interface DatabaseOptions {
+  readonly url: string
+  /** false: never TLS; absent: as the URL says. */
+  readonly ssl?: boolean | TlsOptions
+  /** Connections of the message paths; a handful more is opened for administration and state. */
+  readonly poolSize: number
+  readonly lockTimeoutMs: number
+  readonly statementTimeoutMs: number
+  readonly connectTimeoutMs: number
+  readonly log: Log
+  readonly onStateChange?: (state: 'connected' | 'disconnected', reason: string | null) => void
+  /** Default: the functions of this build. */
+  readonly functions?: FunctionSet
+}
+
+export interface DedicatedLimits {
+  readonly lockTimeoutMs: number
+  readonly statementTimeoutMs: number
+}
+
+export interface DedicatedSql extends Sql {
+  /** Runs commands without parameters and returns the tag of the last one. Function names are not versioned here. */
+  command(text: string): Promise<string>
+}
+
+export interface QueenDatabase extends Database {
+  readonly listener: Listener
+  readonly state: Sql
+  readonly connectionState: DatabaseState
+  /** The hot pool's numbers. */
+  stats(): PoolStats
+  /** Runs `work` on a connection of its own with its own limits (0 = none), and closes it. */
+  dedicated<T>(limits: DedicatedLimits, work: (sql: DedicatedSql) => Promise<T>): Promise<T>
+  /** Refuses new work, lets running statements end (for at most `graceMs`), closes everything. */
+  close(graceMs?: number): Promise<void>
+}
+
+const ADMIN_SIZE = 3
+const STATE_SIZE = 2
+// Waiting callers hold a request each; beyond this the instance is overloaded and should say so.
+const HOT_WAITERS_MAX = 2_000
+const ADMIN_WAITERS_MAX = 200
+const STATE_WAITERS_MAX = 50
+// A dedicated connection without a statement limit is still given up after this long without any answer.
+const UNLIMITED_MS = 24 * 3_600_000
+const CLOSE_POLL_MS = 10
+
+export function openDatabase(options: DatabaseOptions): QueenDatabase {
+  const functions = options.functions ?? ownFunctions()
+  const known: KnownColumns = new Map()
+  const bound = new Map<string, { text: string; bound: string }>()
+  let closed = false
+
+  const open = (settings: Record<string, string>) =>
+    DatabaseConnection.open(
+      {
+        url: options.url,
+        ...(options.ssl === undefined ? {} : { ssl: options.ssl }),
+        connectTimeoutMs: options.connectTimeoutMs,
+        settings,
+      },
+      known,
+    )
+
+  const pool = (size: number, waitersMax: number, settings: Record<string, string>, always: boolean) =>
+    new ConnectionPool({
+      size,
+      waitersMax,
+      waitTimeoutMs: options.statementTimeoutMs,
+      open: () => open(settings),
+      refusal: () =>
+        health.state !== 'disconnected' || always
+          ? null
+          : new StoreError('unavailable', health.reason?.message ?? 'PostgreSQL cannot be reached'),
+      onOpened: () => health.succeeded(),
+      onOpenFailed: (error, alone) => {
+        if (alone) health.failed(error)
+        else health.check()
+      },
+      onLost: (silent) => {
+        if (!silent) {
+          health.check()
+          return
+        }
+        for (const each of Object.values(pools)) each.dropIdle()
+        health.failed(new StoreError('unavailable', 'PostgreSQL does not answer'))
+      },
+    })
+
+  const limits: TimeLimits = options
+  const pools = {
+    hot: pool(options.poolSize, HOT_WAITERS_MAX, hotSettings(limits), false),
+    admin: pool(ADMIN_SIZE, ADMIN_WAITERS_MAX, baseSettings(limits), false),
+    state: pool(STATE_SIZE, STATE_WAITERS_MAX, baseSettings(limits), true),
+  }
+
+  const health: DatabaseHealth = new DatabaseHealth({
+    probe: async () => {
+      try {
+        await sql('state').run('probe', 'SELECT 1 AS one', [])
+      } catch (error) {
+        // No connection left for the probe is no outage while the message paths have theirs.
+        if ((error as StoreError).sqlState !== '53300' || pools.hot.stats().size === 0) throw error
+      }
+    },
+    onChange: (state, reason) => {
+      if (state === 'connected') options.log.info({}, 'PostgreSQL is connected')
+      else options.log.warn({ reason }, 'PostgreSQL is not reachable')
+      options.onStateChange?.(state, reason)
+    },
+  })
+
+  /** The statement's text with this build's function names, worked out once for each statement. */
+  const bind = (name: string, text: string): string => {
+    const entry = bound.get(name)
+    if (entry !== undefined && entry.text === text) return entry.bound
+    const result = functions.bind(text)
+    bound.set(name, { text, bound: result })
+    return result
+  }
+
+  const sql = (which: keyof typeof pools): Sql => ({
+    run: <Row extends object>(name: string, text: string, values: readonly unknown[]) =>
+      pools[which].use((connection) =>
+        connection.run<Row>(name, bind(name, text), values, options.statementTimeoutMs, true),
+      ),
+  })
+
+  const listener = createListener({
+    open: () => open({ ...baseSettings(limits), synchronous_commit: 'off' }),
+    statementTimeoutMs: options.statementTimeoutMs,
+    log: options.log,
+  })
+
+  health.check()
+  return {
+    hot: sql('hot'),
+    admin: sql('admin'),
+    state: sql('state'),
+    listener,
+    get connectionState() {
+      return health.state
+    },
+    transaction: <T>(which: keyof typeof pools, work: (sql: SqlTransaction) => Promise<T>) =>
+      pools[which].use((connection) => runInTransaction(connection, options.statementTimeoutMs, bind, work)),
+    async dedicated(own, work) {
+      if (closed) throw new StoreError('unavailable', 'the database connections are closed')
+      const connection = await open(baseSettings(own))
+      const patienceMs = own.statementTimeoutMs === 0 ? UNLIMITED_MS : own.statementTimeoutMs
+      try {
+        return await work({
+          run: (name, text, values) => connection.run(name, bind(name, text), values, patienceMs, true),
+          command: (text) => connection.command(text, patienceMs, true),
+        })
+      } finally {
+        connection.close()
+      }
+    },
+    stats: () => pools.hot.stats(),
+    async close(graceMs = options.statementTimeoutMs) {
+      if (closed) return
+      closed = true
+      health.stop()
+      listener.close()
+      for (const each of Object.values(pools)) each.close()
+      const endsAt = performance.now() + graceMs
+      while (Object.values(pools).some((each) => each.busy > 0) && performance.now() < endsAt)
+        await new Promise((resolve) => setTimeout(resolve, CLOSE_POLL_MS))
+      for (const each of Object.values(pools)) each.destroyBusy()
+    },
+  }
+}
