@@ -62,6 +62,8 @@ function whatIsMissing(dir) {
     const found = installed[path]
     // Those for other platforms are rightly absent.
     if (entry.optional && found === undefined) continue
+    // A workspace of the lock file whose folder is gone leaves nothing to link.
+    if (entry.link && !existsSync(join(dir, entry.resolved))) continue
     if (!existsSync(join(dir, path)) || found === undefined) return `${path.replace('node_modules/', '')} is missing`
     if (found.version !== entry.version)
       return `${path.replace('node_modules/', '')} is not at version ${entry.version}`
