@@ -1,0 +1,159 @@
+/**
+ * Checks a buffer directory offline: reads every file, changes nothing, needs neither broker nor database.
+ *
+ * It uses the same walk as the start-up, so what it calls torn is what start-up will cut, and what it calls damaged
+ * is what start-up will set aside. How far the records are drained only the database knows; it is not claimed here.
+ */
+import { join } from 'node:path'
+import type { Disk } from './disk.ts'
+import { FileBufferError } from './errors.ts'
+import { FILE_HEADER_BYTES } from './file-header.ts'
+import { peekIdentity } from './identity.ts'
+import { nodeDisk } from './node-disk.ts'
+import { type Damage, RecordWalk } from './record-walk.ts'
+import { listFiles, readHeader } from './recovery.ts'
+import { StateFiles } from './state-files.ts'
+
+const CHUNK_BYTES = 4 * 1024 * 1024
+/** Damages listed one by one for each file; the rest are only counted. */
+const DAMAGES_LISTED_MAX = 1_000
+
+export interface FileCheck {
+  readonly file: string
+  readonly bytes: number
+  readonly version: number | null
+  readonly bufferId: string | null
+  readonly firstRecord: number | null
+  readonly lastRecord: number | null
+  readonly records: number
+  /** `ok`, `torn tail at byte N`, `damaged at record N`, `unknown version`, `damaged header` or `unfinished`. */
+  readonly verdict: string
+  readonly clean: boolean
+  readonly damages: readonly Damage[]
+  readonly damageCount: number
+  readonly tornAtByte: number | null
+}
+
+export interface BufferCheck {
+  readonly bufferId: string | null
+  /** A live process owns the directory; the last file may be growing under our eyes. */
+  readonly owner: string | null
+  readonly files: readonly FileCheck[]
+  /** Files that a start-up had set aside. */
+  readonly aside: readonly string[]
+  /** Acknowledged record numbers that are in no file although files around them exist. */
+  readonly gaps: readonly { readonly firstRecord: number; readonly lastRecord: number; readonly beforeFile: string }[]
+  readonly records: number
+  readonly bytes: number
+  readonly clean: boolean
+}
+
+export async function checkBufferDirectory(
+  directory: string,
+  options: { disk?: Disk; onProgress?: (bytesDone: number, bytesTotal: number) => void } = {},
+): Promise<BufferCheck> {
+  const disk = options.disk ?? nodeDisk
+  const { files: found, aside } = await listFiles(disk, directory).catch((error: unknown) => {
+    throw new FileBufferError('NOT_A_BUFFER', `${directory} cannot be read as a file buffer: ${String(error)}`, error)
+  })
+  const bufferId = await peekIdentity(new StateFiles(disk, directory)).catch(() => null)
+  if (found.length + aside.length === 0 && bufferId === null) {
+    throw new FileBufferError('NOT_A_BUFFER', `${directory} holds no file buffer`)
+  }
+  const bytesTotal = found.reduce((sum, file) => sum + file.bytes, 0)
+  const files: FileCheck[] = []
+  const gaps: { firstRecord: number; lastRecord: number; beforeFile: string }[] = []
+  let bytesDone = 0
+  let last: number | null = null
+  for (const { name, bytes } of found) {
+    const done = bytesDone
+    const checked = await checkFile(disk, directory, name, bytes, (count) =>
+      options.onProgress?.(done + count, bytesTotal),
+    )
+    files.push(checked.check)
+    if (last !== null && checked.acknowledgedBefore !== null && checked.acknowledgedBefore > last) {
+      gaps.push({ firstRecord: last + 1, lastRecord: checked.acknowledgedBefore, beforeFile: name })
+    }
+    last = checked.check.lastRecord ?? last
+    bytesDone += bytes
+    options.onProgress?.(bytesDone, bytesTotal)
+  }
+  return {
+    bufferId: bufferId ?? files.find((file) => file.bufferId !== null)?.bufferId ?? null,
+    owner: await disk.lockOwner(directory),
+    files,
+    aside: aside.map((file) => file.name),
+    gaps,
+    records: files.reduce((sum, file) => sum + file.records, 0),
+    bytes: bytesTotal,
+    clean: gaps.length === 0 && files.every((file) => file.clean),
+  }
+}
+
+async function checkFile(
+  disk: Disk,
+  directory: string,
+  name: string,
+  bytes: number,
+  onProgress: (bytes: number) => void,
+): Promise<{ check: FileCheck; acknowledgedBefore: number | null }> {
+  const path = join(directory, name)
+  const nothing = { file: name, bytes, version: null, bufferId: null, firstRecord: null, lastRecord: null, records: 0 }
+  const unread = { ...nothing, clean: false, damages: [], damageCount: 0, tornAtByte: null }
+  const reading = await readHeader(disk, path)
+  if (reading.state !== 'ok') {
+    const version = reading.state === 'unknown version' ? reading.version : null
+    const verdict = reading.state === 'damaged' ? 'damaged header' : reading.state
+    // An unfinished file is what a crash leaves while a file is being made; start-up removes it, nothing is lost.
+    return { check: { ...unread, version, verdict, clean: verdict === 'unfinished' }, acknowledgedBefore: null }
+  }
+  const { header } = reading
+  const handle = await disk.open(path, 'read')
+  try {
+    const walk = new RecordWalk(handle, {
+      from: FILE_HEADER_BYTES,
+      to: bytes,
+      salt: header.salt,
+      expected: header.firstRecord,
+      chunkBytes: CHUNK_BYTES,
+      keepChunks: false,
+    })
+    const damages: Damage[] = []
+    let damageCount = 0
+    let records = 0
+    const visitor = {
+      record() {
+        records++
+      },
+      damage(damage: Damage) {
+        damageCount++
+        if (damages.length < DAMAGES_LISTED_MAX) damages.push(damage)
+      },
+    }
+    while (await walk.step(visitor)) onProgress(walk.offset)
+    const tornAtByte = walk.tornAt >= 0 ? walk.tornAt : null
+    const first = damages[0]
+    let verdict = 'ok'
+    if (tornAtByte !== null) verdict = `torn tail at byte ${tornAtByte}`
+    if (first !== undefined) verdict = `damaged at record ${first.firstRecord}`
+    return {
+      acknowledgedBefore: header.acknowledgedBefore,
+      check: {
+        file: name,
+        bytes,
+        version: 1,
+        bufferId: header.bufferId,
+        firstRecord: header.firstRecord,
+        lastRecord: walk.expected - 1,
+        records,
+        verdict,
+        clean: verdict === 'ok',
+        damages,
+        damageCount,
+        tornAtByte,
+      },
+    }
+  } finally {
+    await handle.close()
+  }
+}

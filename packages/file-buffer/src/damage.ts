@@ -1,0 +1,91 @@
+/**
+ * Turns damage that a walk found into a durable quarantine entry.
+ *
+ * The id comes from the place of the damage, so finding it again (next start, next read) changes nothing. When the
+ * quarantine is full the file is marked to be kept instead of unlinked: damaged bytes are never thrown away silently.
+ */
+import type { BufferFile } from './buffer-file.ts'
+import { type DiskFile, readFully } from './disk.ts'
+import { errnoOf } from './errors.ts'
+import type { FileBufferEvent } from './events.ts'
+import { fileNameOf } from './file-header.ts'
+import type { Quarantine } from './quarantine.ts'
+import type { Damage } from './record-walk.ts'
+
+/** What is kept of damaged bytes: the wire shows them in one answer. */
+const RAW_BYTES_MAX = 64 * 1024
+
+export interface SetAside {
+  /** Quarantine id. */
+  readonly id: string
+  /** First record concerned; null when not even that is known. */
+  readonly number: number | null
+  readonly lastNumber: number | null
+  readonly file: string
+  readonly offset: number
+  readonly bytes: number
+  readonly reason: 'CORRUPT'
+  readonly error: string
+  /** The first 64 KiB of the damaged bytes. */
+  readonly raw: Buffer
+  /** False when the quarantine was full: the whole file is then kept beside the buffer. */
+  readonly stored: boolean
+}
+
+export interface DamageRecorder {
+  readonly quarantine: Quarantine
+  readonly nowMicros: () => number
+  readonly onEvent: (event: FileBufferEvent) => void
+}
+
+export async function setDamageAside(
+  recorder: DamageRecorder,
+  handle: DiskFile,
+  file: BufferFile,
+  damage: Damage,
+): Promise<SetAside> {
+  const { firstRecord, lastRecord, offset, bytes } = damage
+  const id = `damage-${fileNameOf(file.firstRecord).slice(0, 20)}-${offset}-${firstRecord}`
+  const raw = Buffer.alloc(Math.min(bytes, RAW_BYTES_MAX))
+  await readFully(handle, raw, 0, raw.length, offset)
+  const error =
+    bytes === 0
+      ? `records ${firstRecord} to ${lastRecord} are missing before byte ${offset} of ${file.name}`
+      : `${bytes} bytes at byte ${offset} of ${file.name} fail their checksum`
+  const isNew = !recorder.quarantine.knows(id)
+  if (isNew) recorder.onEvent({ type: 'damaged', file: file.name, offset, bytes, firstRecord, lastRecord })
+  const stored = await store(recorder, file, { id, damage, error, raw })
+  const asides = { id, number: firstRecord, lastNumber: lastRecord, file: file.name, offset, bytes }
+  return { ...asides, reason: 'CORRUPT', error, raw, stored }
+}
+
+async function store(
+  recorder: DamageRecorder,
+  file: BufferFile,
+  found: { id: string; damage: Damage; error: string; raw: Buffer },
+): Promise<boolean> {
+  try {
+    await recorder.quarantine.add({
+      id: found.id,
+      number: found.damage.firstRecord,
+      lastNumber: found.damage.lastRecord,
+      file: file.name,
+      offset: found.damage.offset,
+      acceptedAtMicros: null,
+      quarantinedAtMicros: recorder.nowMicros(),
+      flags: null,
+      attempts: 0,
+      reason: 'CORRUPT',
+      error: found.error,
+      sqlState: null,
+      bytes: found.damage.bytes,
+      body: found.raw,
+    })
+    return true
+  } catch (error) {
+    // Full quarantine or full disk: the bytes stay where they are.
+    if (errnoOf(error) === null) throw error
+    file.keep = true
+    return false
+  }
+}

@@ -1,0 +1,27 @@
+/** What the buffer tells whoever opened it, for the log. Nothing is decided by an event. */
+export type FileBufferEvent =
+  /** A file was scanned at start-up. */
+  | { readonly type: 'recovered'; readonly files: number; readonly records: number; readonly bytes: number }
+  /** Bytes of a write that never finished were cut off; they were never acknowledged. */
+  | { readonly type: 'torn-tail'; readonly file: string; readonly atByte: number; readonly cutBytes: number }
+  /** Records cannot be read; they are in the quarantine, or the file is kept when that is full. */
+  | {
+      readonly type: 'damaged'
+      readonly file: string
+      readonly offset: number
+      readonly bytes: number
+      readonly firstRecord: number
+      readonly lastRecord: number | null
+    }
+  /** Records that were acknowledged are in no file. */
+  | { readonly type: 'missing'; readonly firstRecord: number; readonly lastRecord: number; readonly beforeFile: string }
+  /** A whole file cannot be used (its header is damaged, or of a later version); it was renamed and kept. */
+  | { readonly type: 'file-aside'; readonly file: string; readonly reason: string }
+  | {
+      readonly type: 'write-failed'
+      readonly errno: string | null
+      readonly message: string
+      readonly file: string | null
+    }
+  /** Another process took the directory over while this one was frozen; nothing is written any more. */
+  | { readonly type: 'lock-lost' }

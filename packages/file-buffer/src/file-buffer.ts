@@ -1,0 +1,390 @@
+/**
+ * Wires the rooms of the buffer together and keeps the order of things that touch several of them:
+ * progress is durable before a file is unlinked, recovery is finished before the first append.
+ */
+import { randomInt } from 'node:crypto'
+import { join } from 'node:path'
+import { Capacity } from './capacity.ts'
+import type { DamageRecorder } from './damage.ts'
+import type { DirectoryLock, Disk, DiskFile } from './disk.ts'
+import { readFully } from './disk.ts'
+import { FileBufferError } from './errors.ts'
+import type { FileBufferEvent } from './events.ts'
+import { ASIDE_SUFFIX } from './file-header.ts'
+import { FileSet } from './file-set.ts'
+import { type FsyncHistogram, FsyncTimes } from './fsync-times.ts'
+import { establishIdentity } from './identity.ts'
+import { nodeDisk } from './node-disk.ts'
+import { ProgressFile } from './progress-file.ts'
+import { Quarantine } from './quarantine.ts'
+import { type BufferBatch, Reader } from './reader.ts'
+import { acceptedAtMicrosAt, isRecordHeader, RECORD_HEADER_BYTES } from './record.ts'
+import { recoverFiles } from './recovery.ts'
+import { removeDrafts, StateFiles } from './state-files.ts'
+import type { Appended, RecordSource } from './write-batch.ts'
+import { Writer } from './writer.ts'
+
+const MIB = 1024 * 1024
+/** Space comes back file by file as the drain goes on; smaller files cost more fsyncs, larger ones hold more back. */
+const FILE_BYTES_MAX = 64 * MIB
+/** A small cap must still be made of several files, or nothing would be freed before everything is drained. */
+const FILES_WITHIN_CAP = 8
+/** A drained file that is still being written is only replaced when it is worth the two fsyncs. */
+const ROLL_DRAINED_BYTES_MIN = MIB
+/** The largest payload of the wire (16 MiB) with its envelope and encryption. */
+const RECORD_BYTES_MAX = 17 * MIB
+/** An operator looks at these one by one; more of them is one cause, not ten thousand. */
+const QUARANTINE_ENTRIES_MAX = 10_000
+const QUARANTINE_BYTES_MAX = 1024 * MIB
+
+export interface FileBufferOptions {
+  readonly directory: string
+  /** Most bytes the files, the quarantine and what is kept aside may occupy together. */
+  readonly bufferBytesMax: number
+  readonly diskFreeBytesMin: number
+  readonly fileBytesMax?: number
+  readonly recordBytesMax?: number
+  readonly quarantineEntriesMax?: number
+  readonly quarantineBytesMax?: number
+  readonly disk?: Disk
+  /** Wall clock, milliseconds, fractions welcome. */
+  readonly clock?: () => number
+  readonly onEvent?: (event: FileBufferEvent) => void
+  /** Called with the duration of every fdatasync of records. */
+  readonly onFsync?: (seconds: number) => void
+}
+
+export interface FileBufferStats {
+  readonly pendingRecords: number
+  readonly pendingBytes: number
+  /** Highest acknowledged record number. */
+  readonly lastRecord: number
+  readonly drainedThrough: number
+  readonly oldestAcceptedAtMicros: number | null
+  readonly diskFreeBytes: number | null
+  readonly capacityBytes: number
+  /** What of the capacity is taken: files with their drained parts, quarantine, files kept aside. */
+  readonly usedBytes: number
+  /** False after an I/O error until an append succeeds again, and for good after a lost lock. */
+  readonly usable: boolean
+  readonly quarantinedRecords: number
+  readonly appendRecordsPerSecond: number
+  readonly timeToFullSeconds: number | null
+  readonly fsync: FsyncHistogram
+}
+
+export async function openFileBuffer(options: FileBufferOptions): Promise<FileBuffer> {
+  const disk = options.disk ?? nodeDisk
+  const { directory } = options
+  await disk.makeDirectory(directory)
+  const ownership = { lost: () => {} }
+  const lock = await disk.lock(directory, () => ownership.lost())
+  try {
+    const buffer = await FileBuffer.open(options, disk, lock)
+    ownership.lost = () => buffer.lockLost()
+    return buffer
+  } catch (error) {
+    await lock.release().catch(() => {})
+    throw error
+  }
+}
+
+export class FileBuffer {
+  /** Persistent id of this directory. */
+  readonly bufferId: string
+  readonly quarantine: Quarantine
+
+  readonly #disk: Disk
+  readonly #directory: string
+  readonly #lock: DirectoryLock
+  readonly #files: FileSet
+  readonly #writer: Writer
+  readonly #reader: Reader
+  readonly #progress: ProgressFile
+  readonly #capacity: Capacity
+  readonly #states: StateFiles
+  readonly #fsyncTimes: FsyncTimes
+  readonly #onEvent: (event: FileBufferEvent) => void
+  /** First number given out in this run: nothing from here on can have been drained before it. */
+  readonly #firstOfRun: { number: number }
+  readonly #used: { asideBytes: number }
+  #oldestAcceptedAtMicros: number | null = null
+  #lost = false
+  #closing: Promise<void> | null = null
+  #draining: Promise<unknown> = Promise.resolve()
+
+  /** Use openFileBuffer, which takes the lock first. */
+  static async open(options: FileBufferOptions, disk: Disk, lock: DirectoryLock): Promise<FileBuffer> {
+    const { directory } = options
+    const clockMs = options.clock ?? (() => performance.timeOrigin + performance.now())
+    const nowMicros = () => Math.floor(clockMs() * 1000)
+    const onEvent = options.onEvent ?? (() => {})
+    await removeDrafts(disk, directory)
+    const states = new StateFiles(disk, directory)
+    const bufferId = await establishIdentity(disk, directory, states)
+    const names = new Set(await disk.readDirectory(directory))
+    const files = new FileSet(disk)
+    const quarantine = await Quarantine.open(
+      disk,
+      directory,
+      {
+        entriesMax: options.quarantineEntriesMax ?? QUARANTINE_ENTRIES_MAX,
+        bytesMax: options.quarantineBytesMax ?? QUARANTINE_BYTES_MAX,
+      },
+      (name) => names.has(name) || files.hasName(name),
+    )
+    const { file: progressFile, progress } = await ProgressFile.open(disk, directory)
+    const recorder: DamageRecorder = { quarantine, nowMicros, onEvent }
+    const drainedThrough = progress?.drainedThrough ?? 0
+    const recovered = await recoverFiles({ disk, directory, bufferId, drainedThrough, files, recorder })
+    names.clear()
+    const nextRecord = Math.max(recovered.nextRecord, progress?.nextRecord ?? 1, drainedThrough + 1)
+    const capacity = new Capacity({
+      disk,
+      directory,
+      bufferBytesMax: options.bufferBytesMax,
+      diskFreeBytesMin: options.diskFreeBytesMin,
+      clockMs,
+    })
+    await capacity.refresh()
+    const fsyncTimes = new FsyncTimes()
+    const used = { asideBytes: recovered.asideBytes }
+    const writer = new Writer(
+      {
+        disk,
+        directory,
+        bufferId,
+        salt: randomInt(1, 2 ** 32),
+        fileBytesMax: Math.min(
+          options.fileBytesMax ?? FILE_BYTES_MAX,
+          Math.max(64 * 1024, Math.floor(options.bufferBytesMax / FILES_WITHIN_CAP)),
+        ),
+        recordBytesMax: options.recordBytesMax ?? RECORD_BYTES_MAX,
+        files,
+        capacity,
+        otherBytes: () => quarantine.bytes + used.asideBytes,
+        nowMicros,
+        onFsync: (seconds) => {
+          fsyncTimes.observe(seconds)
+          options.onFsync?.(seconds)
+        },
+        onEvent,
+      },
+      nextRecord,
+    )
+    const reader = new Reader(disk, files, recorder)
+    const parts = { disk, directory, lock, files, writer, reader, progressFile, capacity, states, quarantine }
+    const buffer = new FileBuffer({ ...parts, fsyncTimes, onEvent, bufferId, nextRecord, used })
+    await buffer.#moveDrained(drainedThrough)
+    // Durable at once: numbers of files that were set aside or cut are known only now.
+    await progressFile.save({ drainedThrough, nextRecord }, true)
+    const { pendingRecords: records, pendingBytes: bytes } = files
+    onEvent({ type: 'recovered', files: files.files.length, records, bytes })
+    return buffer
+  }
+
+  private constructor(parts: {
+    disk: Disk
+    directory: string
+    lock: DirectoryLock
+    files: FileSet
+    writer: Writer
+    reader: Reader
+    progressFile: ProgressFile
+    capacity: Capacity
+    states: StateFiles
+    quarantine: Quarantine
+    fsyncTimes: FsyncTimes
+    onEvent: (event: FileBufferEvent) => void
+    bufferId: string
+    nextRecord: number
+    used: { asideBytes: number }
+  }) {
+    this.bufferId = parts.bufferId
+    this.quarantine = parts.quarantine
+    this.#disk = parts.disk
+    this.#directory = parts.directory
+    this.#lock = parts.lock
+    this.#files = parts.files
+    this.#writer = parts.writer
+    this.#reader = parts.reader
+    this.#progress = parts.progressFile
+    this.#capacity = parts.capacity
+    this.#states = parts.states
+    this.#fsyncTimes = parts.fsyncTimes
+    this.#onEvent = parts.onEvent
+    this.#firstOfRun = { number: parts.nextRecord }
+    this.#used = parts.used
+  }
+
+  /** Resolves when the records are durable (G1); a rejection promises nothing about them. */
+  async append(source: RecordSource): Promise<Appended> {
+    const appended = await this.#writer.append(source)
+    this.#oldestAcceptedAtMicros ??= appended.acceptedAtMicros
+    return appended
+  }
+
+  get stats(): FileBufferStats {
+    this.#capacity.touch()
+    const usedBytes = this.#files.diskBytes + this.quarantine.bytes + this.#used.asideBytes
+    return {
+      pendingRecords: this.#files.pendingRecords,
+      pendingBytes: this.#files.pendingBytes,
+      lastRecord: this.#writer.lastRecord,
+      drainedThrough: this.#files.drainedThrough,
+      oldestAcceptedAtMicros: this.#files.pendingRecords === 0 ? null : this.#oldestAcceptedAtMicros,
+      diskFreeBytes: this.#capacity.diskFreeBytes,
+      capacityBytes: this.#capacity.bufferBytesMax,
+      usedBytes,
+      usable: this.#writer.healthy && !this.#lost && this.#closing === null,
+      quarantinedRecords: this.quarantine.count,
+      appendRecordsPerSecond: this.#capacity.recordsPerSecond,
+      timeToFullSeconds: this.#capacity.timeToFullSeconds(usedBytes),
+      fsync: this.#fsyncTimes,
+    }
+  }
+
+  read(limit: { records: number; bytes: number }): Promise<BufferBatch> {
+    return this.#reader.read(limit)
+  }
+
+  /** The next read starts behind what is drained. */
+  rewind(): void {
+    this.#reader.rewind()
+  }
+
+  /** Everything up to this number is stored elsewhere for good: remembers it and frees the files it covers. */
+  drained(through: number): Promise<void> {
+    return this.#inTurn(async () => {
+      if (through > this.#writer.lastRecord) {
+        throw new RangeError(`drained through ${through}, but the last record is ${this.#writer.lastRecord}`)
+      }
+      if (through <= this.#files.drainedThrough) return
+      await this.#moveDrained(through)
+      await this.#progress.save({ drainedThrough: through, nextRecord: this.#writer.nextRecord }, false)
+      await this.#unlinkDrained()
+    })
+  }
+
+  /**
+   * What the database remembers at start-up; it may be ahead of the local hint (the answer of the last drain was
+   * lost) or behind it (another database). Rewinds. Rejects with PROGRESS_CONFLICT when the database claims
+   * records that were only just accepted: then this directory is an older copy of itself, and its numbers are in use.
+   */
+  setDrainedThrough(through: number): Promise<void> {
+    return this.#inTurn(async () => {
+      const { number } = this.#firstOfRun
+      if (through >= number && this.#writer.nextRecord > number && through > this.#files.drainedThrough) {
+        throw new FileBufferError(
+          'PROGRESS_CONFLICT',
+          `the database has drained buffer ${this.bufferId} through record ${through}, but this directory gave out ${number} only now: it is an older copy`,
+        )
+      }
+      if (through >= this.#writer.nextRecord) {
+        this.#writer.skipTo(through + 1)
+        this.#firstOfRun.number = through + 1
+      }
+      await this.#moveDrained(through)
+      this.#reader.rewind()
+      await this.#progress.save({ drainedThrough: through, nextRecord: this.#writer.nextRecord }, true)
+      await this.#unlinkDrained()
+    })
+  }
+
+  /** A small value kept beside the records, or null when there is none or it is damaged. */
+  readState(name: string): Promise<unknown | null> {
+    return this.#states.read(name)
+  }
+
+  /** Resolves when the value is durable. */
+  writeState(name: string, value: unknown): Promise<void> {
+    return this.#states.write(name, value)
+  }
+
+  /** Finishes what was appended, refuses what comes, gives the directory back. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  /** Called when another process took the directory: from here on nothing is written. */
+  lockLost(): void {
+    this.#lost = true
+    this.#writer.stop(new FileBufferError('BUFFER_UNAVAILABLE', 'another process took over the file buffer directory'))
+    this.#onEvent({ type: 'lock-lost' })
+  }
+
+  async #close(): Promise<void> {
+    await this.#writer.close()
+    await this.#draining
+    await this.#reader.close()
+    if (!this.#lost) {
+      const { drainedThrough } = this.#files
+      await this.#progress.save({ drainedThrough, nextRecord: this.#writer.nextRecord }, true).catch(() => {})
+    }
+    await this.#progress.close().catch(() => {})
+    await this.#lock.release()
+  }
+
+  async #moveDrained(through: number): Promise<void> {
+    const place = this.#reader.placeAfter(through) ?? (await this.#files.locate(through + 1))
+    this.#files.moveDrained(through, place)
+    await this.#lookAtOldest()
+  }
+
+  /** The accept time of the first undrained record; a damaged one keeps the older, safe answer. */
+  async #lookAtOldest(): Promise<void> {
+    const file = this.#files.files.find((candidate) => candidate.drainedOffset < candidate.bytes)
+    if (file === undefined) {
+      this.#oldestAcceptedAtMicros = null
+      return
+    }
+    let handle: DiskFile | null = null
+    try {
+      handle = await this.#disk.open(file.path, 'read')
+      const header = Buffer.alloc(RECORD_HEADER_BYTES)
+      const count = await readFully(handle, header, 0, RECORD_HEADER_BYTES, file.drainedOffset)
+      if (count === RECORD_HEADER_BYTES && isRecordHeader(header, 0, file.salt)) {
+        this.#oldestAcceptedAtMicros = acceptedAtMicrosAt(header, 0)
+      }
+    } catch {
+      // Only a display value; the read of the record itself will report what is wrong.
+    } finally {
+      await handle?.close().catch(() => {})
+    }
+  }
+
+  async #unlinkDrained(): Promise<void> {
+    const { files, drainedThrough } = this.#files
+    const last = files.at(-1)
+    if (
+      last !== undefined &&
+      !last.sealed &&
+      last.lastRecord <= drainedThrough &&
+      last.bytes >= ROLL_DRAINED_BYTES_MIN
+    ) {
+      await this.#writer.sealIfIdle()
+    }
+    const finished = files.filter((file) => file.sealed && file.lastRecord <= drainedThrough)
+    if (finished.length === 0) return
+    // The numbers of a file must be remembered before the file that shows them is gone.
+    await this.#progress.save({ drainedThrough, nextRecord: this.#writer.nextRecord }, true)
+    for (const file of finished) {
+      if (file.keep) {
+        await this.#disk.rename(file.path, join(this.#directory, file.name + ASIDE_SUFFIX))
+        this.#used.asideBytes += file.bytes
+      } else {
+        await this.#disk.unlink(file.path)
+      }
+      this.#files.remove(file)
+      await this.quarantine.forgetFile(file.name)
+    }
+    await this.#disk.syncDirectory(this.#directory)
+  }
+
+  #inTurn<T>(run: () => Promise<T>): Promise<T> {
+    const done = this.#draining.then(run)
+    this.#draining = done.catch(() => {})
+    return done
+  }
+}

@@ -1,0 +1,107 @@
+/**
+ * The local memory of two numbers: how far the buffer is drained, and which record number comes next.
+ *
+ * The database's word on draining is final (`setDrainedThrough`); this is the best guess until it can be asked.
+ * `nextRecord` is not a hint: once all files are unlinked nothing else on this disk knows which numbers were used.
+ *
+ * Two slots are written in turn, each with a checksum and a sequence: a torn write costs one slot, never both.
+ * A save without `durable` costs one small write and survives the process; with it, a power cut.
+ */
+import { join } from 'node:path'
+import { crc32 } from './crc32.ts'
+import { type Disk, type DiskFile, readFully, writeFully } from './disk.ts'
+import { errnoOf } from './errors.ts'
+import { readUInt64, writeUInt64 } from './record.ts'
+
+export interface Progress {
+  readonly drainedThrough: number
+  readonly nextRecord: number
+}
+
+const FILE_NAME = 'progress'
+const SLOT_BYTES = 40
+/** Slots a sector apart: a torn sector write cannot hit both. */
+const SLOT_DISTANCE_BYTES = 4096
+const MAGIC = 0x50_52_47_31
+const SEED = 0
+
+export class ProgressFile {
+  readonly #file: DiskFile
+  #sequence: number
+  #saving: Promise<void> = Promise.resolve()
+
+  private constructor(file: DiskFile, sequence: number) {
+    this.#file = file
+    this.#sequence = sequence
+  }
+
+  static async open(disk: Disk, directory: string): Promise<{ file: ProgressFile; progress: Progress | null }> {
+    const path = join(directory, FILE_NAME)
+    let file: DiskFile
+    try {
+      file = await disk.open(path, 'update')
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT') throw error
+      file = await disk.open(path, 'create')
+      await disk.syncDirectory(directory)
+    }
+    const latest = await readSlots(file)
+    return { file: new ProgressFile(file, latest?.sequence ?? 0), progress: latest }
+  }
+
+  /** What the file says, without becoming its writer; null when it says nothing. */
+  static async peek(disk: Disk, directory: string): Promise<Progress | null> {
+    const path = join(directory, FILE_NAME)
+    if ((await disk.sizeOf(path)) === null) return null
+    const file = await disk.open(path, 'read')
+    try {
+      return await readSlots(file)
+    } finally {
+      await file.close()
+    }
+  }
+
+  save(progress: Progress, durable: boolean): Promise<void> {
+    const run = async () => {
+      await this.#writeSlot(progress)
+      if (!durable) return
+      await this.#file.datasync()
+      // The other slot follows, so that one flipped bit in either does not lead back to an older number.
+      await this.#writeSlot(progress)
+    }
+    const done = this.#saving.then(run)
+    this.#saving = done.catch(() => {})
+    return done
+  }
+
+  async close(): Promise<void> {
+    await this.#saving
+    await this.#file.close()
+  }
+
+  async #writeSlot(progress: Progress): Promise<void> {
+    this.#sequence++
+    const slot = Buffer.alloc(SLOT_BYTES)
+    slot.writeUInt32LE(MAGIC, 0)
+    writeUInt64(slot, this.#sequence, 8)
+    writeUInt64(slot, progress.drainedThrough, 16)
+    writeUInt64(slot, progress.nextRecord, 24)
+    slot.writeUInt32LE(crc32(slot, 8, SLOT_BYTES, SEED), 4)
+    await writeFully(this.#file, slot, 0, SLOT_BYTES, (this.#sequence % 2) * SLOT_DISTANCE_BYTES)
+  }
+}
+
+async function readSlots(file: DiskFile): Promise<(Progress & { sequence: number }) | null> {
+  let latest: (Progress & { sequence: number }) | null = null
+  const slot = Buffer.alloc(SLOT_BYTES)
+  for (const index of [0, 1]) {
+    const count = await readFully(file, slot, 0, SLOT_BYTES, index * SLOT_DISTANCE_BYTES)
+    if (count < SLOT_BYTES || slot.readUInt32LE(0) !== MAGIC) continue
+    if (slot.readUInt32LE(4) !== crc32(slot, 8, SLOT_BYTES, SEED)) continue
+    const sequence = readUInt64(slot, 8)
+    if (latest === null || sequence > latest.sequence) {
+      latest = { sequence, drainedThrough: readUInt64(slot, 16), nextRecord: readUInt64(slot, 24) }
+    }
+  }
+  return latest
+}

@@ -1,0 +1,280 @@
+/**
+ * Reads acknowledged records in order, ahead of whoever drains them.
+ *
+ * While the caller works on one batch the next chunk is read and checked. Bodies are views into the chunk they were
+ * read with, so nothing is copied; a chunk lives as long as a body of it is held.
+ *
+ * Keeps: never returns a byte behind what was fdatasync'ed; holds at most the chunk being handed out and the one
+ * read ahead. Damage found on the way is made durable in the quarantine before the batch that reports it returns.
+ */
+import type { BufferFile } from './buffer-file.ts'
+import { type DamageRecorder, type SetAside, setDamageAside } from './damage.ts'
+import type { Disk, DiskFile } from './disk.ts'
+import type { FilePlace, FileSet } from './file-set.ts'
+import { RECORD_HEADER_BYTES } from './record.ts'
+import { type Damage, RecordWalk } from './record-walk.ts'
+
+export interface BufferRecord {
+  readonly number: number
+  readonly acceptedAtMicros: number
+  readonly flags: number
+  readonly body: Buffer
+}
+
+export interface BufferBatch {
+  readonly records: BufferRecord[]
+  /** Damage met among these records; already in the quarantine. */
+  readonly setAside: SetAside[]
+  /** Every record up to this number is in this batch or an earlier one; what to call `drained` with. */
+  readonly through: number
+  /** Nothing new: neither records nor damage. */
+  readonly empty: boolean
+}
+
+/** Large enough that system calls do not count, small enough that ten thousand slow batches fit in memory. */
+const CHUNK_BYTES = 1024 * 1024
+/** Batches handed out and not yet drained whose end is remembered; older ones are found by the index. */
+const PLACES_MAX = 10_000
+
+interface Chunk {
+  readonly file: BufferFile
+  readonly records: BufferRecord[]
+  readonly offsets: number[]
+  readonly setAside: SetAside[]
+  /** Place behind the chunk. */
+  readonly endOffset: number
+  readonly endNumber: number
+  readonly recordsBefore: number
+}
+
+export class Reader {
+  readonly #disk: Disk
+  readonly #files: FileSet
+  readonly #recorder: DamageRecorder
+  #handle: { file: BufferFile; disk: DiskFile } | null = null
+  /** Where the next chunk starts; null: at the first undrained record. */
+  #next: FilePlace | null = null
+  #chunk: Chunk | null = null
+  #chunkAt = 0
+  #ahead: Promise<Chunk | null> | null = null
+  #through = 0
+  readonly #places = new Map<number, FilePlace>()
+  #busy: Promise<unknown> = Promise.resolve()
+  #rewound = true
+
+  constructor(disk: Disk, files: FileSet, recorder: DamageRecorder) {
+    this.#disk = disk
+    this.#files = files
+    this.#recorder = recorder
+  }
+
+  /** The next records in order; at least one when there is one, however small the limit. One call at a time runs. */
+  read(limit: { records: number; bytes: number }): Promise<BufferBatch> {
+    return this.#serially(() => this.#read(limit))
+  }
+
+  /** The next read starts behind what is drained. */
+  rewind(): void {
+    this.#rewound = true
+  }
+
+  /** The place where a batch that ended with this number ended. */
+  placeAfter(through: number): FilePlace | null {
+    const place = this.#places.get(through) ?? null
+    for (const number of this.#places.keys()) {
+      if (number > through) break
+      this.#places.delete(number)
+    }
+    return place
+  }
+
+  close(): Promise<void> {
+    return this.#serially(async () => {
+      await this.#ahead?.catch(() => {})
+      await this.#closeHandle()
+    })
+  }
+
+  async #read(limit: { records: number; bytes: number }): Promise<BufferBatch> {
+    if (this.#rewound) await this.#restart()
+    const records: BufferRecord[] = []
+    const setAside: SetAside[] = []
+    let bytes = 0
+    for (;;) {
+      if (this.#chunk === null && !(await this.#advance())) break
+      const chunk = this.#chunk!
+      // Taken out, not copied: a chunk that is handed out in several batches reports its damage once.
+      setAside.push(...chunk.setAside.splice(0))
+      const start = this.#chunkAt
+      let end = start
+      while (end < chunk.records.length && records.length + end - start < limit.records) {
+        const size = RECORD_HEADER_BYTES + chunk.records[end]!.body.length
+        if (bytes > 0 && bytes + size > limit.bytes) break
+        bytes += size
+        end++
+      }
+      if (start === 0 && end === chunk.records.length && records.length === 0) records.push(...chunk.records)
+      else for (let i = start; i < end; i++) records.push(chunk.records[i]!)
+      this.#chunkAt = end
+      if (end < chunk.records.length) {
+        this.#remember(chunk, end, chunk.records[end - 1]?.number ?? this.#through)
+        break
+      }
+      this.#remember(chunk, end, chunk.endNumber - 1)
+      this.#chunk = null
+      if (records.length >= limit.records || bytes >= limit.bytes) break
+    }
+    return { records, setAside, through: this.#through, empty: records.length === 0 && setAside.length === 0 }
+  }
+
+  /** Makes the chunk read ahead the current one and starts reading the one after it. */
+  async #advance(): Promise<boolean> {
+    const ahead = this.#ahead
+    this.#ahead = null
+    // Reading ahead may have met the end before the latest appends: only a look from now on can say "empty".
+    this.#chunk = (ahead === null ? null : await ahead) ?? (await this.#load())
+    this.#chunkAt = 0
+    if (this.#chunk === null) return false
+    this.#ahead = this.#load()
+    // A failure is met by the read that needs the chunk; until then nobody listens.
+    this.#ahead.catch(() => {})
+    return true
+  }
+
+  async #restart(): Promise<void> {
+    await this.#ahead?.catch(() => {})
+    this.#ahead = null
+    this.#chunk = null
+    this.#places.clear()
+    this.#rewound = false
+    this.#through = this.#files.drainedThrough
+    try {
+      this.#next = await this.#files.locate(this.#through + 1)
+    } catch (error) {
+      this.#rewound = true
+      throw error
+    }
+  }
+
+  /** Reads and checks the next chunk; null when everything synced so far has been read. */
+  async #load(): Promise<Chunk | null> {
+    try {
+      const place = await this.#nextPlace()
+      return place === null ? null : await this.#loadAt(place)
+    } catch (error) {
+      // Start again from what is drained: half a chunk must not be skipped.
+      this.#rewound = true
+      throw error
+    }
+  }
+
+  async #nextPlace(): Promise<FilePlace | null> {
+    let place = this.#next ?? (await this.#files.locate(this.#through + 1))
+    while (place !== null && place.offset >= place.file.bytes) {
+      const following: BufferFile | null = this.#files.fileAfter(place.file)
+      if (following === null) break
+      place = { file: following, ...following.placeBefore(following.firstRecord) }
+    }
+    this.#next = place
+    return place === null || place.offset >= place.file.bytes ? null : place
+  }
+
+  async #loadAt(place: FilePlace): Promise<Chunk> {
+    const { file } = place
+    const handle = await this.#open(file)
+    // Appends go on meanwhile: one consistent view of how far the file reaches.
+    const { lastRecord, bytes: to } = file
+    const walk = new RecordWalk(handle, {
+      from: place.offset,
+      to,
+      salt: file.salt,
+      expected: place.number,
+      chunkBytes: CHUNK_BYTES,
+      keepChunks: true,
+    })
+    const records: BufferRecord[] = []
+    const offsets: number[] = []
+    const damages: Damage[] = []
+    const visitor = {
+      record(chunk: Buffer, start: number, end: number, number: number, micros: number, flags: number, at: number) {
+        records.push({ number, acceptedAtMicros: micros, flags, body: chunk.subarray(start, end) })
+        offsets.push(at)
+      },
+      damage(damage: Damage) {
+        damages.push(damage)
+      },
+    }
+    // A chunk without any record inside (damage, or a record larger than a chunk) goes on to the next.
+    let more = true
+    while (more && records.length === 0) more = await walk.step(visitor)
+    if (walk.tornAt >= 0) {
+      // What was whole when it was synced ends too early now: damage like any other.
+      damages.push({
+        offset: walk.tornAt,
+        bytes: to - walk.tornAt,
+        firstRecord: walk.expected,
+        lastRecord,
+      })
+      walk.offset = to
+    }
+    const setAside = await this.#recordDamage(file, handle, damages, lastRecord)
+    const isEnd = walk.offset >= to
+    const endNumber = isEnd && damages.length > 0 ? Math.max(walk.expected, lastRecord + 1) : walk.expected
+    this.#next = {
+      file,
+      offset: walk.offset,
+      number: endNumber,
+      recordsBefore: place.recordsBefore + records.length,
+    }
+    const { recordsBefore } = place
+    return { file, records, offsets, setAside, endOffset: walk.offset, endNumber, recordsBefore }
+  }
+
+  async #recordDamage(file: BufferFile, handle: DiskFile, damages: Damage[], lastRecord: number): Promise<SetAside[]> {
+    const setAside: SetAside[] = []
+    for (const damage of damages) {
+      const closed = { ...damage, lastRecord: damage.lastRecord ?? lastRecord }
+      const before = this.#recorder.quarantine.count
+      const aside = await setDamageAside(this.#recorder, handle, file, closed)
+      // Damage from before the start was never counted as readable; new damage was.
+      if (!file.scanned && this.#recorder.quarantine.count > before) {
+        this.#files.lost(file, closed.lastRecord - closed.firstRecord + 1)
+      }
+      setAside.push(aside)
+    }
+    return setAside
+  }
+
+  #remember(chunk: Chunk, count: number, through: number): void {
+    if (through < this.#through) return
+    this.#through = through
+    const isEnd = count === chunk.records.length
+    this.#places.set(through, {
+      file: chunk.file,
+      offset: isEnd ? chunk.endOffset : chunk.offsets[count]!,
+      number: isEnd ? chunk.endNumber : chunk.records[count]!.number,
+      recordsBefore: chunk.recordsBefore + count,
+    })
+    if (this.#places.size > PLACES_MAX) this.#places.delete(this.#places.keys().next().value!)
+  }
+
+  async #open(file: BufferFile): Promise<DiskFile> {
+    if (this.#handle?.file === file) return this.#handle.disk
+    await this.#closeHandle()
+    const disk = await this.#disk.open(file.path, 'read')
+    this.#handle = { file, disk }
+    return disk
+  }
+
+  async #closeHandle(): Promise<void> {
+    const handle = this.#handle
+    this.#handle = null
+    await handle?.disk.close().catch(() => {})
+  }
+
+  #serially<T>(run: () => Promise<T>): Promise<T> {
+    const done = this.#busy.then(run)
+    this.#busy = done.catch(() => {})
+    return done
+  }
+}

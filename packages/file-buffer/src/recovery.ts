@@ -1,0 +1,212 @@
+/**
+ * Start-up: reads every file once and rebuilds what memory must know. Start-up never fails because of a bad file.
+ *
+ *   header unreadable or of a later version ─▶ renamed `.aside`, kept, reported; its numbers are never reused
+ *   header unfinished, no record behind it ──▶ removed: nothing in it was ever acknowledged
+ *   torn tail ───────────────────────────────▶ cut off
+ *   damage ──────────────────────────────────▶ into the quarantine; the file stays as it is until it is drained
+ *   numbers missing between two files ───────▶ into the quarantine as missing, unless they are drained
+ *
+ * Every file is fdatasync'ed before its records count: after a kill the kernel may hold complete records that are
+ * not durable yet, and once such a record is drained its number must not be given out again.
+ */
+import { join } from 'node:path'
+import { BufferFile } from './buffer-file.ts'
+import { type DamageRecorder, setDamageAside } from './damage.ts'
+import { type Disk, type DiskFile, readFully } from './disk.ts'
+import { ASIDE_SUFFIX, decodeFileHeader, FILE_HEADER_BYTES, type FileHeader, firstRecordOfName } from './file-header.ts'
+import type { FileSet } from './file-set.ts'
+import { type Damage, RecordWalk, recordsWithin } from './record-walk.ts'
+
+const SCAN_CHUNK_BYTES = 4 * 1024 * 1024
+
+export interface FoundFile {
+  readonly name: string
+  readonly bytes: number
+}
+
+/** Names and sizes of the buffer files in record order, and of those set aside. */
+export async function listFiles(disk: Disk, directory: string): Promise<{ files: FoundFile[]; aside: FoundFile[] }> {
+  const files: FoundFile[] = []
+  const aside: FoundFile[] = []
+  for (const name of (await disk.readDirectory(directory)).sort()) {
+    const isAside = name.endsWith(ASIDE_SUFFIX)
+    const plain = isAside ? name.slice(0, -ASIDE_SUFFIX.length) : name
+    if (firstRecordOfName(plain) === null) continue
+    const bytes = await disk.sizeOf(join(directory, name))
+    if (bytes !== null) (isAside ? aside : files).push({ name, bytes })
+  }
+  return { files, aside }
+}
+
+/** The buffer id that the files themselves name, for when the identity file is lost. */
+export async function bufferIdOfFiles(disk: Disk, directory: string): Promise<string | null> {
+  for (const { name } of (await listFiles(disk, directory)).files) {
+    const reading = await readHeader(disk, join(directory, name)).catch(() => null)
+    if (reading?.state === 'ok') return reading.header.bufferId
+  }
+  return null
+}
+
+export async function readHeader(disk: Disk, path: string): Promise<ReturnType<typeof decodeFileHeader>> {
+  const file = await disk.open(path, 'read')
+  try {
+    const bytes = Buffer.alloc(FILE_HEADER_BYTES)
+    return decodeFileHeader(bytes.subarray(0, await readFully(file, bytes, 0, FILE_HEADER_BYTES, 0)))
+  } finally {
+    await file.close()
+  }
+}
+
+export interface RecoveryOptions {
+  readonly disk: Disk
+  readonly directory: string
+  readonly bufferId: string
+  readonly drainedThrough: number
+  readonly files: FileSet
+  readonly recorder: DamageRecorder
+}
+
+export interface Recovered {
+  /** No number below this may be given out. */
+  readonly nextRecord: number
+  /** Bytes of files that are kept aside. */
+  readonly asideBytes: number
+}
+
+export async function recoverFiles(options: RecoveryOptions): Promise<Recovered> {
+  const { disk, directory, files, recorder } = options
+  const found = await listFiles(disk, directory)
+  let nextRecord = 1
+  let certainLast = 0
+  let asideBytes = 0
+  const reserve = (first: number, bytes: number) => {
+    nextRecord = Math.max(nextRecord, first + recordsWithin(bytes))
+  }
+  for (const { name, bytes } of found.aside) {
+    asideBytes += bytes
+    reserve(firstRecordOfName(name.slice(0, -ASIDE_SUFFIX.length)) ?? 0, bytes)
+  }
+  for (const { name, bytes } of found.files) {
+    const outcome = await recoverFile(options, name, bytes, certainLast)
+    if (outcome.state === 'aside') {
+      recorder.onEvent({ type: 'file-aside', file: name, reason: outcome.reason })
+      await disk.rename(join(directory, name), join(directory, name + ASIDE_SUFFIX)).catch(() => {})
+      asideBytes += bytes
+      reserve(firstRecordOfName(name) ?? 0, bytes)
+    } else if (outcome.state === 'used') {
+      nextRecord = Math.max(nextRecord, outcome.file.lastRecord + 1)
+      certainLast = outcome.certainLast
+    } else {
+      await disk.unlink(join(directory, name)).catch(() => {})
+      // Should the removal fail, the name is taken and the next file needs another.
+      nextRecord = Math.max(nextRecord, (firstRecordOfName(name) ?? 0) + 1)
+    }
+  }
+  await disk.syncDirectory(directory)
+  return { nextRecord: Math.max(nextRecord, files.files.at(-1)?.lastRecord ?? 0), asideBytes }
+}
+
+type Outcome =
+  /** `certainLast` leaves out the numbers that damage at the end of the file may have held. */
+  { state: 'used'; file: BufferFile; certainLast: number } | { state: 'empty' } | { state: 'aside'; reason: string }
+
+async function recoverFile(
+  options: RecoveryOptions,
+  name: string,
+  bytes: number,
+  certainLast: number,
+): Promise<Outcome> {
+  const { disk, directory, bufferId } = options
+  const path = join(directory, name)
+  let handle: DiskFile
+  try {
+    const reading = await readHeader(disk, path)
+    if (reading.state === 'unfinished' || (reading.state === 'damaged' && bytes <= FILE_HEADER_BYTES)) {
+      return { state: 'empty' }
+    }
+    if (reading.state === 'unknown version') {
+      return { state: 'aside', reason: `format version ${reading.version} is not known to this program` }
+    }
+    if (reading.state === 'damaged') return { state: 'aside', reason: 'both copies of the file header are damaged' }
+    const { header } = reading
+    if (header.bufferId !== bufferId) return { state: 'aside', reason: `it belongs to buffer ${header.bufferId}` }
+    if (header.firstRecord <= certainLast && bytes > FILE_HEADER_BYTES) {
+      return { state: 'aside', reason: 'its record numbers overlap those of the file before it' }
+    }
+    handle = await disk.open(path, 'update')
+    try {
+      return await scan(options, { name, path, bytes, header, handle })
+    } finally {
+      await handle.close().catch(() => {})
+    }
+  } catch (error) {
+    return { state: 'aside', reason: `it cannot be read: ${String(error)}` }
+  }
+}
+
+async function scan(
+  options: RecoveryOptions,
+  found: { name: string; path: string; bytes: number; header: FileHeader; handle: DiskFile },
+): Promise<Outcome> {
+  const { files, recorder } = options
+  const { name, path, bytes, header, handle } = found
+  const { salt, firstRecord, acknowledgedBefore } = header
+  const file = new BufferFile({ name, path, salt, firstRecord, acknowledgedBefore, scanned: true })
+  const damages: Damage[] = []
+  const walk = new RecordWalk(handle, {
+    from: FILE_HEADER_BYTES,
+    to: bytes,
+    salt,
+    expected: firstRecord,
+    chunkBytes: SCAN_CHUNK_BYTES,
+    keepChunks: false,
+  })
+  const visitor = {
+    record(_chunk: Buffer, _start: number, _end: number, number: number, _micros: number, _flags: number, at: number) {
+      file.index(at, number, file.records)
+      file.records++
+    },
+    damage(damage: Damage) {
+      damages.push(damage)
+    },
+  }
+  let more = bytes > FILE_HEADER_BYTES
+  while (more) {
+    more = await walk.step(visitor)
+    // Recorded chunk by chunk: a shredded file must not fill the memory with what is wrong with it.
+    for (const damage of damages.splice(0)) await setDamageAside(recorder, handle, file, damage)
+  }
+  file.lastRecord = walk.expected - 1
+  file.bytes = bytes
+  if (walk.tornAt >= 0) {
+    recorder.onEvent({ type: 'torn-tail', file: name, atByte: walk.tornAt, cutBytes: bytes - walk.tornAt })
+    file.bytes = walk.tornAt
+    await handle.truncate(walk.tornAt)
+  } else if (walk.openDamageBytes > 0) {
+    file.lastRecord += recordsWithin(walk.openDamageBytes)
+  }
+  if (file.bytes <= FILE_HEADER_BYTES) return { state: 'empty' }
+  await handle.datasync()
+  await noteMissing(options, file, handle)
+  files.add(file)
+  return { state: 'used', file, certainLast: walk.expected - 1 }
+}
+
+/** Numbers that were acknowledged before this file was made and are in no file before it. */
+async function noteMissing(options: RecoveryOptions, file: BufferFile, handle: DiskFile): Promise<void> {
+  const { files, recorder, drainedThrough } = options
+  const before = files.files.at(-1)
+  // Open damage at the end of the file before may claim more numbers than it can have held.
+  if (before !== undefined) before.lastRecord = Math.min(before.lastRecord, file.firstRecord - 1)
+  const first = Math.max(before?.lastRecord ?? 0, drainedThrough) + 1
+  const last = file.acknowledgedBefore
+  if (first > last) return
+  recorder.onEvent({ type: 'missing', firstRecord: first, lastRecord: last, beforeFile: file.name })
+  await setDamageAside(recorder, handle, file, {
+    offset: FILE_HEADER_BYTES,
+    bytes: 0,
+    firstRecord: first,
+    lastRecord: last,
+  })
+}
