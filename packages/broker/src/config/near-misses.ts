@@ -7,8 +7,8 @@ import { VARIABLES } from './variables.ts'
 
 /** Prefixes nobody else uses. */
 const OURS = /^(QUEEN_|FILE_BUFFER_)/
-/** Known to the tests, not to the broker. */
-const NOT_OURS = /^QUEEN_TEST_/
+/** Known to the tests; and PGHOST and its like, which steer psql. */
+const NOT_OURS = /^(QUEEN_TEST_|PG[A-Z])/
 const EDITS_MAX = 2
 /** Short names are two edits away from too much: HOST and POST, PORT and SORT. */
 const NAME_CHARS_MIN = 7
