@@ -55,7 +55,7 @@ function findPackage(requireFrom: NodeJS.Require, name: string): string | undefi
   return undefined
 }
 
-function linkLibraries(packageRoot: string): void {
+export function linkLibraries(packageRoot: string): void {
   const list = join(packageRoot, 'native', 'pg-symlinks.json')
   if (!existsSync(list)) return
   for (const link of JSON.parse(readFileSync(list, 'utf8')) as { source: string; target: string }[]) {

@@ -44,7 +44,8 @@ export function serverUser(clusterDir: string): ServerUser | undefined {
 export function canReach(user: ServerUser, path: string): boolean {
   for (let dir = resolve(path); ; dir = dirname(dir)) {
     const stat = statSync(dir, { throwIfNoEntry: false })
-    if (stat !== undefined && dir !== resolve(path)) {
+    // A file among the directories is another error, for whoever creates the directory.
+    if (stat?.isDirectory() && dir !== resolve(path)) {
       const bit = stat.uid === user.uid ? 0o100 : stat.gid === user.gid ? 0o010 : 0o001
       if ((stat.mode & bit) === 0) return false
     }

@@ -15,8 +15,8 @@ import { EmbeddedPostgresError } from './errors.ts'
 /** The first whose parent exists and can be written; the last one always exists but does not survive every reboot. */
 const PLACES = ['/var/lib/queen', '/usr/local/var/queen', join(tmpdir(), 'queen-root')]
 
-export function systemPlace(): string {
-  for (const place of PLACES) {
+export function systemPlace(places: readonly string[] = PLACES): string {
+  for (const place of places) {
     try {
       mkdirSync(place, { mode: 0o755 })
       chmodSync(place, 0o755) // the umask may have taken the right to enter
@@ -31,7 +31,7 @@ export function systemPlace(): string {
     }
     return place
   }
-  throw new EmbeddedPostgresError(`None of ${PLACES.join(', ')} can be created for the embedded PostgreSQL.`)
+  throw new EmbeddedPostgresError(`None of ${places.join(', ')} can be created for the embedded PostgreSQL.`)
 }
 
 /** Copies the server once per version (about 60 MB); a copy that lacks a file or a byte is made anew. */
