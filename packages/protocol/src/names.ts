@@ -2,12 +2,12 @@ import { LIMITS } from './limits.ts'
 
 // Control characters (C0, DEL, C1) and lone surrogates: PostgreSQL cannot store the latter, terminals and logs
 // suffer from the former.
-const FORBIDDEN = /[\u0000-\u001f\u007f-\u009f]|\p{Surrogate}/u
+const FORBIDDEN = /[\u0000-\u001f\u007f-\u009f]/
 
 /** Whether `name` may name a queue, partition, consumer group, namespace, task, trace or transaction. */
 export function isName(name: string): boolean {
   const units = name.length
-  if (units === 0 || units > 2 * LIMITS.nameCodePointsMax || FORBIDDEN.test(name)) return false
+  if (units === 0 || units > 2 * LIMITS.nameCodePointsMax || FORBIDDEN.test(name) || !name.isWellFormed()) return false
   if (units <= LIMITS.nameCodePointsMax) return true
   let codePoints = 0
   for (const _ of name) codePoints++

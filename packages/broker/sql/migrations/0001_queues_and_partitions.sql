@@ -62,13 +62,20 @@ CREATE TABLE queen.cursors (
   committed        bigint NOT NULL DEFAULT 0,
   -- Offsets at or above committed that are finished too.
   acked            int8multirange NOT NULL DEFAULT '{}',
+  -- The latest lease. It is live while lease_until lies ahead; when its last message is resolved, lease_until becomes
+  -- NULL and the rest stays until the next claim, so that a repeated ack can still be told what became of the first.
   lease_id         text,
+  -- Equal to lease_id where the lease spans several partitions, else NULL. A column of its own, so that claims of one
+  -- partition change no indexed column and stay heap-only updates.
+  shared_lease_id  text,
   lease_until      timestamptz,
   leased_at        timestamptz,
-  -- The lease holds every offset of [committed, leased_to) that is in neither acked nor released.
-  leased_to        bigint,
-  -- Offsets of the live lease that were answered failed or retry: resolved, but not finished.
+  -- Offsets the lease was given. It still holds those that are neither finished nor released.
+  leased           int8multirange NOT NULL DEFAULT '{}',
+  -- Offsets of the lease that were answered failed or retry: resolved, but not finished.
   released         int8multirange NOT NULL DEFAULT '{}',
+  -- Those of them that were answered failed.
+  released_failed  int8multirange NOT NULL DEFAULT '{}',
   -- {"<offset>": failed acks so far} of unfinished messages.
   failures         jsonb NOT NULL DEFAULT '{}',
   -- No delivery before this time (retryDelay).
@@ -79,8 +86,8 @@ CREATE TABLE queen.cursors (
   last_consumed_at timestamptz,
   PRIMARY KEY (partition_id, group_name)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);
--- Extending a lease and judging requiredLeases find the cursors by lease. Partial, so idle cursors cost nothing.
-CREATE INDEX cursors_lease ON queen.cursors (lease_id) WHERE lease_id IS NOT NULL;
+-- A lease of one partition names it in its id (see engine/lease-id.ts); one of several is found here.
+CREATE INDEX cursors_shared_lease ON queen.cursors (shared_lease_id) WHERE shared_lease_id IS NOT NULL;
 
 CREATE TABLE queen.dead_letters (
   id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

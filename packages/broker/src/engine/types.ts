@@ -29,10 +29,17 @@ export interface PushItem {
   /** Lower-case UUID or null. */
   readonly traceId: string | null
   readonly producerSub: string | null
-  /** The payload's JSON text: bytes [payloadStart, payloadEnd) of `source`. */
-  readonly source: Buffer
-  readonly payloadStart: number
-  readonly payloadEnd: number
+  /** The payload: bytes [payloadStart, payloadEnd) of `source`; JSON text, or ciphertext once `encrypted`. */
+  source: Buffer
+  payloadStart: number
+  payloadEnd: number
+  encrypted: boolean
+  /** The transactionId was made by the server. */
+  generatedId: boolean
+  /** When a file buffer accepted it, microseconds since 1970; null for a live push. */
+  acceptedAtMicros: number | null
+  /** PostgreSQL said that no earlier message has this id although the instance's memory of keys thinks so. */
+  innocent: boolean
 
   status: PushStatus | null
   messageId: string | null

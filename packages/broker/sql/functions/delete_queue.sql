@@ -1,0 +1,31 @@
+-- Deletes a queue with everything that belongs to it; false when there was none. Its segments cannot be reached any
+-- more from here on; they are purged afterwards (purge_segments).
+--
+-- A push holds the lock of each partition it writes to until it commits, so deleting the partitions waits for it; a
+-- later one finds no partition.
+CREATE FUNCTION queen.delete_queue(p_name text) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = ''
+AS $$
+DECLARE
+  v_id         uuid;
+  v_partitions uuid[];
+BEGIN
+  DELETE FROM queen.consumer_groups g WHERE g.queue_name = p_name;
+  DELETE FROM queen.queues q WHERE q.name = p_name RETURNING q.id INTO v_id;
+  IF v_id IS NULL THEN
+    RETURN false;
+  END IF;
+  -- Locked in id order first, as pushes do.
+  SELECT pg_catalog.array_agg(l.id) INTO v_partitions
+    FROM (SELECT p.id FROM queen.partitions p WHERE p.queue_id = v_id ORDER BY p.id FOR UPDATE) l;
+  DELETE FROM queen.partitions p WHERE p.id = ANY (v_partitions);
+  DELETE FROM queen.cursors c WHERE c.partition_id = ANY (v_partitions);
+  DELETE FROM queen.dead_letters d WHERE d.queue_id = v_id;
+  INSERT INTO queen.purges AS u (partition_id, before_offset)
+  SELECT i.id, NULL FROM pg_catalog.unnest(v_partitions) AS i (id)
+  ON CONFLICT (partition_id) DO UPDATE SET before_offset = NULL;
+  PERFORM queen.raise_config_version();
+  RETURN true;
+END
+$$;

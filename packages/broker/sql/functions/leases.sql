@@ -1,0 +1,83 @@
+-- The cursors that hold a lease now: by the partition its id names, or (p_partition NULL) by the shared id.
+CREATE FUNCTION queen.live_cursors(p_lease text, p_partition uuid)
+RETURNS TABLE (partition_id uuid, group_name text)
+LANGUAGE plpgsql STABLE
+SET search_path = '' SET enable_seqscan = off SET enable_bitmapscan = off
+AS $$
+#variable_conflict use_column
+BEGIN
+  IF p_partition IS NULL THEN
+    RETURN QUERY SELECT k.partition_id, k.group_name FROM queen.cursors k
+      WHERE k.shared_lease_id = p_lease AND k.lease_id = p_lease AND k.lease_until > clock_timestamp();
+  ELSE
+    RETURN QUERY SELECT k.partition_id, k.group_name FROM queen.cursors k
+      WHERE k.partition_id = p_partition AND k.lease_id = p_lease AND k.lease_until > clock_timestamp();
+  END IF;
+END
+$$;
+
+-- Extends what a lease still holds to at least p_seconds from now; never shortens. Rows are locked in one order.
+-- One row: the earliest end (ms since 1970) and how many partitions; no partitions = the lease has ended.
+CREATE FUNCTION queen.extend_lease(p_lease text, p_partition uuid, p_seconds int)
+RETURNS TABLE (until_ms bigint, partitions int)
+LANGUAGE plpgsql
+SET search_path = '' SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+#variable_conflict use_column
+BEGIN
+  PERFORM FROM (SELECT l.* FROM queen.live_cursors(p_lease, p_partition) l ORDER BY l.partition_id, l.group_name) l
+    CROSS JOIN LATERAL (SELECT FROM queen.cursors k
+      WHERE k.partition_id = l.partition_id AND k.group_name = l.group_name FOR UPDATE) k;
+  RETURN QUERY
+  WITH extended AS (
+    UPDATE queen.cursors k
+       SET lease_until = greatest(k.lease_until, clock_timestamp() + p_seconds * interval '1 second')
+      FROM queen.live_cursors(p_lease, p_partition) l
+     WHERE k.partition_id = l.partition_id AND k.group_name = l.group_name
+       AND k.lease_id = p_lease AND k.lease_until > clock_timestamp()
+    RETURNING k.lease_until
+  )
+  SELECT (extract(epoch FROM min(e.lease_until)) * 1000)::bigint, count(*)::int FROM extended e;
+END
+$$;
+
+-- Locks what a required lease holds until the end of the transaction, so that it is live at its commit.
+-- Whether anything is held.
+CREATE FUNCTION queen.hold_lease(p_lease text, p_partition uuid) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = '' SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+#variable_conflict use_column
+BEGIN
+  PERFORM FROM (SELECT l.* FROM queen.live_cursors(p_lease, p_partition) l ORDER BY l.partition_id, l.group_name) l
+    CROSS JOIN LATERAL (SELECT FROM queen.cursors k
+      WHERE k.partition_id = l.partition_id AND k.group_name = l.group_name
+        AND k.lease_id = p_lease AND k.lease_until > clock_timestamp() FOR UPDATE) k;
+  RETURN FOUND;
+END
+$$;
+
+-- Ends leases whose messages could not be delivered. They are available again at once and nothing is counted.
+CREATE FUNCTION queen.release_claim(p_partition uuid[], p_group text, p_lease text) RETURNS void
+LANGUAGE sql
+SET search_path = '' SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+  UPDATE queen.cursors k
+     SET lease_until = NULL, leased = '{}', batch_count = k.batch_count - 1
+    FROM unnest(p_partition) AS c (partition_id)
+   WHERE k.partition_id = c.partition_id AND k.group_name = p_group AND k.lease_id = p_lease AND k.lease_until IS NOT NULL
+$$;
+
+-- After an outage: leases that were live when it began, and ran out only because of it, get the time back. A lease
+-- that was live at p_since but has meanwhile been replaced or resolved is left alone. How many were credited.
+CREATE FUNCTION queen.credit_leases(p_since timestamptz, p_until timestamptz) RETURNS bigint
+LANGUAGE sql
+SET search_path = ''
+AS $$
+  WITH credited AS (
+    UPDATE queen.cursors k SET lease_until = k.lease_until + (p_until - p_since)
+     WHERE k.lease_until > p_since AND k.leased_at < p_since
+    RETURNING 1
+  )
+  SELECT count(*) FROM credited
+$$;

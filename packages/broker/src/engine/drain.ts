@@ -1,0 +1,360 @@
+/**
+ * Moves the records of the file buffer into PostgreSQL, in record order, each exactly once.
+ *
+ *   read ahead ─▶ decode ─▶ one segment a partition ─▶ one transaction: segments + buffer_progress ─▶ files freed
+ *
+ * Invariants: progress and messages commit together, so after a crash or a lost answer buffer_progress tells what is
+ * stored (G3); nothing is freed on disk before that commit; a record that cannot be stored is set aside, durably,
+ * before the progress passes it, and stops nothing behind it (G8). The fence holds for a drain as for any write (G5).
+ *
+ * It decides nothing about when to run: the maintenance control does.
+ */
+import type { DrainStep, PushStore } from '../ports/push-store.ts'
+import type { BufferedRecord, RecordLog, SetAsideRecord } from '../ports/record-log.ts'
+import { StoreError } from '../ports/store-error.ts'
+import { RecordFlag, RecordReader } from './buffered-message.ts'
+import type { PayloadCipher } from './cipher.ts'
+import { DedupCache, type PartitionKeys } from './dedup-cache.ts'
+import type { MessageIdSource } from './message-id.ts'
+import { learn, type StoredSegment } from './push-lanes.ts'
+import { type BuiltSegment, buildSegment, segmentBytesMax } from './segment-build.ts'
+import type { PartitionEntry, PushItem, QueueEntry } from './types.ts'
+
+export interface DrainCatalog {
+  queue(name: string): Promise<QueueEntry | null>
+  ensurePartitions(names: readonly { queue: string; partition: string }[]): Promise<PartitionEntry[]>
+  forget(queue: string): void
+  /** When the queue of this name was last deleted, microseconds since 1970; null = never. */
+  deletedAtMicros(name: string): Promise<number | null>
+}
+
+export interface DrainParts {
+  readonly store: PushStore
+  readonly log: RecordLog
+  readonly catalog: DrainCatalog
+  readonly dedup: DedupCache
+  readonly ids: MessageIdSource
+  readonly cipher: PayloadCipher | null
+  readonly nowMs: () => number
+  readonly onStored: (stored: StoredSegment) => void
+  /** After each commit: records drained by it, set-aside ones included. */
+  readonly onProgress: (records: number) => void
+  readonly onSetAside: (entry: SetAsideRecord) => void
+}
+
+export type DrainEnd = 'empty' | 'stopped' | 'diverted'
+
+interface Step {
+  readonly items: { item: PushItem; record: BufferedRecord }[]
+  readonly unreadable: { record: BufferedRecord; error: string }[]
+  readonly from: number
+  through: number
+  readonly outcomeUnknown: boolean
+}
+
+interface Prepared {
+  readonly steps: Step[]
+  readonly empty: boolean
+}
+
+// One transaction: large enough that its commit does not count, small enough that a push that has to wait for its locks
+// at the end of a drain waits milliseconds.
+const STEP_RECORDS_MAX = 10_000
+const STEP_BYTES_MAX = 4 * 1024 * 1024
+const ATTEMPTS_MAX = 20
+const KEYS_PER_PAGE = 262_144
+// Memory for records whose flush had an unknown outcome; they are few.
+const UNKNOWN_KEYS_BYTES_MAX = 32 * 1024 * 1024
+
+export class Drain {
+  readonly #parts: DrainParts
+  readonly #reader = new RecordReader()
+  readonly #unknownKeys = new DedupCache(UNKNOWN_KEYS_BYTES_MAX)
+  #inSync = false
+
+  constructor(parts: DrainParts) {
+    this.#parts = parts
+  }
+
+  /** The next run asks PostgreSQL how far this buffer is drained before it stores anything. */
+  distrust(): void {
+    this.#inSync = false
+  }
+
+  /**
+   * Drains until the buffer is empty, `goOn` says no, or the switch is met.
+   * @throws StoreError when PostgreSQL fails; the records stay and the next run goes on after the last commit.
+   */
+  async run(goOn: () => boolean): Promise<DrainEnd> {
+    const { store, log } = this.#parts
+    try {
+      if (!this.#inSync) {
+        log.setDrainedThrough(await store.readDrainProgress(log.bufferId))
+        this.#inSync = true
+      }
+      log.rewind()
+      let prepared = await this.#prepare()
+      for (;;) {
+        if (prepared.empty) return 'empty'
+        if (!goOn()) return 'stopped'
+        const storing = this.#storeAll(prepared)
+        // Reading and decoding the next batch takes place while PostgreSQL works on this one.
+        const next = this.#prepare()
+        next.catch(() => {})
+        if (!(await storing)) return 'diverted'
+        prepared = await next
+      }
+    } catch (error) {
+      if (error instanceof StoreError && error.outcomeUnknown) this.distrust()
+      throw error
+    }
+  }
+
+  async #prepare(): Promise<Prepared> {
+    const batch = await this.#parts.log.read({ records: STEP_RECORDS_MAX, bytes: STEP_BYTES_MAX })
+    const steps: Step[] = []
+    let step: Step | null = null
+    // Numbers no record stands for any more (damage, already set aside) count with the step they lie in.
+    let next = batch.records[0]?.number ?? batch.through
+    for (const record of batch.records) {
+      const outcomeUnknown = (record.flags & RecordFlag.OUTCOME_UNKNOWN) !== 0
+      if (step === null || step.outcomeUnknown !== outcomeUnknown) {
+        step = { items: [], unreadable: [], from: next, through: record.number, outcomeUnknown }
+        steps.push(step)
+      }
+      step.through = record.number
+      next = record.number + 1
+      try {
+        step.items.push({ item: this.#reader.read(record), record })
+      } catch (error) {
+        step.unreadable.push({ record, error: error instanceof Error ? error.message : 'unreadable' })
+      }
+    }
+    if (step !== null) step.through = batch.through
+    else if (!batch.empty) steps.push({ items: [], unreadable: [], from: batch.through, through: batch.through, outcomeUnknown: false })
+    return { steps, empty: batch.empty }
+  }
+
+  /** False when the switch was met. */
+  async #storeAll(prepared: Prepared): Promise<boolean> {
+    for (const step of prepared.steps) if (!(await this.#storeStep(step))) return false
+    return true
+  }
+
+  async #storeStep(step: Step): Promise<boolean> {
+    const { log, onProgress } = this.#parts
+    for (const { record, error } of step.unreadable) await this.#setAside(record, 'CORRUPT', error, null)
+    let attempts = 0
+    for (;;) {
+      try {
+        const verdict = await this.#write(step)
+        if (verdict === 'diverted') return false
+        if (verdict === 'stored') break
+      } catch (error) {
+        if (!(error instanceof StoreError)) throw error
+        if (error.failure === 'rejected') return this.#bisect(step, error)
+        if (error.failure !== 'conflict') throw error
+        attempts++
+      }
+      if (++attempts > ATTEMPTS_MAX) throw new StoreError('conflict', 'the drain keeps losing races with other writers')
+    }
+    const before = log.stats.pendingRecords
+    await log.drained(step.through)
+    onProgress(Math.max(0, before - log.stats.pendingRecords))
+    return true
+  }
+
+  /** PostgreSQL refuses the step: halves, until the record it refuses stands alone and is set aside (G8). */
+  async #bisect(step: Step, error: StoreError): Promise<boolean> {
+    const { items } = step
+    if (items.length === 1) {
+      await this.#setAside(items[0]!.record, 'REJECTED', error.message, error.sqlState)
+      return this.#storeStep({ ...step, items: [], unreadable: [] })
+    }
+    if (items.length === 0) throw error
+    const half = items.length >> 1
+    const middle = items[half]!.record.number
+    const first = { ...step, items: items.slice(0, half), unreadable: [], through: middle - 1 }
+    const second = { ...step, items: items.slice(half), unreadable: [], from: middle }
+    return (await this.#storeStep(first)) && (await this.#storeStep(second))
+  }
+
+  async #write(step: Step): Promise<'stored' | 'again' | 'diverted'> {
+    const parts = this.#parts
+    const nowMs = parts.nowMs()
+    const groups = await this.#group(step)
+    const places = [...groups.values()]
+    const cache = step.outcomeUnknown ? this.#unknownKeys : parts.dedup
+    const blob = Buffer.allocUnsafe(places.reduce((sum, group) => sum + segmentBytesMax(group.items), 0))
+    const built: { segment: BuiltSegment<PushItem>; known: PartitionKeys | null; window: number }[] = []
+    let end = 0
+    for (const { place, items } of places) {
+      const window = this.#window(place, items, step.outcomeUnknown, nowMs)
+      const known = window === 0 ? null : cache.partition(place.id, window, nowMs)
+      const result = buildSegment(place.id, items, parts.ids.take(items.length, nowMs), known, window, blob, end)
+      end = result.end
+      built.push({ segment: result.segment, known, window })
+    }
+    const drain: DrainStep = { bufferId: parts.log.bufferId, from: step.from, through: step.through }
+    const result = await parts.store.pushMessages(
+      built.map(({ segment }) => segment.write),
+      drain,
+    )
+    if (result.status === 'diverted') return 'diverted'
+    if (result.status === 'progress') {
+      parts.log.setDrainedThrough(result.drainedThrough)
+      return result.drainedThrough >= step.through ? 'stored' : this.#skip(step, result.drainedThrough)
+    }
+    let stored = true
+    for (const [index, outcome] of result.outcomes.entries()) {
+      const { segment, known, window } = built[index]!
+      const { place } = places[index]!
+      if (outcome.status !== 'stored') stored = false
+      if (outcome.status === 'gone') {
+        parts.catalog.forget(place.queue.name)
+        parts.dedup.forget(place.id)
+      }
+      if (outcome.status === 'gone' || outcome.status === 'held') continue
+      if (known !== null) for (const gap of outcome.gap) learn(known, gap.firstOffset, gap.keys, nowMs)
+      if (outcome.status === 'stored') {
+        if (known !== null) learn(known, outcome.firstOffset, segment.write.keys, nowMs)
+        continue
+      }
+      for (const duplicate of outcome.confirmed) segment.suspects[duplicate.index]!.status = 'duplicate'
+      for (const duplicate of outcome.duplicates) segment.stored[duplicate.index]!.status = 'duplicate'
+      for (const suspect of outcome.innocent) {
+        const item = segment.suspects[suspect]!
+        if (item.status === null) item.innocent = true
+      }
+      if (outcome.unknownUpTo !== null && known !== null) await this.#readKeys(place.id, known, outcome.unknownUpTo, window, nowMs)
+    }
+    cache.trim(nowMs)
+    if (!stored) return 'again'
+    for (const [index, outcome] of result.outcomes.entries()) {
+      const { segment } = built[index]!
+      if (outcome.status !== 'stored' || segment.stored.length === 0) continue
+      parts.onStored({ partition: places[index]!.place, firstOffset: outcome.firstOffset, createdAt: outcome.createdAt, segment })
+    }
+    return 'stored'
+  }
+
+  #skip(step: Step, drainedThrough: number): 'again' {
+    const left = step.items.filter(({ record }) => record.number > drainedThrough)
+    step.items.length = 0
+    step.items.push(...left)
+    Object.assign(step, { from: drainedThrough + 1 })
+    return 'again'
+  }
+
+  /** What is left of the step by partition, in record order; what cannot be stored is set aside on the way. */
+  async #group(step: Step): Promise<Map<string, { place: PartitionEntry; items: PushItem[] }>> {
+    const parts = this.#parts
+    const names = new Map<string, Map<string, { queue: string; partition: string; items: PushItem[] }>>()
+    const kept: Step['items'] = []
+    for (const entry of step.items) {
+      const { item, record } = entry
+      if (item.status === 'duplicate') continue
+      if (!names.has(item.queue) && (await this.#deletedSince(item.queue, record))) {
+        await this.#setAside(record, 'QUEUE_DELETED', `Queue '${item.queue}' was deleted after this message was accepted`, null)
+        continue
+      }
+      let partitions = names.get(item.queue)
+      if (partitions === undefined) names.set(item.queue, (partitions = new Map()))
+      let group = partitions.get(item.partition)
+      if (group === undefined) {
+        partitions.set(item.partition, (group = { queue: item.queue, partition: item.partition, items: [] }))
+      }
+      group.items.push(item)
+      kept.push(entry)
+    }
+    step.items.length = 0
+    step.items.push(...kept)
+    const groups = [...names.values()].flatMap((partitions) => [...partitions.values()])
+    const places = groups.length === 0 ? [] : await parts.catalog.ensurePartitions(groups)
+    const out = new Map<string, { place: PartitionEntry; items: PushItem[] }>()
+    for (const [index, group] of groups.entries()) {
+      const place = places[index]!
+      const items: PushItem[] = []
+      for (const item of group.items) if (await this.#fitEncryption(step, item, place)) items.push(item)
+      if (items.length > 0) out.set(place.id, { place, items })
+    }
+    return out
+  }
+
+  async #deletedSince(queue: string, record: BufferedRecord): Promise<boolean> {
+    if ((await this.#parts.catalog.queue(queue)) !== null) return false
+    const deletedAt = await this.#parts.catalog.deletedAtMicros(queue)
+    return deletedAt !== null && deletedAt >= record.acceptedAtMicros
+  }
+
+  /** Encrypts or decrypts as the queue asks now; false when it cannot, and the record was set aside. */
+  async #fitEncryption(step: Step, item: PushItem, place: PartitionEntry): Promise<boolean> {
+    const { cipher } = this.#parts
+    const wanted = place.queue.options.encryptionEnabled
+    if (item.encrypted === wanted) return true
+    let problem: string
+    try {
+      if (cipher === null) throw new Error('this instance has no encryption key')
+      const bytes = item.source.subarray(item.payloadStart, item.payloadEnd)
+      item.source = wanted ? cipher.encrypt(bytes) : cipher.decrypt(bytes)
+      item.payloadStart = 0
+      item.payloadEnd = item.source.length
+      item.encrypted = wanted
+      return true
+    } catch (error) {
+      problem = error instanceof Error ? error.message : 'unknown'
+    }
+    const index = step.items.findIndex((entry) => entry.item === item)
+    const [entry] = step.items.splice(index, 1)
+    await this.#setAside(entry!.record, 'DECRYPT', `The payload cannot be ${wanted ? 'encrypted' : 'decrypted'}: ${problem}`, null)
+    return false
+  }
+
+  #window(place: PartitionEntry, items: readonly PushItem[], outcomeUnknown: boolean, nowMs: number): number {
+    const window = place.queue.options.dedupWindowSeconds
+    if (!outcomeUnknown) return window
+    // The flush that may have stored these ran just before they were accepted here; a minute is generous.
+    const oldestMs = items[0]!.acceptedAtMicros! / 1000
+    return Math.max(window, Math.ceil((nowMs - oldestMs) / 1000) + 60)
+  }
+
+  async #readKeys(partitionId: string, known: PartitionKeys, upTo: number, window: number, nowMs: number): Promise<void> {
+    let from = known.to
+    while (from < upTo) {
+      const pages = await this.#parts.store.readKeys(partitionId, from, window, KEYS_PER_PAGE)
+      if (pages.length === 0) break
+      for (const page of pages) {
+        learn(known, page.firstOffset, page.keys, nowMs)
+        from = page.firstOffset + page.keys.length / 16
+      }
+    }
+    known.skipTo(upTo)
+  }
+
+  async #setAside(
+    record: BufferedRecord,
+    reason: SetAsideRecord['reason'],
+    error: string,
+    sqlState: string | null,
+  ): Promise<void> {
+    const { log, nowMs, onSetAside } = this.#parts
+    const entry: SetAsideRecord = {
+      // A drain repeated after a crash sets the same record aside under the same id, once.
+      id: `${log.bufferId}.${record.number}`,
+      number: record.number,
+      lastNumber: record.number,
+      file: null,
+      offset: null,
+      acceptedAtMicros: record.acceptedAtMicros,
+      quarantinedAtMicros: Math.floor(nowMs() * 1000),
+      flags: record.flags,
+      attempts: 1,
+      reason,
+      error,
+      sqlState,
+      bytes: record.body.length,
+      body: record.body,
+    }
+    if (await log.quarantine.add(entry)) onSetAside(entry)
+  }
+}

@@ -1,0 +1,216 @@
+/**
+ * The verb push: decide where each item goes, wait until it is safe there, leave a status on it.
+ *
+ * Invariant: an item ends `queued` only when committed in PostgreSQL and `buffered` only when synced to the file
+ * buffer (G1). It never waits for the state of maintenance: that is a field of the route.
+ */
+import { ERRORS } from '@queen/protocol'
+import type { RecordLog } from '../ports/record-log.ts'
+import { StoreError } from '../ports/store-error.ts'
+import { recordsOf } from './buffered-message.ts'
+import type { PayloadCipher } from './cipher.ts'
+import type { PushLanes, PushTicket } from './push-lanes.ts'
+import type { PushOptions } from './engine.ts'
+import type { MessageIdSource } from './message-id.ts'
+import type { DelayedDrain } from './delayed-drain.ts'
+import type { QueueDepth } from './queue-depth.ts'
+import { Refusal } from './refusal.ts'
+import type { PartitionEntry, PushItem, QueueEntry } from './types.ts'
+import type { WriteRoute } from './write-route.ts'
+
+/** What push needs of the catalog. */
+export interface PushCatalog {
+  peekQueue(name: string): QueueEntry | undefined
+  peekPartition(queue: string, partition: string): PartitionEntry | undefined
+  /** Creates what is missing. @throws StoreError */
+  ensurePartitions(names: readonly { queue: string; partition: string }[]): Promise<PartitionEntry[]>
+}
+
+export interface PushParts {
+  readonly catalog: PushCatalog
+  readonly route: WriteRoute
+  readonly lanes: PushLanes
+  readonly log: RecordLog
+  readonly ids: MessageIdSource
+  readonly cipher: PayloadCipher | null
+  readonly depth: QueueDepth
+  readonly delayed: DelayedDrain
+  readonly nowMs: () => number
+  readonly onUnavailable: (error: StoreError) => void
+}
+
+export class Push {
+  readonly #parts: PushParts
+  acceptedMessages = 0
+
+  constructor(parts: PushParts) {
+    this.#parts = parts
+  }
+
+  /** @throws Refusal when nothing of the request was or will be stored and trying again may help */
+  async pushMessages(items: PushItem[], options: PushOptions): Promise<void> {
+    const parts = this.#parts
+    const nowMs = parts.nowMs()
+    for (const item of items) {
+      if (item.transactionId === '') {
+        item.transactionId = parts.ids.take(1, nowMs)
+        item.generatedId = true
+      }
+    }
+    if (parts.route.mode === 'held') await parts.route.opened()
+    if (options.bufferMs > 0) {
+      await this.#delay(items, options)
+    } else if (parts.route.mode === 'direct' && !parts.delayed.active) {
+      await this.#storeAll(items)
+    } else {
+      await this.#route(items)
+    }
+    let accepted = 0
+    let refused: PushItem | null = null
+    for (const item of items) {
+      if (item.status !== 'failed') accepted++
+      else if (item.code !== null && item.code in ERRORS && ERRORS[item.code as keyof typeof ERRORS].status >= 500) refused = item
+    }
+    this.acceptedMessages += accepted
+    if (accepted === 0 && refused !== null) {
+      throw new Refusal(refused.code as keyof typeof ERRORS, refused.error ?? undefined)
+    }
+  }
+
+  /** Into the buffer; what has older brothers on their way into PostgreSQL goes behind them. */
+  async #route(items: PushItem[]): Promise<void> {
+    const { catalog, lanes, route, delayed } = this.#parts
+    const direct: PushItem[] = []
+    const buffered: PushItem[] = []
+    for (const item of items) {
+      const partition = catalog.peekPartition(item.queue, item.partition)
+      const inLane = partition !== undefined && lanes.holds(partition.id)
+      const free = route.mode === 'direct' && !delayed.holds(item.queue, item.partition)
+      if (inLane || free) direct.push(item)
+      else buffered.push(item)
+    }
+    await Promise.all([
+      direct.length === 0 ? null : this.#storeAll(direct),
+      buffered.length === 0 ? null : this.buffer(buffered, false),
+    ])
+  }
+
+  async #delay(items: PushItem[], options: PushOptions): Promise<void> {
+    const { delayed, lanes, log, route } = this.#parts
+    // Without a usable buffer the items are stored directly; and nothing may be put ahead of what is in a lane.
+    if (!log.stats.usable && route.mode === 'direct') return this.#storeAll(items)
+    while (!lanes.empty && items.some((item) => this.#inLane(item))) await lanes.idle()
+    delayed.hold(items, options)
+    try {
+      await this.buffer(items, false)
+    } finally {
+      delayed.written(items, options)
+    }
+  }
+
+  #inLane(item: PushItem): boolean {
+    const partition = this.#parts.catalog.peekPartition(item.queue, item.partition)
+    return partition !== undefined && this.#parts.lanes.holds(partition.id)
+  }
+
+  async #storeAll(items: PushItem[]): Promise<void> {
+    const parts = this.#parts
+    let places: PartitionEntry[]
+    try {
+      const known = this.#peekAll(items)
+      places = known ?? (await parts.catalog.ensurePartitions(items))
+    } catch (error) {
+      if (!(error instanceof StoreError && error.transient)) throw error
+      parts.onUnavailable(error)
+      await this.buffer(items, false)
+      return
+    }
+    const limited = places.some((place) => place.queue.options.maxSize > 0)
+    if (limited) await parts.depth.admit(items, places)
+    const lanes = new Map<string, { place: PartitionEntry; list: PushItem[] }>()
+    let count = 0
+    for (let i = 0; i < items.length; i++) {
+      const item = items[i]!
+      if (item.status !== null) continue
+      const place = places[i]!
+      if (place.queue.options.encryptionEnabled && !this.#encrypt(item)) continue
+      count++
+      const lane = lanes.get(place.id)
+      if (lane === undefined) lanes.set(place.id, { place, list: [item] })
+      else lane.list.push(item)
+    }
+    if (count === 0) return
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const ticket: PushTicket = { remaining: count, startedAtMs: parts.nowMs(), done: resolve }
+    for (const { place, list } of lanes.values()) parts.lanes.add(place, list, ticket)
+    await promise
+  }
+
+  #peekAll(items: readonly PushItem[]): PartitionEntry[] | null {
+    const { catalog } = this.#parts
+    const places: PartitionEntry[] = new Array(items.length)
+    let queue = ''
+    let partition = ''
+    let place: PartitionEntry | undefined
+    for (let i = 0; i < items.length; i++) {
+      const item = items[i]!
+      if (place === undefined || item.queue !== queue || item.partition !== partition) {
+        queue = item.queue
+        partition = item.partition
+        place = catalog.peekPartition(queue, partition)
+        if (place === undefined) return null
+      }
+      places[i] = place
+    }
+    return places
+  }
+
+  /** False when the queue wants encryption and there is no key: the item is failed then. */
+  #encrypt(item: PushItem): boolean {
+    if (item.encrypted) return true
+    const { cipher } = this.#parts
+    if (cipher === null) {
+      item.status = 'failed'
+      item.code = 'ENCRYPTION_NOT_CONFIGURED'
+      item.error = ERRORS.ENCRYPTION_NOT_CONFIGURED.message
+      return false
+    }
+    item.source = cipher.encrypt(item.source.subarray(item.payloadStart, item.payloadEnd))
+    item.payloadStart = 0
+    item.payloadEnd = item.source.length
+    item.encrypted = true
+    return true
+  }
+
+  /** Puts items into the file buffer and gives each its status; never rejects. */
+  async buffer(items: PushItem[], outcomeUnknown: boolean): Promise<void> {
+    const { catalog, cipher, log } = this.#parts
+    const going: PushItem[] = []
+    for (const item of items) {
+      const queue = catalog.peekQueue(item.queue)
+      // A queue nobody knows here (PostgreSQL may be away) could be an encrypted one: with a key at hand its payload is
+      // encrypted, and the drain puts it back in clear if the queue does not ask for it.
+      const encrypt = queue === undefined ? cipher !== null : queue.options.encryptionEnabled
+      if (!encrypt || this.#encrypt(item)) going.push(item)
+    }
+    if (going.length === 0) return
+    try {
+      await log.append(recordsOf(going, outcomeUnknown))
+      for (const item of going) item.status = 'buffered'
+    } catch (error) {
+      const code = bufferCode(error)
+      for (const item of going) {
+        item.status = 'failed'
+        item.code = code
+        item.error = ERRORS[code].message
+      }
+    }
+  }
+}
+
+function bufferCode(error: unknown): 'BUFFER_FULL' | 'PAYLOAD_TOO_LARGE' | 'BUFFER_UNAVAILABLE' {
+  const code = error instanceof Error && 'code' in error ? error.code : null
+  if (code === 'BUFFER_FULL') return 'BUFFER_FULL'
+  if (code === 'RECORD_TOO_LARGE') return 'PAYLOAD_TOO_LARGE'
+  return 'BUFFER_UNAVAILABLE'
+}

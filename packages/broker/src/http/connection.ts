@@ -1,0 +1,44 @@
+/**
+ * One client connection: the exchanges on it that are not finished. When the connection ends, all of them are closed;
+ * node tells only the one at the head.
+ */
+import type { Socket } from 'node:net'
+import type { Exchange } from './exchange.ts'
+
+// How long the rest of a body that nobody wants is read and thrown away before the connection is cut: closing at once
+// would reset it and could destroy the answer on its way to the client.
+const LINGER_TIME_MS = 2_000
+
+const connections = new WeakMap<Socket, Connection>()
+
+export class Connection {
+  readonly socket: Socket
+  readonly exchanges = new Set<Exchange>()
+
+  constructor(socket: Socket) {
+    this.socket = socket
+    connections.set(socket, this)
+    socket.on('close', () => this.#end())
+  }
+
+  static of(socket: Socket): Connection {
+    return connections.get(socket) ?? new Connection(socket)
+  }
+
+  finished(exchange: Exchange): void {
+    this.exchanges.delete(exchange)
+    exchange.close()
+    if (!exchange.request.complete && !this.socket.destroyed) this.#linger(exchange)
+  }
+
+  #linger(exchange: Exchange): void {
+    setTimeout(() => {
+      if (!exchange.request.complete) this.socket.destroy()
+    }, LINGER_TIME_MS).unref()
+  }
+
+  #end(): void {
+    for (const exchange of this.exchanges) exchange.close()
+    this.exchanges.clear()
+  }
+}

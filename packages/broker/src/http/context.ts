@@ -1,0 +1,24 @@
+/** What all requests of one server share. Made by the server, handed to the routes that need it. */
+import type { Engine } from '../engine/engine.ts'
+import type { ByteBudget } from './byte-budget.ts'
+import type { HttpCounters } from './http-counters.ts'
+import type { ProcessGauges } from './process-gauges.ts'
+import type { ResponseHeads } from './response-heads.ts'
+import type { HttpLimits, HttpSettings } from './settings.ts'
+import type { UnreadAnswers } from './unread-answers.ts'
+
+export interface HttpContext {
+  readonly engine: Engine
+  readonly settings: HttpSettings
+  readonly limits: HttpLimits
+  readonly heads: ResponseHeads
+  readonly counters: HttpCounters
+  readonly gauges: ProcessGauges
+  /** Bytes of request bodies in memory. */
+  readonly bodies: ByteBudget
+  /** Bytes of answers not taken yet. */
+  readonly answers: ByteBudget
+  readonly unread: UnreadAnswers
+  /** True from the moment the server was told to close. */
+  stopping: boolean
+}

@@ -1,0 +1,116 @@
+/**
+ * The answer of a pop, built from the segments it delivers.
+ *
+ * The whole answer is one string in which every character stands for one byte (latin1). Payloads and transactionIds are
+ * slices of the segment's text and go out as the very bytes that came in; only names, which come from the catalog as
+ * ordinary strings, are brought into that form, once per partition. Nothing is parsed and nothing is copied twice.
+ */
+import { emptyFrameParts, FrameFlag, readFrame } from '../../engine/frame.ts'
+import type { PartitionEntry, PopAnswer, PoppedRun } from '../../engine/types.ts'
+import type { Cipher } from '../../ports/cipher.ts'
+
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+const LOW_24_BITS = 2 ** 24
+
+// Three hex digits of every 12-bit number: two lookups write the part of an id that changes from message to message.
+const HEX3 = Array.from({ length: 4096 }, (_, n) => n.toString(16).padStart(3, '0'))
+
+const parts = emptyFrameParts()
+
+/** JSON text; every character is one byte of UTF-8. Throws when an encrypted payload cannot be opened. */
+export function popAnswer(answer: PopAnswer, cipher: Cipher | null): string {
+  const first = answer.runs[0]!.partition
+  const partitions = new Set<string>()
+  for (const run of answer.runs) partitions.add(run.partition.id)
+  const group = jsonBytes(answer.consumerGroup)
+  const claim = `,"leaseId":"${answer.leaseId}","consumerGroup":${group}`
+  const expires = answer.leaseExpiresAtMs === null ? 'null' : `"${new Date(answer.leaseExpiresAtMs).toISOString()}"`
+  let out = `{"success":true${namesOf(first)}${claim},"partitionsClaimed":${partitions.size},"leaseExpiresAt":${expires},"messages":[`
+  let separator = ''
+  for (const run of answer.runs) {
+    out += separator + runText(run, `${namesOf(run.partition)}${claim}}`, cipher)
+    separator = ','
+  }
+  return `${out}]}`
+}
+
+function runText(run: PoppedRun, tail: string, cipher: Cipher | null): string {
+  const { segment, indices, retryCounts } = run
+  const { frames, text, starts, idBase } = segment
+  const idHead = `{"id":"${idBase.slice(0, 24)}`
+  const low = Number.parseInt(idBase.slice(24), 16)
+  const afterData = `,"createdAt":"${segment.createdAt}","retryCount":`
+  const plainTail = `${afterData}0,"producerSub":null${tail}`
+  let high = -1
+  let idPrefix = ''
+  let out = ''
+  for (let i = 0; i < indices.length; i++) {
+    const index = indices[i]!
+    readFrame(frames, starts[index]!, parts)
+    const { flags, transactionIdStart, transactionIdEnd, payloadStart, payloadEnd } = parts
+    const number = low + index
+    const numberHigh = Math.floor(number / LOW_24_BITS)
+    if (numberHigh !== high) {
+      high = numberHigh
+      idPrefix = idHead + high.toString(16).padStart(6, '0')
+    }
+    const numberLow = number - numberHigh * LOW_24_BITS
+    let transactionId = text.substring(transactionIdStart, transactionIdEnd)
+    if ((flags & FrameFlag.GENERATED_ID) === 0 && needsEscape(frames, transactionIdStart, transactionIdEnd)) {
+      transactionId = JSON.stringify(transactionId).slice(1, -1)
+    }
+    const traceId = flags & FrameFlag.TRACE_ID ? `"${uuidText(frames, parts.traceIdStart)}"` : 'null'
+    const data =
+      flags & FrameFlag.ENCRYPTED ? opened(frames, payloadStart, payloadEnd, cipher) : text.substring(payloadStart, payloadEnd)
+    const comma = i === 0 ? '' : ','
+    const id = `${comma}${idPrefix}${HEX3[numberLow >>> 12]}${HEX3[numberLow & 4095]}`
+    out += `${id}","transactionId":"${transactionId}","traceId":${traceId},"data":${data}`
+    const retryCount = retryCounts === null ? 0 : (retryCounts.get(index) ?? 0)
+    if (retryCount === 0 && (flags & FrameFlag.PRODUCER_SUB) === 0) {
+      out += plainTail
+    } else {
+      const { producerSubStart, producerSubEnd } = parts
+      // JSON.stringify leaves characters above 0x7f as they are, so it may be given bytes.
+      const sub = flags & FrameFlag.PRODUCER_SUB ? JSON.stringify(text.substring(producerSubStart, producerSubEnd)) : 'null'
+      out += `${afterData}${retryCount},"producerSub":${sub}${tail}`
+    }
+  }
+  return out
+}
+
+function needsEscape(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) {
+    const byte = bytes[i]
+    if (byte === QUOTE || byte === BACKSLASH) return true
+  }
+  return false
+}
+
+function opened(frames: Buffer, start: number, end: number, cipher: Cipher | null): string {
+  if (cipher === null) throw new Error('a payload is encrypted and no key is configured')
+  const payload = cipher.decrypt(frames.subarray(start, end))
+  return payload.latin1Slice(0, payload.length)
+}
+
+function uuidText(bytes: Buffer, at: number): string {
+  const hex = bytes.hexSlice(at, at + 16)
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+}
+
+// Catalog entries live as long as their partition is in use, so what is made of them may live exactly as long.
+const names = new WeakMap<PartitionEntry, string>()
+
+function namesOf(partition: PartitionEntry): string {
+  let text = names.get(partition)
+  if (text === undefined) {
+    text = `,"queue":${jsonBytes(partition.queue.name)},"partition":${jsonBytes(partition.name)},"partitionId":"${partition.id}"`
+    names.set(partition, text)
+  }
+  return text
+}
+
+/** A JSON string literal whose characters are the bytes of its UTF-8. */
+function jsonBytes(text: string): string {
+  return Buffer.from(JSON.stringify(text)).latin1Slice()
+}

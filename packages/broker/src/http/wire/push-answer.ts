@@ -1,0 +1,53 @@
+/**
+ * The answer of a push: one object per item, in request order, as JSON text. Built by joining strings, because at
+ * hundreds of thousands of results a second JSON.stringify of objects would cost more than storing the messages.
+ */
+import type { PushItem } from '../../engine/types.ts'
+
+const NEEDS_ESCAPE = /["\\\u0000-\u001f]/
+
+/** A JSON string literal. */
+export function jsonString(text: string): string {
+  return NEEDS_ESCAPE.test(text) || !text.isWellFormed() ? JSON.stringify(text) : `"${text}"`
+}
+
+export function pushAnswer(items: readonly PushItem[]): string {
+  let out = '['
+  // Names repeat from item to item; their part of the answer is built once for a run of them.
+  let queue: string | null | undefined
+  let partition: string | null | undefined
+  let partitionId: string | null | undefined
+  let names = ''
+  let place = ''
+  for (let i = 0; i < items.length; i++) {
+    const item = items[i]!
+    if (item.queue !== queue || item.partition !== partition) {
+      queue = item.queue
+      partition = item.partition
+      const queueText = queue === null ? 'null' : jsonString(queue)
+      const partitionText = partition === null ? 'null' : jsonString(partition)
+      names = `,"queueName":${queueText},"queue":${queueText},"partition":${partitionText}`
+    }
+    if (item.partitionId !== partitionId) {
+      partitionId = item.partitionId
+      place = partitionId === null ? ',"partition_id":null' : `,"partition_id":"${partitionId}"`
+    }
+    const separator = i === 0 ? '' : ','
+    const id = item.transactionId === '' ? '' : jsonString(item.transactionId)
+    const ids = id === '' ? '' : `,"transaction_id":${id},"transactionId":${id}`
+    if (item.status === 'queued') {
+      out += `${separator}{"index":${i},"status":"queued"${names}${ids},"message_id":"${item.messageId}"${place}${
+        item.traceId === null ? ',"trace_id":null}' : `,"trace_id":"${item.traceId}"}`
+      }`
+    } else if (item.status === 'failed') {
+      out += `${separator}{"index":${i},"status":"failed"${names}${ids},"message_id":null,"partition_id":null,"trace_id":null,"error":${jsonString(
+        item.error ?? '',
+      )},"code":"${item.code}"}`
+    } else {
+      const messageId = item.messageId === null ? 'null' : `"${item.messageId}"`
+      const traceId = item.status === 'buffered' && item.traceId !== null ? `"${item.traceId}"` : 'null'
+      out += `${separator}{"index":${i},"status":"${item.status}"${names}${ids},"message_id":${messageId}${place},"trace_id":${traceId}}`
+    }
+  }
+  return `${out}]`
+}

@@ -1,0 +1,316 @@
+/**
+ * The body of a push: `{"items": [{queue, partition?, payload | data, transactionId?, traceId?}], bufferMs?, bufferMax?}`
+ * becomes PushItems that point at their payload's bytes. A bad item carries its refusal and leaves the others alone; a
+ * body of the wrong shape is refused as a whole.
+ *
+ * It never copies or decodes a payload.
+ */
+import { DEFAULT_PARTITION, isName, isUuid, LIMITS } from '@queen/protocol'
+import { Refusal } from '../../engine/refusal.ts'
+import type { PushItem } from '../../engine/types.ts'
+import { JsonScanner, JsonSyntaxError } from './json-scanner.ts'
+
+export interface ParsedPush {
+  /** Every element of `items` in order; a bad one has status 'failed' with code and error. */
+  readonly items: PushItem[]
+  readonly bufferMs: number
+  readonly bufferMax: number
+}
+
+export interface PushLimits {
+  readonly itemsMax: number
+  readonly payloadBytesMax: number
+}
+
+const NULL_PAYLOAD = Buffer.from('null')
+const ARRAY_OPEN = 0x5b
+const OBJECT_OPEN = 0x7b
+const QUOTE = 0x22
+
+export function parsePushBody(body: Buffer, limits: PushLimits, producerSub: string | null): ParsedPush {
+  if (body.length === 0) throw new Refusal('BODY_REQUIRED')
+  try {
+    return new PushBodyReader(body, limits, producerSub).read()
+  } catch (error) {
+    if (error instanceof JsonSyntaxError) throw new Refusal('INVALID_JSON', `The request body is not valid JSON: ${error.message}`)
+    throw error
+  }
+}
+
+/** Reads one array of push items that lies inside a larger body (a transaction's push operation). */
+export class PushBodyReader {
+  readonly #scanner: JsonScanner
+  readonly #limits: PushLimits
+  readonly #producerSub: string | null
+  // The names of the item before: most requests repeat them.
+  #queueBefore: NameBefore = { start: 0, end: 0, text: '' }
+  #partitionBefore: NameBefore = { start: 0, end: 0, text: '' }
+
+  constructor(body: Buffer, limits: PushLimits, producerSub: string | null) {
+    try {
+      this.#scanner = new JsonScanner(body)
+    } catch (error) {
+      if (error instanceof JsonSyntaxError) throw new Refusal('INVALID_JSON', 'The request body is not valid UTF-8')
+      throw error
+    }
+    this.#limits = limits
+    this.#producerSub = producerSub
+  }
+
+  read(): ParsedPush {
+    const scanner = this.#scanner
+    let items: PushItem[] | null = null
+    let shape: Refusal | null = null
+    let bufferMs = 0
+    let bufferMax: number = LIMITS.bufferMaxDefault
+    if (scanner.peek() !== OBJECT_OPEN) {
+      scanner.skipValue()
+      scanner.expectEnd()
+      throw new Refusal('INVALID_BODY', 'The request body must be a JSON object')
+    }
+    if (scanner.enterObject()) {
+      do {
+        scanner.readKey()
+        if (scanner.stringIs('items')) {
+          shape = null
+          items = null
+          if (scanner.peek() === ARRAY_OPEN) {
+            items = []
+            shape = this.#readItems(items)
+          } else {
+            scanner.skipValue()
+          }
+        } else if (scanner.stringIs('bufferMs')) {
+          bufferMs = this.#readLimit('bufferMs', 0, LIMITS.bufferMsMax, 0)
+        } else if (scanner.stringIs('bufferMax')) {
+          bufferMax = this.#readLimit('bufferMax', 1, LIMITS.itemsMax, LIMITS.bufferMaxDefault)
+        } else {
+          scanner.skipValue()
+        }
+      } while (scanner.nextMember())
+    }
+    scanner.expectEnd()
+    if (this.#badField !== null) throw this.#badField
+    if (shape !== null) throw shape
+    if (items === null) throw new Refusal('INVALID_BODY', "'items' must be an array", { details: { field: 'items' } })
+    return { items, bufferMs, bufferMax }
+  }
+
+  #badField: Refusal | null = null
+
+  #readLimit(field: string, min: number, max: number, fallback: number): number {
+    const kind = this.#scanner.kind()
+    if (kind === 'null') {
+      this.#scanner.skipValue()
+      return fallback
+    }
+    const value = kind === 'number' ? this.#scanner.readNumber() : (this.#scanner.skipValue(), Number.NaN)
+    if (!Number.isInteger(value)) {
+      this.#badField = new Refusal('INVALID_BODY', `'${field}' must be a whole number`, { details: { field } })
+      return fallback
+    }
+    return Math.min(Math.max(value, min), max)
+  }
+
+  /** Fills `items`; returns the refusal of the whole body, if any, after the text was checked to its end. */
+  #readItems(items: PushItem[]): Refusal | null {
+    const scanner = this.#scanner
+    let refusal: Refusal | null = null
+    let count = 0
+    if (!scanner.enterArray()) return null
+    do {
+      count++
+      if (scanner.peek() !== OBJECT_OPEN) {
+        scanner.skipValue()
+        refusal ??= new Refusal('INVALID_BODY', `items[${count - 1}] is not an object`, { details: { field: `items[${count - 1}]` } })
+      } else if (count > this.#limits.itemsMax || refusal !== null) {
+        scanner.skipValue()
+      } else {
+        items.push(this.#readItem())
+      }
+    } while (scanner.nextElement())
+    if (refusal === null && count > this.#limits.itemsMax) {
+      refusal = new Refusal('TOO_MANY_ITEMS', `A push may have at most ${this.#limits.itemsMax} items; this one has ${count}`)
+    }
+    return refusal
+  }
+
+  #readItem(): PushItem {
+    const scanner = this.#scanner
+    let queue: string | null = null
+    let partition: string | null = DEFAULT_PARTITION
+    let transactionId: string | null = ''
+    let traceId: string | null = null
+    let payloadStart = -1
+    let payloadEnd = -1
+    let payloadNul = false
+    let dataStart = -1
+    let dataEnd = -1
+    let dataNul = false
+    let badQueue = false
+    let badPartition = false
+    let badTransactionId = false
+    let badTraceId = false
+    if (scanner.enterObject()) {
+      do {
+        scanner.readKey()
+        switch (this.#field()) {
+          case 'queue':
+            queue = this.#readName(this.#queueBefore)
+            badQueue = queue === null || !this.#isName(queue, scanner.stringEscaped)
+            break
+          case 'partition':
+            if (scanner.kind() === 'null') {
+              scanner.skipValue()
+              partition = DEFAULT_PARTITION
+              badPartition = false
+            } else {
+              partition = this.#readName(this.#partitionBefore)
+              badPartition = partition === null || !this.#isName(partition, scanner.stringEscaped)
+            }
+            break
+          case 'payload':
+            scanner.peek()
+            scanner.sawNulEscape = false
+            payloadStart = scanner.position
+            scanner.skipValue()
+            payloadEnd = scanner.position
+            payloadNul = scanner.sawNulEscape
+            break
+          case 'data':
+            scanner.peek()
+            scanner.sawNulEscape = false
+            dataStart = scanner.position
+            scanner.skipValue()
+            dataEnd = scanner.position
+            dataNul = scanner.sawNulEscape
+            break
+          case 'transactionId':
+            transactionId = this.#readText()
+            badTransactionId = transactionId === null || (transactionId !== '' && !this.#isName(transactionId, scanner.stringEscaped))
+            break
+          case 'traceId':
+            traceId = this.#readText()
+            badTraceId = traceId === null || (traceId !== '' && !isUuid(traceId))
+            break
+          default:
+            scanner.skipValue()
+        }
+      } while (scanner.nextMember())
+    }
+    if (payloadStart === -1) {
+      payloadStart = dataStart
+      payloadEnd = dataEnd
+      payloadNul = dataNul
+    }
+    const noPayload = payloadStart === -1
+    const item: PushItem = {
+      // A failed item shows the names as they were sent, or null: the answer takes them from here.
+      queue: queue as string,
+      partition: partition as string,
+      transactionId: transactionId ?? '',
+      traceId: traceId === null || traceId === '' || badTraceId ? null : traceId.toLowerCase(),
+      producerSub: this.#producerSub,
+      source: noPayload ? NULL_PAYLOAD : scanner.source,
+      payloadStart: noPayload ? 0 : payloadStart,
+      payloadEnd: noPayload ? 4 : payloadEnd,
+      encrypted: false,
+      generatedId: false,
+      acceptedAtMicros: null,
+      innocent: false,
+      status: null,
+      messageId: null,
+      partitionId: null,
+      code: null,
+      error: null,
+    }
+    if (queue === null || badQueue) {
+      failItem(item, 'INVALID_NAME', "'queue' must be a name of 1 to 255 characters without control characters")
+    } else if (partition === null || badPartition) {
+      failItem(item, 'INVALID_NAME', "'partition' must be a name of 1 to 255 characters without control characters")
+    } else if (badTransactionId) {
+      failItem(item, 'INVALID_NAME', "'transactionId' must have 1 to 255 characters and no control characters")
+    } else if (badTraceId) {
+      failItem(item, 'INVALID_TRACE_ID', 'traceId is not a UUID')
+    } else if (payloadNul) {
+      failItem(item, 'INVALID_PAYLOAD', 'The payload contains the escape \\u0000, which cannot be stored')
+    } else if (payloadEnd - payloadStart > this.#limits.payloadBytesMax) {
+      failItem(item, 'PAYLOAD_TOO_LARGE', `The payload is larger than ${this.#limits.payloadBytesMax} bytes`)
+    }
+    return item
+  }
+
+  /** The key last read, when it is one of ours. */
+  #field(): string {
+    const scanner = this.#scanner
+    if (scanner.stringEscaped) return scanner.stringValue()
+    switch (scanner.stringEnd - scanner.stringStart) {
+      case 4:
+        return scanner.stringIs('data') ? 'data' : ''
+      case 5:
+        return scanner.stringIs('queue') ? 'queue' : ''
+      case 7:
+        return scanner.stringIs('payload') ? 'payload' : scanner.stringIs('traceId') ? 'traceId' : ''
+      case 9:
+        return scanner.stringIs('partition') ? 'partition' : ''
+      case 13:
+        return scanner.stringIs('transactionId') ? 'transactionId' : ''
+      default:
+        return ''
+    }
+  }
+
+  /** A string, '' for null, null for anything else. */
+  #readText(): string | null {
+    const scanner = this.#scanner
+    if (scanner.peek() === QUOTE) {
+      scanner.skipString()
+      return scanner.stringValue()
+    }
+    const kind = scanner.kind()
+    scanner.skipValue()
+    return kind === 'null' ? '' : null
+  }
+
+  #readName(before: NameBefore): string | null {
+    const scanner = this.#scanner
+    if (scanner.peek() !== QUOTE) {
+      scanner.skipValue()
+      return null
+    }
+    scanner.skipString()
+    if (scanner.stringEscaped) return scanner.stringValue()
+    const { stringStart: start, stringEnd: end, source } = scanner
+    if (end - start === before.end - before.start && before.end !== 0) {
+      let i = start
+      let j = before.start
+      while (i < end && source[i] === source[j]) {
+        i++
+        j++
+      }
+      if (i === end) return before.text
+    }
+    before.start = start
+    before.end = end
+    before.text = scanner.stringValue()
+    return before.text
+  }
+
+  /** In a plain text only an escape can bring a forbidden character, so most names need no look at their characters. */
+  #isName(text: string, escaped: boolean): boolean {
+    if (this.#scanner.plain && !escaped) return text.length !== 0 && text.length <= LIMITS.nameCodePointsMax
+    return isName(text)
+  }
+}
+
+interface NameBefore {
+  start: number
+  end: number
+  text: string
+}
+
+export function failItem(item: PushItem, code: NonNullable<PushItem['code']>, error: string): void {
+  item.status = 'failed'
+  item.code = code
+  item.error = error
+}

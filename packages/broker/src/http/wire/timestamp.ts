@@ -1,0 +1,36 @@
+/** Timestamps that clients send, brought to one form: UTC with microseconds and `Z`. */
+
+// A `+` of the offset that nobody escaped arrives as a space.
+const FORM =
+  /^(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?(?:([Zz])|([-+ ])(\d\d)(?::?(\d\d))?)?)?$/
+
+/** null when `text` is not ISO 8601 or names a time that does not exist. Without offset = UTC. */
+export function parseTimestamp(text: string, edge: 'start' | 'end'): string | null {
+  const match = FORM.exec(text)
+  if (match === null) return null
+  const [, year, month, day, hour, minute, second = '00', fraction = '', , sign, offsetHour, offsetMinute = '00'] = match
+  if (hour === undefined) {
+    const midnight = utc(year!, month!, day!, '00', '00', '00')
+    if (midnight === null) return null
+    return `${year}-${month}-${day}T${edge === 'start' ? '00:00:00.000000' : '23:59:59.999999'}Z`
+  }
+  const local = utc(year!, month!, day!, hour, minute!, second)
+  if (local === null) return null
+  let offsetMinutes = 0
+  if (sign !== undefined) {
+    const [hours, minutes] = [Number(offsetHour), Number(offsetMinute)]
+    if (hours > 18 || minutes > 59) return null
+    offsetMinutes = (sign === '-' ? -1 : 1) * (hours * 60 + minutes)
+  }
+  const iso = new Date(local - offsetMinutes * 60_000).toISOString()
+  // Near the years 0 and 9999 an offset could leave the four-digit range.
+  if (iso.length !== 24) return null
+  return `${iso.slice(0, 19)}.${fraction.slice(0, 6).padEnd(6, '0')}Z`
+}
+
+function utc(year: string, month: string, day: string, hour: string, minute: string, second: string): number | null {
+  const ms = Date.UTC(Number(year), Number(month) - 1, Number(day), Number(hour), Number(minute), Number(second))
+  // Date.UTC carries 31 February over into March; a time that comes back different did not exist.
+  const same = new Date(ms).toISOString().slice(0, 19) === `${year}-${month}-${day}T${hour}:${minute}:${second}`
+  return same ? ms : null
+}

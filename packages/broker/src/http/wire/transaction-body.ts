@@ -1,0 +1,153 @@
+/**
+ * The body of a transaction. Payloads must leave as the bytes that came, so the text is scanned for where each operation
+ * lies; a push operation then goes through the reader of push bodies and an ack through the reader of acks.
+ */
+import { Refusal } from '../../engine/refusal.ts'
+import type { TransactionOperation } from '../../engine/types.ts'
+import { parseAckAlone, readAckFields } from './ack-body.ts'
+import { reading } from './json-body.ts'
+import { JsonScanner } from './json-scanner.ts'
+import { type PushLimits, parsePushBody } from './push-body.ts'
+
+const QUOTE = 0x22
+
+export interface ParsedTransaction {
+  readonly operations: readonly TransactionOperation[]
+  readonly requiredLeases: readonly string[]
+  /** Index of the first push whose item cannot be stored; such a transaction must not reach the engine. */
+  readonly failedAt: number
+}
+
+export function parseTransactionBody(body: Buffer, limits: PushLimits, producerSub: string | null): ParsedTransaction {
+  const { places, requiredLeases } = scan(body, limits)
+  const operations: TransactionOperation[] = []
+  for (const [index, { start, end }] of places.entries()) {
+    addOperation(operations, body.subarray(start, end), index, limits, producerSub)
+    if (places.length > limits.itemsMax || operations.length > limits.itemsMax) {
+      throw new Refusal('TOO_MANY_ITEMS', `A transaction may have at most ${limits.itemsMax} operations`)
+    }
+  }
+  if (operations.length === 0) throw invalidOperation('operations', 'must not be empty')
+  const failedAt = operations.findIndex((operation) => operation.type === 'push' && operation.item.status === 'failed')
+  return { operations, requiredLeases, failedAt }
+}
+
+interface Place {
+  readonly start: number
+  readonly end: number
+}
+
+/** Checks all of the text and finds the operations. */
+function scan(body: Buffer, limits: PushLimits): { places: Place[]; requiredLeases: string[] } {
+  let places: Place[] | null = null
+  let leases: string[] | null = []
+  reading(body, (scanner) => {
+    if (scanner.enterObject()) {
+      do {
+        scanner.readKey()
+        if (scanner.stringIs('operations')) places = scanElements(scanner, limits.itemsMax + 1)
+        else if (scanner.stringIs('requiredLeases')) leases = scanLeases(scanner, limits.itemsMax)
+        else scanner.skipValue()
+      } while (scanner.nextMember())
+    }
+    scanner.expectEnd()
+  })
+  if (places === null) throw invalidOperation('operations', 'must be an array')
+  if (leases === null) {
+    throw new Refusal('INVALID_BODY', "'requiredLeases' must be an array of strings", { details: { field: 'requiredLeases' } })
+  }
+  return { places, requiredLeases: leases }
+}
+
+function scanValue(scanner: JsonScanner): Place {
+  scanner.peek()
+  const start = scanner.position
+  scanner.skipValue()
+  return { start, end: scanner.position }
+}
+
+/** The first `max` elements of the array that comes next; null when it is no array. All of it is checked. */
+function scanElements(scanner: JsonScanner, max: number): Place[] | null {
+  if (scanner.kind() !== 'array') {
+    scanner.skipValue()
+    return null
+  }
+  const places: Place[] = []
+  if (scanner.enterArray()) {
+    do {
+      const place = scanValue(scanner)
+      if (places.length < max) places.push(place)
+    } while (scanner.nextElement())
+  }
+  return places
+}
+
+/** null when it is not an array of at most `max` strings. */
+function scanLeases(scanner: JsonScanner, max: number): string[] | null {
+  if (scanner.kind() === 'null') {
+    scanner.skipValue()
+    return []
+  }
+  const places = scanElements(scanner, max + 1)
+  if (places === null || places.length > max) return null
+  const leases: string[] = []
+  for (const { start, end } of places) {
+    if (scanner.source[start] !== QUOTE) return null
+    leases.push(JSON.parse(scanner.source.utf8Slice(start, end)) as string)
+  }
+  return leases
+}
+
+function addOperation(
+  operations: TransactionOperation[],
+  text: Buffer,
+  index: number,
+  limits: PushLimits,
+  producerSub: string | null,
+): void {
+  const at = `operations[${index}]`
+  const { type, hasItems } = describe(text, at)
+  if (type === 'ack') {
+    operations.push({ type, item: parseAckAlone(readAckFields(scannerAt(text)), `${at}.`) })
+  } else if (type === 'push') {
+    // An operation with its fields inline is an item; with `items` it is a push body as it stands.
+    const push = hasItems ? text : Buffer.concat([Buffer.from('{"items":['), text, Buffer.from(']}')])
+    for (const item of parsePushBody(push, limits, producerSub).items ) operations.push({ type, item })
+  } else {
+    throw invalidOperation(`${at}.type`, "must be 'push' or 'ack'")
+  }
+}
+
+function scannerAt(text: Buffer): JsonScanner {
+  const scanner = new JsonScanner(text)
+  scanner.peek()
+  return scanner
+}
+
+function describe(text: Buffer, at: string): { type: string | null; hasItems: boolean } {
+  const scanner = new JsonScanner(text)
+  if (scanner.kind() !== 'object') throw invalidOperation(at, 'must be an object')
+  let type: string | null = null
+  let hasItems = false
+  if (scanner.enterObject()) {
+    do {
+      scanner.readKey()
+      if (scanner.stringIs('type')) {
+        type = null
+        if (scanner.kind() === 'string') {
+          scanner.skipString()
+          type = scanner.stringValue()
+          continue
+        }
+      } else if (scanner.stringIs('items')) {
+        hasItems = true
+      }
+      scanner.skipValue()
+    } while (scanner.nextMember())
+  }
+  return { type, hasItems }
+}
+
+function invalidOperation(field: string, what: string): Refusal {
+  return new Refusal('INVALID_OPERATION', `'${field}' ${what}`, { details: { field } })
+}

@@ -1,0 +1,176 @@
+/** What the engine needs of the store to deliver messages: claims, acks, leases and what feeds the ready lists. */
+import type { OffsetSet } from '../engine/offset-set.ts'
+import type { SegmentRow } from '../engine/segment-body.ts'
+import type { Subscription } from '../engine/types.ts'
+
+/** Where a group starts on a partition it has not read yet. */
+export interface SubscriptionStart {
+  readonly mode: 'all' | 'new' | 'timestamp'
+  /** As PostgreSQL writes it; null with all. */
+  readonly at: string | null
+}
+
+export interface ClaimCandidate {
+  readonly partitionId: string
+  readonly group: string
+  /** Candidates of one request share a number, follow each other and share `want`. */
+  readonly request: number
+  readonly want: number
+  /** null = autoAck. */
+  readonly leaseId: string | null
+  /** The lease spans several partitions. */
+  readonly shared: boolean
+  readonly leaseMs: number
+  readonly delayMs: number
+  readonly windowMs: number
+  /** Bodies inside [cachedFrom, cachedTo) are not needed. */
+  readonly cachedFrom: number
+  readonly cachedTo: number
+  /** null = the cursor is known to exist. */
+  readonly start: SubscriptionStart | null
+}
+
+export interface Claimed {
+  readonly state: 'claimed'
+  /** The claim holds [position, leasedTo), or of it only `leased`. */
+  readonly position: number
+  readonly leasedTo: number
+  readonly leased: OffsetSet | null
+  readonly nextOffset: number
+  /** End of the lease, ms since 1970 by the database's clock; null with autoAck. */
+  readonly untilMs: number | null
+  /** Failed acks so far by offset; null = none. */
+  readonly failures: ReadonlyMap<number, number> | null
+  /** Segments outside the cached range, ascending. */
+  readonly segments: readonly SegmentRow[]
+}
+
+export interface NotClaimed {
+  readonly state: 'empty' | 'leased' | 'paused' | 'window' | 'delayed' | 'busy' | 'unused' | 'gone' | 'hole'
+  /** -1 = unknown. */
+  readonly position: number
+  readonly nextOffset: number
+  /** When to try again, from now; null = no time known. */
+  readonly wakeMs: number | null
+}
+
+export type ClaimOutcome = Claimed | NotClaimed
+
+export interface DeadLetterWrite {
+  readonly offset: number
+  readonly queueId: string
+  readonly messageId: string
+  readonly transactionId: string
+  readonly frame: Uint8Array
+  readonly error: string | null
+  readonly createdAt: string
+}
+
+/** The acks of one (partition, group) under one lease. */
+export interface AckEntry {
+  readonly partitionId: string
+  readonly group: string
+  /** null = whatever lease is live. */
+  readonly leaseId: string | null
+  readonly completed: OffsetSet
+  readonly failed: OffsetSet
+  readonly retry: OffsetSet
+  readonly dead: OffsetSet
+  readonly retryLimit: number
+  readonly retryDelayMs: number
+  /** Rows for `dead` and for those of `failed` that may have used up their retries. */
+  readonly deadLetters: readonly DeadLetterWrite[]
+}
+
+export interface AckEntryOutcome {
+  /**
+   * clean: all applied. live: applied as far as the lease held it. ended: the lease had ended with its last message.
+   * other: a different lease is live. dead: no lease is live. none: the group never read the partition.
+   * frames: nothing applied, rows for `dead` were missing in deadLetters.
+   */
+  readonly state: 'clean' | 'live' | 'ended' | 'other' | 'dead' | 'none' | 'frames'
+  /** This entry resolved the lease's last message. */
+  readonly ended: boolean
+  /** Every offset below it is finished. */
+  readonly committed: number
+  /** Offsets of this entry that went to the dead letters. */
+  readonly dead: OffsetSet
+  /** The cursor before the change; null when clean or none. */
+  readonly before: {
+    readonly committed: number
+    readonly acked: OffsetSet
+    readonly leased: OffsetSet
+    readonly released: OffsetSet
+    readonly releasedFailed: OffsetSet
+    /** Of the entry's offsets, those already dead-lettered. */
+    readonly dead: OffsetSet
+  } | null
+}
+
+export interface CursorView {
+  readonly group: string
+  readonly leaseId: string | null
+  readonly live: boolean
+  readonly committed: number
+  readonly leased: OffsetSet
+  readonly failures: ReadonlyMap<number, number> | null
+}
+
+export interface SegmentKeys {
+  readonly firstOffset: number
+  readonly keys: Buffer
+}
+
+export interface PartitionSight {
+  readonly partitionId: string
+  readonly state: 'open' | 'leased' | 'paused' | 'window'
+  readonly wakeMs: number | null
+  /** null = the group has no cursor there yet. */
+  readonly position: number | null
+  readonly nextOffset: number
+}
+
+export interface ReconcileQuery {
+  readonly queueId: string
+  readonly group: string
+  /** Partition names after this one; '' = from the first. */
+  readonly after: string
+  readonly limit: number
+  readonly windowMs: number
+  readonly start: SubscriptionStart
+}
+
+/** Acks and pushes inside one database transaction. */
+export interface TransactionScope {
+  /** The store's own handle, for the push half; the engine only carries it. */
+  readonly session: unknown
+  ackMessages(entries: readonly AckEntry[]): Promise<AckEntryOutcome[]>
+  /** Locks what the lease holds to the end of the transaction; false when it is not live. */
+  holdLease(leaseId: string): Promise<boolean>
+}
+
+/** Every call throws StoreError and nothing else on purpose. */
+export interface ConsumeStore {
+  /** One statement, one commit. No two candidates may have the same partition and group. Outcomes in order. */
+  popMessages(candidates: readonly ClaimCandidate[], bytesMax: number): Promise<ClaimOutcome[]>
+  /** One statement, one commit; any number of entries of one cursor. Outcomes in order. */
+  ackMessages(entries: readonly AckEntry[]): Promise<AckEntryOutcome[]>
+  extendLease(leaseId: string, seconds: number): Promise<{ untilMs: number; partitions: number } | null>
+  releaseClaim(partitionIds: readonly string[], group: string, leaseId: string): Promise<void>
+  /** Gives leases that were live at `sinceMs` the time until now back. How many. */
+  creditLeases(sinceMs: number): Promise<number>
+  reconcilePartitions(query: ReconcileQuery): Promise<{ sights: PartitionSight[]; next: string | null }>
+  skipHole(partitionId: string, group: string): Promise<number | null>
+  recordSubscriptions(
+    queueNames: readonly string[],
+    group: string,
+    subscription: Subscription,
+    agoMs: number,
+  ): Promise<Map<string, SubscriptionStart>>
+  /** The cursor of a group, or (group null) the one that holds the lease. */
+  readCursor(partitionId: string, group: string | null, leaseId: string | null): Promise<CursorView | null>
+  /** Keys of the segments that begin below `below`, latest first, down to the one that holds `from`. */
+  readSegmentKeys(partitionId: string, from: number, below: number, limit: number): Promise<SegmentKeys[]>
+  readSegment(partitionId: string, offset: number): Promise<SegmentRow | null>
+  transaction<T>(work: (scope: TransactionScope) => Promise<T>): Promise<T>
+}

@@ -1,0 +1,87 @@
+/** What the engine needs of the store to write messages. One call is one flush: one statement, one commit. */
+
+/** The messages one flush brings for one partition. */
+export interface SegmentWrite {
+  readonly partitionId: string
+  readonly count: number
+  /** Message id of the first. */
+  readonly idBase: string
+  /** Codec byte and frames. */
+  readonly body: Uint8Array
+  /** 16 bytes a message. */
+  readonly keys: Uint8Array
+  /** Seconds; 0 = not deduplicated. */
+  readonly dedupWindowSeconds: number
+  /** The caller knows the keys of every message in [knownFrom, knownTo) and found none of `keys` among them. */
+  readonly knownFrom: number
+  readonly knownTo: number
+  /** Messages left out of `body` because their key may be one the caller knows; to be verified. */
+  readonly suspects: readonly Suspect[]
+  /** When the file buffer accepted each message, microseconds since 1970; null for live pushes. */
+  readonly acceptedAtMicros: readonly number[] | null
+}
+
+export interface Suspect {
+  readonly key: Uint8Array
+  /** Where a message with this key may be. */
+  readonly offset: number
+  /** Live pushes: null. */
+  readonly acceptedAtMicros: number | null
+}
+
+/** A message found to be an earlier one's duplicate. */
+export interface Duplicate {
+  /** Index in the write (or in its suspects). */
+  readonly index: number
+  readonly messageId: string
+}
+
+export interface KnownKeys {
+  readonly firstOffset: number
+  readonly createdAtMs: number
+  readonly keys: Buffer
+}
+
+export type WriteOutcome =
+  | { readonly status: 'stored'; readonly firstOffset: number; readonly createdAt: string; readonly confirmed: readonly Duplicate[]; readonly gap: readonly KnownKeys[] }
+  /** The partition does not exist any more. */
+  | { readonly status: 'gone' }
+  /** Nothing written here: duplicates among the messages, or suspects that are none (by index into `suspects`). */
+  | {
+      readonly status: 'unsure'
+      readonly duplicates: readonly Duplicate[]
+      readonly confirmed: readonly Duplicate[]
+      readonly innocent: readonly number[]
+      readonly gap: readonly KnownKeys[]
+      /** Set when the caller knows too little: it has to read the keys up to here first (readKeys). */
+      readonly unknownUpTo: number | null
+    }
+  /** Another place of an atomic call was not stored, so this one was not either. */
+  | { readonly status: 'held' }
+
+export interface DrainStep {
+  readonly bufferId: string
+  /** First and last record number of this step. */
+  readonly from: number
+  readonly through: number
+}
+
+export type PushResult =
+  /** Maintenance is on: nothing was written. */
+  | { readonly status: 'diverted' }
+  /** The drain's records up to `drainedThrough` are stored already; nothing was written. */
+  | { readonly status: 'progress'; readonly drainedThrough: number }
+  | { readonly status: 'done'; readonly outcomes: readonly WriteOutcome[]; readonly configVersion: number }
+
+export interface PushStore {
+  /**
+   * Stores the writes, in partition order; `outcomes` are in the order given. With `drain` all of them are stored or
+   * none, and the progress of the buffer with them.
+   * @throws StoreError; with outcomeUnknown the flush may have been committed.
+   */
+  pushMessages(writes: readonly SegmentWrite[], drain: DrainStep | null): Promise<PushResult>
+  /** Keys of the partition's segments stored within the window, from `fromOffset` on, oldest first, at most `keysMax` (and always whole segments). */
+  readKeys(partitionId: string, fromOffset: number, windowSeconds: number, keysMax: number): Promise<KnownKeys[]>
+  /** How far a buffer is drained; 0 when nothing was. */
+  readDrainProgress(bufferId: string): Promise<number>
+}

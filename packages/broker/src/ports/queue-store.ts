@@ -1,0 +1,60 @@
+/** What the engine needs of the store to know queues and partitions and to change them. Every call throws StoreError. */
+import type { QueueEntry } from '../engine/types.ts'
+
+export interface PartitionIdentity {
+  readonly id: string
+  readonly name: string
+}
+
+/** A partition with the name of its queue, for those who hold nothing but its id. */
+export interface PartitionOfQueue extends PartitionIdentity {
+  readonly queueName: string
+}
+
+export interface QueueChange {
+  readonly name: string
+  /** null = keep ('' for a new queue). */
+  readonly namespace: string | null
+  readonly task: string | null
+  /** Values that differ from their option's default. */
+  readonly set: Readonly<Record<string, number | boolean>>
+  /** Options that go back to their default. */
+  readonly unset: readonly string[]
+  /** Everything not named goes back to its default. */
+  readonly replace: boolean
+}
+
+export interface ConfiguredQueue {
+  readonly queue: QueueEntry
+  readonly created: boolean
+  /** Of the partition `Default`. */
+  readonly partitionId: string
+}
+
+export type ClearOutcome =
+  | { readonly status: 'cleared'; readonly deletedMessages: number; readonly deletedDeadLetters: number }
+  | { readonly status: 'queue_not_found' }
+  | { readonly status: 'partition_not_found' }
+
+export interface QueueStore {
+  /** Those of `names` that exist, and the configuration's version they were read at. */
+  readQueues(names: readonly string[]): Promise<{ version: number; queues: QueueEntry[] }>
+  /** Creates it with default options when it does not exist. */
+  ensureQueue(name: string, namespace: string, task: string): Promise<QueueEntry>
+  /** Queues of a namespace and/or task (null = any), at most `limit`, in the order they are served. */
+  matchQueues(namespace: string | null, task: string | null, limit: number): Promise<{ version: number; queues: QueueEntry[] }>
+  configureQueue(change: QueueChange): Promise<ConfiguredQueue>
+  /** Whether it existed. */
+  deleteQueue(name: string): Promise<boolean>
+  /** partition null = all. */
+  clearQueue(name: string, partition: string | null): Promise<ClearOutcome>
+  /** Deletes about `segmentsMax` segments of deleted queues and cleared partitions; returns how much is left to do. */
+  purgeSegments(segmentsMax: number): Promise<number>
+
+  /** Those of `names` that exist. */
+  readPartitions(queueId: string, names: readonly string[]): Promise<PartitionIdentity[]>
+  /** All of `names`, created where missing; null when the queue does not exist (any more). */
+  ensurePartitions(queueId: string, names: readonly string[]): Promise<PartitionIdentity[] | null>
+  /** Those of `ids` that exist. */
+  readPartitionsById(ids: readonly string[]): Promise<PartitionOfQueue[]>
+}

@@ -1,0 +1,77 @@
+/** What the engine needs of the file buffer. Structurally the public face of @queen/file-buffer; the engine never imports it. */
+
+export interface RecordSource {
+  readonly count: number
+  readonly bytesMax: number
+  write(index: number, target: Buffer, at: number): number
+  flags(index: number): number
+}
+
+export interface BufferedRecord {
+  readonly number: number
+  readonly acceptedAtMicros: number
+  readonly flags: number
+  readonly body: Buffer
+}
+
+export interface RecordBatch {
+  readonly records: readonly BufferedRecord[]
+  /** Number of the last record this batch covers, damaged ones included. */
+  readonly through: number
+  readonly empty: boolean
+}
+
+export interface RecordLogStats {
+  readonly pendingRecords: number
+  readonly pendingBytes: number
+  readonly lastRecord: number
+  readonly drainedThrough: number
+  readonly oldestAcceptedAtMicros: number | null
+  readonly diskFreeBytes: number | null
+  readonly capacityBytes: number
+  readonly usable: boolean
+  readonly quarantinedRecords: number
+  readonly timeToFullSeconds: number | null
+}
+
+/** A record that was set aside, with the bytes it had. */
+export interface SetAsideRecord {
+  readonly id: string
+  readonly number: number | null
+  readonly lastNumber: number | null
+  readonly file: string | null
+  readonly offset: number | null
+  readonly acceptedAtMicros: number | null
+  readonly quarantinedAtMicros: number
+  readonly flags: number | null
+  readonly attempts: number
+  readonly reason: 'CORRUPT' | 'REJECTED' | 'QUEUE_DELETED' | 'DECRYPT'
+  readonly error: string
+  readonly sqlState: string | null
+  readonly bytes: number
+  readonly body: Buffer
+}
+
+export interface RecordQuarantine {
+  readonly count: number
+  /** Resolves when the entry is durable; false when its id was known already. */
+  add(entry: SetAsideRecord): Promise<boolean>
+  update(id: string, change: { attempts?: number; error?: string; sqlState?: string | null }): Promise<boolean>
+  list(page: { offset?: number; limit?: number }): Promise<SetAsideRecord[]>
+  get(id: string): Promise<SetAsideRecord | null>
+  remove(id: string): Promise<boolean>
+}
+
+export interface RecordLog {
+  readonly bufferId: string
+  readonly quarantine: RecordQuarantine
+  readonly stats: RecordLogStats
+  /** Resolves when the records are on disk (fdatasync). @throws an error with code BUFFER_FULL | BUFFER_UNAVAILABLE | RECORD_TOO_LARGE | CLOSED */
+  append(source: RecordSource): Promise<{ first: number; last: number; acceptedAtMicros: number }>
+  read(limit: { records: number; bytes: number }): Promise<RecordBatch>
+  rewind(): void
+  drained(through: number): Promise<void>
+  setDrainedThrough(through: number): void
+  readState(name: string): Promise<unknown>
+  writeState(name: string, value: unknown): Promise<void>
+}

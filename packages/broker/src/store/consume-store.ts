@@ -1,0 +1,34 @@
+/** The consume store on PostgreSQL: each verb lives in a file of its own; this one only says which pool it runs on. */
+import type { ConsumeStore } from '../ports/consume-store.ts'
+import { ackMessages } from './ack.ts'
+import { creditLeases, extendLease, holdLease, releaseClaim } from './lease.ts'
+import { popMessages } from './pop.ts'
+import { recordSubscriptions, reconcilePartitions, skipHole } from './reconcile.ts'
+import { readCursor, readSegment, readSegmentKeys } from './segments.ts'
+import type { Database } from './sql.ts'
+
+export function createConsumeStore(database: Database): ConsumeStore {
+  const { hot, admin } = database
+  return {
+    popMessages: (candidates, bytesMax) => popMessages(hot, candidates, bytesMax),
+    ackMessages: (entries) => ackMessages(hot, entries),
+    extendLease: (leaseId, seconds) => extendLease(hot, leaseId, seconds),
+    releaseClaim: (partitionIds, group, leaseId) => releaseClaim(hot, partitionIds, group, leaseId),
+    creditLeases: (sinceMs) => creditLeases(admin, sinceMs),
+    reconcilePartitions: (query) => reconcilePartitions(hot, query),
+    skipHole: (partitionId, group) => skipHole(hot, partitionId, group),
+    recordSubscriptions: (queueNames, group, subscription, agoMs) =>
+      recordSubscriptions(hot, queueNames, group, subscription, agoMs),
+    readCursor: (partitionId, group, leaseId) => readCursor(hot, partitionId, group, leaseId),
+    readSegmentKeys: (partitionId, from, below, limit) => readSegmentKeys(hot, partitionId, from, below, limit),
+    readSegment: (partitionId, offset) => readSegment(hot, partitionId, offset),
+    transaction: (work) =>
+      database.transaction('hot', (sql) =>
+        work({
+          session: sql,
+          ackMessages: (entries) => ackMessages(sql, entries),
+          holdLease: (leaseId) => holdLease(sql, leaseId),
+        }),
+      ),
+  }
+}

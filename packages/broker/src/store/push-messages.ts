@@ -1,0 +1,225 @@
+/** The write verb of the store: one flush, one call of queen.push_messages. It never looks into bodies. */
+import { messageIdAt } from '../engine/message-id.ts'
+import type {
+  DrainStep,
+  Duplicate,
+  KnownKeys,
+  PushResult,
+  SegmentWrite,
+  Suspect,
+  WriteOutcome,
+} from '../ports/push-store.ts'
+import type { Sql } from './sql.ts'
+
+interface Row {
+  kind:
+    | 'diverted'
+    | 'progress'
+    | 'stored'
+    | 'gone'
+    | 'unsure'
+    | 'duplicate'
+    | 'suspect'
+    | 'innocent'
+    | 'gap'
+    | 'version'
+  place: number | null
+  item: number | null
+  number: string | null
+  at: string | null
+  text_value: string | null
+  data: Buffer | null
+}
+
+const STATEMENT =
+  'SELECT kind, place, item, number, at, text_value, data FROM queen.push_messages($1::uuid[],$2::int[],$3::uuid[],$4::int[],$5::bytea,$6::int[],$7::bigint[],$8::bigint[],$9::int[],$10::bigint[],$11::bytea,$12::bytea,$13::bytea,$14::boolean,$15::text,$16::bigint,$17::bigint)'
+
+const NO_BYTES = Buffer.alloc(0)
+
+/**
+ * @param atomic all places or none; always so for a drain step.
+ * @throws StoreError
+ */
+export async function pushMessages(
+  sql: Sql,
+  writes: readonly SegmentWrite[],
+  drain: DrainStep | null,
+  atomic = drain !== null,
+): Promise<PushResult> {
+  // Partition order is lock order on every instance.
+  const order = writes
+    .map((_, index) => index)
+    .sort((a, b) => (writes[a]!.partitionId < writes[b]!.partitionId ? -1 : 1))
+  const ids: string[] = []
+  const counts: number[] = []
+  const bases: string[] = []
+  const ends: number[] = []
+  const windows: number[] = []
+  const knownFrom: number[] = []
+  const knownTo: number[] = []
+  const parts: Uint8Array[] = []
+  const suspects: Suspect[] = []
+  const suspectPlaces: number[] = []
+  const suspectIndices: number[] = []
+  let end = 0
+  order.forEach((index, place) => {
+    const write = writes[index]!
+    ids.push(write.partitionId)
+    counts.push(write.count)
+    bases.push(write.idBase)
+    ends.push((end += write.body.length), (end += write.keys.length))
+    parts.push(write.body, write.keys)
+    windows.push(write.dedupWindowSeconds)
+    knownFrom.push(write.knownFrom)
+    knownTo.push(write.knownTo)
+    write.suspects.forEach((suspect, suspectIndex) => {
+      suspects.push(suspect)
+      suspectPlaces.push(place)
+      suspectIndices.push(suspectIndex)
+    })
+  })
+  const buffered = writes.some((write) => write.acceptedAtMicros !== null)
+  const rows = await sql.run<Row>('push_messages', STATEMENT, [
+    ids,
+    counts,
+    bases,
+    ends,
+    joined(parts, end),
+    windows,
+    knownFrom,
+    knownTo,
+    suspectPlaces,
+    suspects.map((suspect) => suspect.offset),
+    suspects.length === 0 ? NO_BYTES : Buffer.concat(suspects.map((suspect) => suspect.key)),
+    buffered ? times(order.flatMap((index) => writes[index]!.acceptedAtMicros ?? [])) : null,
+    buffered ? times(suspects.map((suspect) => suspect.acceptedAtMicros ?? 0)) : null,
+    atomic,
+    drain?.bufferId ?? null,
+    drain?.from ?? null,
+    drain?.through ?? null,
+  ])
+  return readResult(rows, writes, order, suspectIndices)
+}
+
+function readResult(
+  rows: Row[],
+  writes: readonly SegmentWrite[],
+  order: number[],
+  suspectIndices: number[],
+): PushResult {
+  const found = order.map(() => ({
+    stored: null as Row | null,
+    gone: false,
+    unsure: false,
+    unknownUpTo: null as number | null,
+    duplicates: [] as Duplicate[],
+    confirmed: [] as Duplicate[],
+    innocent: [] as number[],
+    gap: [] as KnownKeys[],
+  }))
+  let configVersion = 0
+  for (const row of rows) {
+    if (row.kind === 'diverted') return { status: 'diverted' }
+    if (row.kind === 'progress') return { status: 'progress', drainedThrough: Number(row.number) }
+    if (row.kind === 'version') {
+      configVersion = Number(row.number)
+      continue
+    }
+    const place = found[row.place!]!
+    switch (row.kind) {
+      case 'stored':
+        place.stored = row
+        break
+      case 'gone':
+        place.gone = true
+        break
+      case 'unsure':
+        place.unsure = true
+        if (row.number !== null) place.unknownUpTo = Number(row.number)
+        break
+      case 'duplicate':
+        place.duplicates.push({ index: row.item!, messageId: messageIdAt(row.text_value!, Number(row.number)) })
+        break
+      case 'suspect':
+        place.confirmed.push({
+          index: suspectIndices[row.item!]!,
+          messageId: messageIdAt(row.text_value!, Number(row.number)),
+        })
+        break
+      case 'innocent':
+        place.innocent.push(suspectIndices[row.item!]!)
+        break
+      case 'gap':
+        place.gap.push({ firstOffset: Number(row.number), createdAtMs: Date.parse(row.at!), keys: row.data! })
+        break
+    }
+  }
+  const outcomes: WriteOutcome[] = new Array(writes.length)
+  found.forEach((place, index) => {
+    const { confirmed, gap, innocent, duplicates, unknownUpTo } = place
+    outcomes[order[index]!] = place.gone
+      ? { status: 'gone' }
+      : place.unsure
+        ? { status: 'unsure', duplicates, confirmed, innocent, gap, unknownUpTo }
+        : place.stored !== null
+          ? { status: 'stored', firstOffset: Number(place.stored.number), createdAt: place.stored.at!, confirmed, gap }
+          : { status: 'held' }
+  })
+  return { status: 'done', outcomes, configVersion }
+}
+
+/** The parts as one buffer; they often lie back to back in one already, and then nothing is copied. */
+function joined(parts: readonly Uint8Array[], length: number): Buffer {
+  const first = parts[0]
+  if (first === undefined) return NO_BYTES
+  let at = first.byteOffset
+  for (const part of parts) {
+    if (part.buffer !== first.buffer || part.byteOffset !== at) return Buffer.concat(parts, length)
+    at += part.length
+  }
+  return Buffer.from(first.buffer, first.byteOffset, length)
+}
+
+function times(micros: readonly number[]): Buffer {
+  const bytes = Buffer.allocUnsafe(micros.length * 8)
+  micros.forEach((value, index) => {
+    bytes.writeBigUInt64BE(BigInt(value), index * 8)
+  })
+  return bytes
+}
+
+/** @throws StoreError */
+export async function readKeys(
+  sql: Sql,
+  partitionId: string,
+  fromOffset: number,
+  windowSeconds: number,
+  keysMax: number,
+): Promise<KnownKeys[]> {
+  const rows = await sql.run<{ first_offset: string; created_at: string; keys: Buffer }>(
+    'read_keys',
+    `SELECT first_offset, created_at, keys FROM (
+       SELECT s.first_offset, s.created_at, s.keys,
+              sum(s.last_offset - s.first_offset + 1) OVER (ORDER BY s.first_offset) - (s.last_offset - s.first_offset + 1) AS before
+         FROM queen.segments s
+        WHERE s.partition_id = $1::uuid AND s.first_offset >= $2::bigint
+          AND s.created_at >= clock_timestamp() - make_interval(secs => $3::int)
+     ) t WHERE t.before < $4::bigint ORDER BY t.first_offset`,
+    [partitionId, fromOffset, windowSeconds, keysMax],
+  )
+  return rows.map((row) => ({
+    firstOffset: Number(row.first_offset),
+    createdAtMs: Date.parse(row.created_at),
+    keys: row.keys,
+  }))
+}
+
+/** @throws StoreError */
+export async function readDrainProgress(sql: Sql, bufferId: string): Promise<number> {
+  const rows = await sql.run<{ drained_through: string }>(
+    'read_drain_progress',
+    'SELECT drained_through FROM queen.buffer_progress WHERE buffer_id = $1::text',
+    [bufferId],
+  )
+  return rows[0] === undefined ? 0 : Number(rows[0].drained_through)
+}

@@ -1,0 +1,81 @@
+/** Reads of cursors and segments outside a claim: to resolve acks of leases this instance does not remember. */
+import { parseOffsets } from '../engine/offset-set.ts'
+import type { SegmentRow } from '../engine/segment-body.ts'
+import type { CursorView, SegmentKeys } from '../ports/consume-store.ts'
+import { parseFailures } from './pop.ts'
+import type { Sql } from './sql.ts'
+
+interface CursorRow {
+  group_name: string
+  lease_id: string | null
+  live: boolean | null
+  committed: string
+  leased: string
+  failures: string
+}
+
+/** @throws StoreError */
+export async function readCursor(
+  sql: Sql,
+  partitionId: string,
+  group: string | null,
+  leaseId: string | null,
+): Promise<CursorView | null> {
+  const [row] = await sql.run<CursorRow>(
+    'read_cursor',
+    `SELECT k.group_name, k.lease_id, k.lease_until > clock_timestamp() AS live, k.committed, k.leased, k.failures::text AS failures
+       FROM queen.cursors k
+      WHERE k.partition_id = $1::uuid AND ($2::text IS NULL OR k.group_name = $2::text)
+        AND ($2::text IS NOT NULL OR k.lease_id = $3::text)
+      LIMIT 1`,
+    [partitionId, group, leaseId],
+  )
+  if (row === undefined) return null
+  return {
+    group: row.group_name,
+    leaseId: row.lease_id,
+    live: row.live === true,
+    committed: Number(row.committed),
+    leased: parseOffsets(row.leased),
+    failures: parseFailures(row.failures),
+  }
+}
+
+/** @throws StoreError */
+export async function readSegmentKeys(
+  sql: Sql,
+  partitionId: string,
+  from: number,
+  below: number,
+  limit: number,
+): Promise<SegmentKeys[]> {
+  const rows = await sql.run<{ first_offset: string; keys: Buffer }>(
+    'read_segment_keys',
+    `SELECT s.first_offset, s.keys FROM queen.segments s
+      WHERE s.partition_id = $1::uuid AND s.first_offset < $3::bigint
+        AND s.first_offset >= coalesce((SELECT h.first_offset FROM queen.segments h
+              WHERE h.partition_id = $1::uuid AND h.first_offset <= $2::bigint ORDER BY h.first_offset DESC LIMIT 1), 0)
+      ORDER BY s.first_offset DESC LIMIT $4::int`,
+    [partitionId, from, below, limit],
+  )
+  return rows.map((row) => ({ firstOffset: Number(row.first_offset), keys: row.keys }))
+}
+
+/** The segment that holds `offset`. @throws StoreError */
+export async function readSegment(sql: Sql, partitionId: string, offset: number): Promise<SegmentRow | null> {
+  const [row] = await sql.run<{ first_offset: string; last_offset: string; created_at: string; id_base: string; body: Buffer }>(
+    'read_segment',
+    `SELECT s.first_offset, s.last_offset, s.created_at, s.id_base, s.body FROM queen.segments s
+      WHERE s.partition_id = $1::uuid AND s.first_offset <= $2::bigint ORDER BY s.first_offset DESC LIMIT 1`,
+    [partitionId, offset],
+  )
+  if (row === undefined || Number(row.last_offset) < offset) return null
+  return {
+    partitionId,
+    firstOffset: Number(row.first_offset),
+    lastOffset: Number(row.last_offset),
+    createdAt: row.created_at,
+    idBase: row.id_base,
+    body: row.body,
+  }
+}
