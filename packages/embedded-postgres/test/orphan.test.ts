@@ -21,13 +21,14 @@ interface Report {
 
 const OWNER = fileURLToPath(new URL('owner-process.ts', import.meta.url))
 const dataDir = join(tmpdir(), `queen-orphan-${randomBytes(6).toString('hex')}`)
-const owners: ChildProcess[] = []
+const owners: { child: ChildProcess; report: Report }[] = []
 
 async function owner(kind: 'ephemeral' | 'kept'): Promise<{ child: ChildProcess; report: Report }> {
   const child = spawn(process.execPath, [OWNER, dataDir, kind], { stdio: ['ignore', 'pipe', 'inherit'] })
-  owners.push(child)
   const [line] = await once(createInterface({ input: child.stdout! }), 'line')
-  return { child, report: JSON.parse(line as string) as Report }
+  const started = { child, report: JSON.parse(line as string) as Report }
+  owners.push(started)
+  return started
 }
 
 /** Nothing tells us about the end of a stranger's child: its number has to be asked. */
@@ -36,7 +37,10 @@ async function untilGone(check: () => boolean): Promise<void> {
 }
 
 afterEach(async () => {
-  for (const each of owners.splice(0)) each.kill('SIGKILL')
+  for (const { child, report } of owners.splice(0)) {
+    child.kill('SIGKILL')
+    await untilGone(() => isAlive(report.pid))
+  }
   rmSync(dataDir, { recursive: true, force: true })
 })
 

@@ -1,0 +1,2 @@
+export function runChild(command: string, args: readonly string[], options: object): Promise<number>
+export function withoutNpm(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv

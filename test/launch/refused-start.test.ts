@@ -1,0 +1,99 @@
+/** What an operator can get wrong: one clear sentence on stderr, exit code 2, and nothing left running. */
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createDatabase, type TestDatabase } from '@queen/embedded-postgres/testing'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { PROJECT_DIR } from './clone.ts'
+import { killLeftovers, type Outcome, runQueen } from './queen-process.ts'
+
+const dir = join(tmpdir(), `queen-refused-${randomBytes(6).toString('hex')}`)
+let database: TestDatabase
+
+beforeAll(async () => {
+  mkdirSync(dir)
+  database = await createDatabase()
+})
+afterEach(killLeftovers)
+afterAll(async () => {
+  await database.drop()
+  rmSync(dir, { recursive: true, force: true })
+})
+
+const MAIN = join(PROJECT_DIR, 'packages', 'broker', 'src', 'main.ts')
+
+function outcome(env: Record<string, string>, ...args: string[]): Promise<Outcome> {
+  const settings = { QUEEN_DATA_DIR: join(dir, 'data'), DATABASE_URL: database.url, ...env }
+  return runQueen({ command: [process.execPath, MAIN, ...args], env: settings }).outcome
+}
+
+function expectSentence({ code, stderr }: Outcome, pattern: RegExp): void {
+  expect(stderr).toMatch(pattern)
+  expect(stderr.trim().split('\n')).toHaveLength(1)
+  expect(code).toBe(2)
+}
+
+describe('a start that cannot be', () => {
+  test('a busy port', async () => {
+    const taken = createServer().listen(0, '127.0.0.1')
+    await once(taken, 'listening')
+    const { port } = taken.address() as { port: number }
+    expectSentence(await outcome({ PORT: String(port) }), new RegExp(`^queen: Port ${port} is already in use`))
+    taken.close()
+  })
+
+  test('a busy port with the embedded PostgreSQL, which is stopped again', async () => {
+    const taken = createServer().listen(0, '127.0.0.1')
+    await once(taken, 'listening')
+    const { port } = taken.address() as { port: number }
+    const result = await outcome({ PORT: String(port), DATABASE_URL: '', LOG_FORMAT: 'json' })
+    expectSentence(result, /^queen: Port \d+ is already in use/)
+    expect(result.stdout).toContain('embedded PostgreSQL has ended')
+    taken.close()
+  })
+
+  test.each(['QUEEN_DATA_DIR', 'FILE_BUFFER_DIR'])('a %s that cannot be written', async (name) => {
+    const file = join(dir, `file-${name}`)
+    writeFileSync(file, '')
+    expectSentence(
+      await outcome({ [name]: join(file, 'x') }),
+      new RegExp(`^queen: The directory .* cannot be written .*set ${name}`),
+    )
+  })
+
+  test('a wrong variable', async () => {
+    expectSentence(
+      await outcome({ PORT: 'http' }),
+      /^queen: PORT is "http", which is not allowed; it must be a whole number/,
+    )
+  })
+
+  test('a wrong variable through npm start', async () => {
+    const { code, stderr } = await runQueen({ env: { LOG_LEVEL: 'loud' } }).outcome
+    expect(stderr).toContain('queen: LOG_LEVEL is "loud"')
+    expect(code).toBe(2)
+  })
+
+  test('an argument', async () => {
+    expectSentence(await outcome({}, '--port=1'), /^queen: "--port=1" is not known; settings are environment variables/)
+  })
+
+  test('a HOST that is not here', async () => {
+    expectSentence(await outcome({ HOST: '192.0.2.1' }), /^queen: HOST is not an address of this machine/)
+  })
+})
+
+describe('questions', () => {
+  test('--help names the variables', async () => {
+    const { code, stdout } = await outcome({}, '--help')
+    expect(stdout).toContain('FILE_BUFFER_DIR')
+    expect(code).toBe(0)
+  })
+
+  test('--version', async () => {
+    expect(await outcome({}, '--version')).toMatchObject({ code: 0, stdout: '1.0.0\n' })
+  })
+})
