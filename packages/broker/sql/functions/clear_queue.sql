@@ -35,8 +35,9 @@ BEGIN
   UPDATE queen.partitions p SET start_offset = p.next_offset
    WHERE p.id = ANY (v_partitions) AND p.start_offset < p.next_offset;
   UPDATE queen.cursors c
-     SET committed = p.next_offset, acked = '{}', released = '{}', failures = '{}',
-         lease_id = NULL, lease_until = NULL, leased_at = NULL, leased_to = NULL, paused_until = NULL
+     SET committed = p.next_offset, acked = '{}', failures = '{}', paused_until = NULL,
+         lease_id = NULL, shared_lease_id = NULL, lease_until = NULL, leased_at = NULL,
+         leased = '{}', released = '{}', released_failed = '{}'
     FROM queen.partitions p
    WHERE p.id = ANY (v_partitions) AND c.partition_id = p.id;
   WITH gone AS (DELETE FROM queen.dead_letters d WHERE d.partition_id = ANY (v_partitions) RETURNING 1)

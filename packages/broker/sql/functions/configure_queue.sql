@@ -9,7 +9,9 @@ CREATE FUNCTION queen.configure_queue(
   p_unset     text[],
   p_replace   boolean
 ) RETURNS TABLE (
-  id uuid, name text, namespace text, task text, options jsonb, created_at timestamptz, created boolean, partition_id uuid
+  id uuid, name text, namespace text, task text, options jsonb, created_at timestamptz, created boolean, partition_id uuid,
+  -- Of the configuration, this change included.
+  version bigint
 )
 LANGUAGE plpgsql
 SET search_path = ''
@@ -19,6 +21,7 @@ DECLARE
   v_old     queen.queues;
   v_new     queen.queues;
   v_created boolean := false;
+  v_version bigint;
 BEGIN
   LOOP
     SELECT q.* INTO v_old FROM queen.queues q WHERE q.name = p_name FOR NO KEY UPDATE;
@@ -39,10 +42,12 @@ BEGIN
    WHERE q.id = v_old.id
   RETURNING q.* INTO v_new;
   IF v_created OR v_new IS DISTINCT FROM v_old THEN
-    PERFORM queen.raise_config_version();
+    v_version := queen.raise_config_version();
+  ELSE
+    SELECT (s.value ->> 'version')::bigint INTO v_version FROM queen.system_state s WHERE s.key = 'config_version';
   END IF;
   RETURN QUERY
-    SELECT v_new.id, v_new.name, v_new.namespace, v_new.task, v_new.options, v_new.created_at, v_created, p.id
+    SELECT v_new.id, v_new.name, v_new.namespace, v_new.task, v_new.options, v_new.created_at, v_created, p.id, v_version
       FROM queen.ensure_partitions(v_new.id, ARRAY['Default']) p;
 END
 $$;

@@ -1,8 +1,8 @@
--- Deletes up to about p_rows segments that nobody can reach any more; returns how many purges are left to do.
+-- Deletes up to about p_rows segments that nobody can reach any more; returns whether there may be more to do.
 --
 -- Takes one entry at a time that no other instance is working on. What a consumer created for a partition while it was
 -- being deleted goes with it.
-CREATE FUNCTION queen.purge_segments(p_rows int) RETURNS bigint
+CREATE FUNCTION queen.purge_segments(p_rows int) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = ''
 AS $$
@@ -30,6 +30,6 @@ BEGIN
     -- An entry counts as work too, or a thousand empty partitions would be one long statement.
     v_left := v_left - greatest(v_deleted, 1);
   END LOOP;
-  RETURN (SELECT pg_catalog.count(*) FROM queen.purges);
+  RETURN v_left <= 0;
 END
 $$;

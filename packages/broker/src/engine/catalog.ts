@@ -179,10 +179,11 @@ export class Catalog {
   }
 
   /** A queue as it was just configured by this instance. */
-  put(entry: QueueEntry): void {
+  put(entry: QueueEntry, version: number): void {
+    this.#addQueue(entry, version)
     this.#missing.clear()
     this.#matches.clear()
-    this.#addQueue(entry, Number.MAX_SAFE_INTEGER)
+    this.#refresh.noticeVersion(version)
   }
 
   /** Drops what is known of a queue: it was deleted, or one of its partitions proved to be gone. */

@@ -29,6 +29,8 @@ export interface ConfiguredQueue {
   readonly created: boolean
   /** Of the partition `Default`. */
   readonly partitionId: string
+  /** Of the configuration, this change included. */
+  readonly version: number
 }
 
 export type ClearOutcome =
@@ -42,14 +44,18 @@ export interface QueueStore {
   /** Creates it with default options when it does not exist. */
   ensureQueue(name: string, namespace: string, task: string): Promise<QueueEntry>
   /** Queues of a namespace and/or task (null = any), at most `limit`, in the order they are served. */
-  matchQueues(namespace: string | null, task: string | null, limit: number): Promise<{ version: number; queues: QueueEntry[] }>
+  matchQueues(
+    namespace: string | null,
+    task: string | null,
+    limit: number,
+  ): Promise<{ version: number; queues: QueueEntry[] }>
   configureQueue(change: QueueChange): Promise<ConfiguredQueue>
   /** Whether it existed. */
   deleteQueue(name: string): Promise<boolean>
   /** partition null = all. */
   clearQueue(name: string, partition: string | null): Promise<ClearOutcome>
-  /** Deletes about `segmentsMax` segments of deleted queues and cleared partitions; returns how much is left to do. */
-  purgeSegments(segmentsMax: number): Promise<number>
+  /** Deletes about `segmentsMax` segments of deleted queues and cleared partitions; whether there may be more. */
+  purgeSegments(segmentsMax: number): Promise<boolean>
 
   /** Those of `names` that exist. */
   readPartitions(queueId: string, names: readonly string[]): Promise<PartitionIdentity[]>

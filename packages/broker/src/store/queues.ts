@@ -60,14 +60,19 @@ export function createQueueStore(database: Pick<Database, 'hot' | 'admin'>): Que
     },
 
     async configureQueue(change) {
-      const rows = await admin.run<QueueRow & { created: boolean; partition_id: string }>(
+      const rows = await admin.run<QueueRow & { created: boolean; partition_id: string; version: string }>(
         'configure_queue',
-        `SELECT id, name, namespace, task, options, created_at, created, partition_id
+        `SELECT id, name, namespace, task, options, created_at, created, partition_id, version
            FROM queen.configure_queue($1::text, $2::text, $3::text, $4::jsonb, $5::text[], $6::boolean)`,
         [change.name, change.namespace, change.task, JSON.stringify(change.set), change.unset, change.replace],
       )
       const row = rows[0]!
-      return { queue: toEntry(row), created: row.created, partitionId: row.partition_id }
+      return {
+        queue: toEntry(row),
+        created: row.created,
+        partitionId: row.partition_id,
+        version: Number(row.version),
+      }
     },
 
     async deleteQueue(name) {
@@ -101,12 +106,12 @@ export function createQueueStore(database: Pick<Database, 'hot' | 'admin'>): Que
     },
 
     async purgeSegments(segmentsMax) {
-      const rows = await admin.run<{ left: string }>(
+      const rows = await admin.run<{ more: boolean }>(
         'purge_segments',
-        'SELECT queen.purge_segments($1::int) AS "left"',
+        'SELECT queen.purge_segments($1::int) AS more',
         [segmentsMax],
       )
-      return Number(rows[0]!.left)
+      return rows[0]!.more
     },
 
     readPartitions(queueId, names) {
