@@ -1,16 +1,53 @@
-export { type ErrorBody, type ErrorCode, ERRORS, type ErrorSpec, ITEM_ERRORS, type ItemErrorCode } from './errors.ts'
+export { ERRORS, type ErrorBody, type ErrorCode, type ErrorSpec, ITEM_ERRORS, type ItemErrorCode } from './errors.ts'
 export { DEFAULT_PARTITION, LIMITS, QUEUE_MODE_GROUP } from './limits.ts'
 export { isName, isUuid } from './names.ts'
 export { QUEUE_OPTIONS, type QueueOptionName, type QueueOptionSpec, type QueueOptions } from './queue-options.ts'
 export { AckBatchAnswerSchema, AckBatchRequestSchema, AckRequestSchema, AckResultSchema } from './schemas/ack.ts'
-export { BuffersAnswerSchema, DropQuarantinedAnswerSchema, QuarantineAnswerSchema, QuarantinedRecordSchema, RetryQuarantinedAnswerSchema, RetryQuarantinedRequestSchema } from './schemas/buffer.ts'
+export {
+  BuffersAnswerSchema,
+  DropQuarantinedAnswerSchema,
+  QuarantineAnswerSchema,
+  QuarantinedRecordSchema,
+  RetryQuarantinedAnswerSchema,
+  RetryQuarantinedRequestSchema,
+} from './schemas/buffer.ts'
 export { DeadLetterSchema, DeadLettersAnswerSchema } from './schemas/dead-letter.ts'
 export { ErrorBodySchema, ItemCodeSchema } from './schemas/error.ts'
-export { HealthAnswerSchema, LiveAnswerSchema, MetricsAnswerSchema, ReadyAnswerSchema, UnhealthyAnswerSchema } from './schemas/health.ts'
+export {
+  HealthAnswerSchema,
+  LiveAnswerSchema,
+  MetricsAnswerSchema,
+  ReadyAnswerSchema,
+  UnhealthyAnswerSchema,
+} from './schemas/health.ts'
 export { ExtendLeaseAnswerSchema, ExtendLeaseRequestSchema } from './schemas/lease.ts'
-export { MaintenanceHistorySchema, MaintenanceStatusSchema, PopMaintenanceStatusSchema, SwitchRequestSchema } from './schemas/maintenance.ts'
+export {
+  MaintenanceHistorySchema,
+  MaintenanceStatusSchema,
+  PopMaintenanceStatusSchema,
+  SwitchRequestSchema,
+} from './schemas/maintenance.ts'
 export { PopAnswerSchema, PoppedMessageSchema } from './schemas/pop.ts'
 export { PushAnswerSchema, PushItemSchema, PushRequestSchema, PushResultSchema } from './schemas/push.ts'
-export { ClearQueueAnswerSchema, ConfigureAnswerSchema, ConfigureRequestSchema, DeleteQueueAnswerSchema, QueueOptionsRequestSchema, QueueOptionsSchema } from './schemas/queue.ts'
-export { CountSchema, NameSchema, PaginationSchema, PhaseSchema, TimestampSchema, UuidSchema } from './schemas/scalars.ts'
-export { TransactionAnswerSchema, TransactionRejectedSchema, TransactionRequestSchema, TransactionResultSchema } from './schemas/transaction.ts'
+export {
+  ClearQueueAnswerSchema,
+  ConfigureAnswerSchema,
+  ConfigureRequestSchema,
+  DeleteQueueAnswerSchema,
+  QueueOptionsRequestSchema,
+  QueueOptionsSchema,
+} from './schemas/queue.ts'
+export {
+  CountSchema,
+  NameSchema,
+  PaginationSchema,
+  PhaseSchema,
+  TimestampSchema,
+  UuidSchema,
+} from './schemas/scalars.ts'
+export {
+  TransactionAnswerSchema,
+  TransactionRejectedSchema,
+  TransactionRequestSchema,
+  TransactionResultSchema,
+} from './schemas/transaction.ts'

@@ -9,12 +9,12 @@ import type { Exchange } from './exchange.ts'
 
 const NOTHING = Buffer.alloc(0)
 
-/** Calls `bodyRead` with the body in place, or answers the refusal. A body that never ends is the request time limit's matter. */
+/** Calls `bodyRead` with the body in place, or throws or answers the refusal. A body that never ends is the request time limit's matter. */
 export function readBody(exchange: Exchange, bodyRead: (exchange: Exchange) => void): void {
   const { request, context } = exchange
   const declared = declaredBytes(request)
-  if (declared > exchange.bodyBytesMax) return exchange.fail(tooLarge(exchange.bodyBytesMax))
-  if (context.bodies.taken + declared > context.bodies.bytesMax) return exchange.fail(overloaded())
+  if (declared > exchange.bodyBytesMax) throw tooLarge(exchange.bodyBytesMax)
+  if (context.bodies.taken + declared > context.bodies.bytesMax) throw overloaded()
   request.chunks = []
   request.bodyRead = bodyRead
   request.on('data', onData)
@@ -45,7 +45,8 @@ function onEnd(this: ApiRequest): void {
   const exchange = this.exchange!
   const chunks = this.chunks!
   this.chunks = null
-  exchange.body = chunks.length === 1 ? chunks[0]! : chunks.length === 0 ? NOTHING : Buffer.concat(chunks, exchange.bodyBytes)
+  exchange.body =
+    chunks.length === 1 ? chunks[0]! : chunks.length === 0 ? NOTHING : Buffer.concat(chunks, exchange.bodyBytes)
   if (!exchange.closed) this.bodyRead!(exchange)
 }
 

@@ -40,6 +40,7 @@ function headersOf(status: number, refusal: Refusal): readonly string[] {
   if (status === 429 || status === 503 || status === 507) {
     return ['Retry-After', String(Math.max(1, Math.ceil(refusal.retryAfterSeconds) || 1))]
   }
+  if (status === 405) return ['Allow', (refusal.details as { allow: string }).allow]
   if (status === 401) return ['WWW-Authenticate', 'Bearer']
   return []
 }

@@ -76,11 +76,16 @@ export class Exchange {
   }
 
   /** Answers a Refusal with its code and anything else as a defect. */
-  fail(error: unknown, headers: readonly string[] = []): void {
+  fail(error: unknown): void {
     const reply = errorReply(error, this.context.settings.log)
     if (!this.#begin()) return
-    const more = ['Content-Type', 'application/json; charset=utf-8', 'Content-Length', String(Buffer.byteLength(reply.body))]
-    this.response.writeHead(reply.status, this.context.heads.of(this.request, [...more, ...reply.headers, ...headers]))
+    const more = [
+      'Content-Type',
+      'application/json; charset=utf-8',
+      'Content-Length',
+      String(Buffer.byteLength(reply.body)),
+    ]
+    this.response.writeHead(reply.status, this.context.heads.of(this.request, [...more, ...reply.headers]))
     this.#end(reply.body, 'utf8')
   }
 

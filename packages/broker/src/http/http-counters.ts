@@ -5,7 +5,9 @@
 import type { Route } from './route.ts'
 
 /** Upper bounds, seconds. Fine around 1 ms, where a healthy push lies; the last ones show long polls. */
-export const REQUEST_SECONDS_BOUNDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60] as const
+export const REQUEST_SECONDS_BOUNDS = [
+  0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
+] as const
 
 export interface RequestSeries {
   readonly method: string

@@ -14,7 +14,9 @@ export function rejectMalformed(error: NodeJS.ErrnoException, socket: Socket): v
     return
   }
   const message =
-    error.code === 'HPE_HEADER_OVERFLOW' ? 'The request line and headers are too large' : 'The request is not valid HTTP/1.1'
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? 'The request line and headers are too large'
+      : 'The request is not valid HTTP/1.1'
   const body = JSON.stringify({ error: message, code: 'INVALID_PARAMETER' })
   socket.end(
     `HTTP/1.1 ${ERRORS.INVALID_PARAMETER.status} Bad Request\r\nContent-Type: application/json; charset=utf-8\r\n` +

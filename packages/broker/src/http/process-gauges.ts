@@ -1,5 +1,5 @@
 /** Figures of this process that cost something to keep: how long the event loop was held up. */
-import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 
 // Sampling every 20 ms costs nothing measurable and sees every stall that a client could notice.
 const RESOLUTION_MS = 20
@@ -11,7 +11,7 @@ export interface LoopLag {
 }
 
 export class ProcessGauges {
-  #histogram: IntervalHistogram | null = null
+  #histogram: ReturnType<typeof monitorEventLoopDelay> | null = null
   #timer: NodeJS.Timeout | null = null
   #lastMinute: LoopLag | null = null
 

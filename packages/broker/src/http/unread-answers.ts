@@ -27,7 +27,11 @@ export class UnreadAnswers {
     const bytes = response.writableLength
     if (bytes === 0) return
     this.#budget.force(bytes)
-    this.#answers.set(response, { bytes, writtenBefore: response.socket?.bytesWritten ?? 0, sinceMs: performance.now() })
+    this.#answers.set(response, {
+      bytes,
+      writtenBefore: response.socket?.bytesWritten ?? 0,
+      sinceMs: performance.now(),
+    })
     this.#timer ??= setInterval(() => this.#check(), Math.max(10, this.#stallTimeMs / 4)).unref()
   }
 

@@ -1,6 +1,14 @@
 /** The file buffer and what was set aside from it. */
 import Type from 'typebox'
-import { CountSchema, NameSchema, nullable, PaginationSchema, PhaseSchema, TimestampSchema, UuidSchema } from './scalars.ts'
+import {
+  CountSchema,
+  NameSchema,
+  nullable,
+  PaginationSchema,
+  PhaseSchema,
+  TimestampSchema,
+  UuidSchema,
+} from './scalars.ts'
 
 export const BuffersAnswerSchema = Type.Object({
   pending: CountSchema,

@@ -15,7 +15,9 @@ export const PushItemSchema = Type.Object({
 export const PushRequestSchema = Type.Object({
   items: Type.Array(PushItemSchema, { maxItems: LIMITS.itemsMax }),
   bufferMs: Type.Optional(nullable(Type.Integer({ minimum: 0, maximum: LIMITS.bufferMsMax, default: 0 }))),
-  bufferMax: Type.Optional(nullable(Type.Integer({ minimum: 1, maximum: LIMITS.itemsMax, default: LIMITS.bufferMaxDefault }))),
+  bufferMax: Type.Optional(
+    nullable(Type.Integer({ minimum: 1, maximum: LIMITS.itemsMax, default: LIMITS.bufferMaxDefault })),
+  ),
 })
 
 export const PushResultSchema = Type.Object({

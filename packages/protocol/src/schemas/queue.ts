@@ -8,7 +8,9 @@ const optionSchema = (spec: QueueOptionSpec): TSchema =>
     ? Type.Boolean({ default: spec.default })
     : Type.Integer({ minimum: spec.min, maximum: spec.max, default: spec.default })
 
-const optionSchemas = Object.entries<QueueOptionSpec>(QUEUE_OPTIONS).map(([name, spec]) => [name, optionSchema(spec)] as const)
+const optionSchemas = Object.entries<QueueOptionSpec>(QUEUE_OPTIONS).map(
+  ([name, spec]) => [name, optionSchema(spec)] as const,
+)
 
 /** What may be sent: each option or null, which restores its default. Unknown ones are refused by name. */
 export const QueueOptionsRequestSchema = Type.Object(

@@ -12,7 +12,10 @@ const PushOperationSchema = Type.Union([
 const AckOperationSchema = Type.Intersect([Type.Object({ type: Type.Literal('ack') }), AckRequestSchema])
 
 export const TransactionRequestSchema = Type.Object({
-  operations: Type.Array(Type.Union([PushOperationSchema, AckOperationSchema]), { minItems: 1, maxItems: LIMITS.itemsMax }),
+  operations: Type.Array(Type.Union([PushOperationSchema, AckOperationSchema]), {
+    minItems: 1,
+    maxItems: LIMITS.itemsMax,
+  }),
   requiredLeases: Type.Optional(nullable(Type.Array(Type.String()))),
 })
 

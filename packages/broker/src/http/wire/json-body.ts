@@ -14,7 +14,7 @@ export function parseJson(body: Buffer): unknown {
   if (body.length === 0) throw new Refusal('BODY_REQUIRED')
   if (!isUtf8(body)) throw new Refusal('INVALID_JSON', 'The request body is not valid UTF-8')
   try {
-    return JSON.parse(body.utf8Slice(0, body.length))
+    return JSON.parse(body.toString())
   } catch {
     throw new Refusal('INVALID_JSON')
   }
@@ -39,7 +39,8 @@ export function reading<T>(body: Buffer, read: (scanner: JsonScanner) => T): T {
     scanner.skipValue()
     scanner.expectEnd()
   } catch (error) {
-    if (error instanceof JsonSyntaxError) throw new Refusal('INVALID_JSON', `The request body is not valid JSON: ${error.message}`)
+    if (error instanceof JsonSyntaxError)
+      throw new Refusal('INVALID_JSON', `The request body is not valid JSON: ${error.message}`)
     throw error
   }
   throw new Refusal('INVALID_BODY', 'The request body must be a JSON object')
@@ -75,7 +76,9 @@ export function requireName(name: string, field: string): string {
 }
 
 export function invalidName(field: string): Refusal {
-  return new Refusal('INVALID_NAME', `'${field}' must have 1 to 255 characters and no control characters`, { details: { field } })
+  return new Refusal('INVALID_NAME', `'${field}' must have 1 to 255 characters and no control characters`, {
+    details: { field },
+  })
 }
 
 function isBlank(body: Buffer): boolean {

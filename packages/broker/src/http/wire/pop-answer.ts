@@ -62,7 +62,9 @@ function runText(run: PoppedRun, tail: string, cipher: Cipher | null): string {
     }
     const traceId = flags & FrameFlag.TRACE_ID ? `"${uuidText(frames, parts.traceIdStart)}"` : 'null'
     const data =
-      flags & FrameFlag.ENCRYPTED ? opened(frames, payloadStart, payloadEnd, cipher) : text.substring(payloadStart, payloadEnd)
+      flags & FrameFlag.ENCRYPTED
+        ? opened(frames, payloadStart, payloadEnd, cipher)
+        : text.substring(payloadStart, payloadEnd)
     const comma = i === 0 ? '' : ','
     const id = `${comma}${idPrefix}${HEX3[numberLow >>> 12]}${HEX3[numberLow & 4095]}`
     out += `${id}","transactionId":"${transactionId}","traceId":${traceId},"data":${data}`
@@ -72,7 +74,8 @@ function runText(run: PoppedRun, tail: string, cipher: Cipher | null): string {
     } else {
       const { producerSubStart, producerSubEnd } = parts
       // JSON.stringify leaves characters above 0x7f as they are, so it may be given bytes.
-      const sub = flags & FrameFlag.PRODUCER_SUB ? JSON.stringify(text.substring(producerSubStart, producerSubEnd)) : 'null'
+      const sub =
+        flags & FrameFlag.PRODUCER_SUB ? JSON.stringify(text.substring(producerSubStart, producerSubEnd)) : 'null'
       out += `${afterData}${retryCount},"producerSub":${sub}${tail}`
     }
   }
@@ -90,11 +93,11 @@ function needsEscape(bytes: Uint8Array, start: number, end: number): boolean {
 function opened(frames: Buffer, start: number, end: number, cipher: Cipher | null): string {
   if (cipher === null) throw new Error('a payload is encrypted and no key is configured')
   const payload = cipher.decrypt(frames.subarray(start, end))
-  return payload.latin1Slice(0, payload.length)
+  return payload.toString('latin1')
 }
 
 function uuidText(bytes: Buffer, at: number): string {
-  const hex = bytes.hexSlice(at, at + 16)
+  const hex = bytes.toString('hex', at, at + 16)
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
 }
 
@@ -112,5 +115,5 @@ function namesOf(partition: PartitionEntry): string {
 
 /** A JSON string literal whose characters are the bytes of its UTF-8. */
 function jsonBytes(text: string): string {
-  return Buffer.from(JSON.stringify(text)).latin1Slice()
+  return Buffer.from(JSON.stringify(text)).toString('latin1')
 }

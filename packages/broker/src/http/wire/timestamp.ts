@@ -8,7 +8,8 @@ const FORM =
 export function parseTimestamp(text: string, edge: 'start' | 'end'): string | null {
   const match = FORM.exec(text)
   if (match === null) return null
-  const [, year, month, day, hour, minute, second = '00', fraction = '', , sign, offsetHour, offsetMinute = '00'] = match
+  const [, year, month, day, hour, minute, second = '00', fraction = '', , sign, offsetHour, offsetMinute = '00'] =
+    match
   if (hour === undefined) {
     const midnight = utc(year!, month!, day!, '00', '00', '00')
     if (midnight === null) return null

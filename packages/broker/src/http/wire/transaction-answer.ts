@@ -8,7 +8,16 @@ export function transactionResult(index: number, result: Result): Record<string,
   if (result.type === 'ack') {
     const { success, error, code, dlq, leaseReleased } = result.result
     const refused = success ? {} : { code }
-    return { index, type: 'ack', success, transactionId: result.item.transactionId, error, ...refused, dlq, leaseReleased }
+    return {
+      index,
+      type: 'ack',
+      success,
+      transactionId: result.item.transactionId,
+      error,
+      ...refused,
+      dlq,
+      leaseReleased,
+    }
   }
   const { item } = result
   const failed = item.status === 'failed'

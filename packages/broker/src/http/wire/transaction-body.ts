@@ -54,7 +54,9 @@ function scan(body: Buffer, limits: PushLimits): { places: Place[]; requiredLeas
   })
   if (places === null) throw invalidOperation('operations', 'must be an array')
   if (leases === null) {
-    throw new Refusal('INVALID_BODY', "'requiredLeases' must be an array of strings", { details: { field: 'requiredLeases' } })
+    throw new Refusal('INVALID_BODY', "'requiredLeases' must be an array of strings", {
+      details: { field: 'requiredLeases' },
+    })
   }
   return { places, requiredLeases: leases }
 }
@@ -93,7 +95,7 @@ function scanLeases(scanner: JsonScanner, max: number): string[] | null {
   const leases: string[] = []
   for (const { start, end } of places) {
     if (scanner.source[start] !== QUOTE) return null
-    leases.push(JSON.parse(scanner.source.utf8Slice(start, end)) as string)
+    leases.push(JSON.parse(scanner.source.toString('utf8', start, end)) as string)
   }
   return leases
 }
@@ -112,7 +114,7 @@ function addOperation(
   } else if (type === 'push') {
     // An operation with its fields inline is an item; with `items` it is a push body as it stands.
     const push = hasItems ? text : Buffer.concat([Buffer.from('{"items":['), text, Buffer.from(']}')])
-    for (const item of parsePushBody(push, limits, producerSub).items ) operations.push({ type, item })
+    for (const item of parsePushBody(push, limits, producerSub).items) operations.push({ type, item })
   } else {
     throw invalidOperation(`${at}.type`, "must be 'push' or 'ack'")
   }

@@ -1,0 +1,65 @@
+/** POST /api/v1/ack and /api/v1/ack/batch. A refused ack is a result, not an HTTP error. */
+import { AckBatchAnswerSchema, AckBatchRequestSchema, AckRequestSchema, AckResultSchema } from '@queen/protocol'
+import type { AckItem, AckResult } from '../../engine/types.ts'
+import type { HttpContext } from '../context.ts'
+import type { Route } from '../route.ts'
+import { ackAnswer } from '../wire/ack-answer.ts'
+import { parseAckBatchBody, parseAckBody } from '../wire/ack-body.ts'
+
+const BODY_ERRORS = ['INVALID_JSON', 'BODY_REQUIRED', 'INVALID_BODY', 'INVALID_NAME'] as const
+
+export function ackRoutes({ engine, limits }: HttpContext): Route[] {
+  return [
+    {
+      method: 'POST',
+      path: '/api/v1/ack',
+      level: 'W',
+      body: 'required',
+      document: {
+        operationId: 'ackMessage',
+        summary: 'Acknowledge one message',
+        tag: 'Messages',
+        body: AckRequestSchema,
+        answers: { 200: AckResultSchema },
+        errors: [...BODY_ERRORS, 'INVALID_STATUS'],
+      },
+      async handle(exchange) {
+        const item = parseAckBody(exchange.body)
+        const [result] = await engine.ackMessages([item])
+        exchange.answerJson(200, ackAnswer(0, item, result!))
+      },
+    },
+    {
+      method: 'POST',
+      path: '/api/v1/ack/batch',
+      level: 'W',
+      body: 'required',
+      document: {
+        operationId: 'ackMessages',
+        summary: 'Acknowledge many messages, each judged on its own',
+        tag: 'Messages',
+        body: AckBatchRequestSchema,
+        answers: { 200: AckBatchAnswerSchema },
+        errors: [...BODY_ERRORS, 'TOO_MANY_ITEMS'],
+      },
+      async handle(exchange) {
+        const acks = parseAckBatchBody(exchange.body, limits.itemsMax)
+        const items: AckItem[] = []
+        for (const ack of acks) if (ack.refused === null) items.push(ack.item)
+        const results = items.length === 0 ? [] : await engine.ackMessages(items)
+        let text = '['
+        let next = 0
+        for (let i = 0; i < acks.length; i++) {
+          const { item, refused } = acks[i]!
+          const result = refused === null ? results[next++]! : refusedResult(refused)
+          text += i === 0 ? ackAnswer(i, item, result) : `,${ackAnswer(i, item, result)}`
+        }
+        exchange.answerJson(200, `${text}]`)
+      },
+    },
+  ]
+}
+
+function refusedResult({ code, error }: { code: AckResult['code']; error: string }): AckResult {
+  return { success: false, code, error, queueName: null, partitionName: null, leaseReleased: false, dlq: false }
+}
