@@ -15,7 +15,8 @@
  *   being equal, so clocks that disagree do no harm.
  *
  * An owner that was frozen long enough to be replaced notices at its next touch, and calls `onLost`; it must
- * write no more. Why not a listening socket: abstract ones are invisible to other network namespaces and path
+ * write no more. `isHeld` closes the gap before that touch: when the last one is older than half of what a rival
+ * observes, it looks before it answers, so a thawed process acknowledges nothing that its successor cannot see. Why not a listening socket: abstract ones are invisible to other network namespaces and path
  * ones end at 108 bytes.
  */
 import { randomUUID } from 'node:crypto'
@@ -166,21 +167,28 @@ async function removeOlder(directory: string, generation: number): Promise<void>
 
 function holdLock(directory: string, path: string, self: LockOwner, onLost: () => void): DirectoryLock {
   let held = true
-  const timer = setInterval(async () => {
+  let touchedAtMs = performance.now()
+  const touch = async (): Promise<boolean> => {
+    const startedAtMs = performance.now()
     try {
       if ((await readOwner(path))?.token !== self.token) throw new Error('replaced')
       await fs.utimes(path, new Date(), new Date())
+      touchedAtMs = startedAtMs
     } catch {
       // One failed touch may be a disk hiccup; a lock that is another's, or gone, is final.
       const generation = await highestGeneration(directory).catch(() => null)
-      if (!held || generation === null || path === join(directory, lockName(generation))) return
+      if (!held || generation === null || path === join(directory, lockName(generation))) return held
       held = false
       clearInterval(timer)
       onLost()
     }
-  }, TOUCH_MS)
+    return held
+  }
+  const timer = setInterval(() => void touch(), TOUCH_MS)
   timer.unref()
   return {
+    isHeld: () => (held && performance.now() - touchedAtMs > OBSERVE_MS / 2 ? touch() : held),
+
     async release() {
       clearInterval(timer)
       if (!held) return

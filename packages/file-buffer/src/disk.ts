@@ -19,6 +19,8 @@ export interface DiskFile {
 export type OpenMode = 'read' | 'update' | 'create'
 
 export interface DirectoryLock {
+  /** Whether this process still owns the directory: at once while that is certain, else after looking. */
+  isHeld(): boolean | Promise<boolean>
   release(): Promise<void>
 }
 

@@ -232,6 +232,7 @@ export class FaultDisk implements Disk {
     this.#locks.add(path)
     const epoch = this.#epoch
     return {
+      isHeld: () => true,
       release: async () => {
         if (epoch === this.#epoch) this.#locks.delete(path)
       },

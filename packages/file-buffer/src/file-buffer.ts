@@ -152,6 +152,7 @@ export class FileBuffer {
     const writer = new Writer(
       {
         disk,
+        lock,
         directory,
         bufferId,
         salt: randomInt(1, 2 ** 32),
@@ -298,6 +299,7 @@ export class FileBuffer {
 
   /** Resolves when the value is durable. */
   writeState(name: string, value: unknown): Promise<void> {
+    if (this.#lost) return Promise.reject(lostLock())
     return this.#states.write(name, value)
   }
 
@@ -310,7 +312,7 @@ export class FileBuffer {
   /** Called when another process took the directory: from here on nothing is written. */
   lockLost(): void {
     this.#lost = true
-    this.#writer.stop(new FileBufferError('BUFFER_UNAVAILABLE', 'another process took over the file buffer directory'))
+    this.#writer.stop(lostLock())
     this.#onEvent({ type: 'lock-lost' })
   }
 
@@ -383,8 +385,14 @@ export class FileBuffer {
   }
 
   #inTurn<T>(run: () => Promise<T>): Promise<T> {
-    const done = this.#draining.then(run)
+    const done = this.#draining.then(() => {
+      if (this.#lost) throw lostLock()
+      return run()
+    })
     this.#draining = done.catch(() => {})
     return done
   }
 }
+
+const lostLock = (): FileBufferError =>
+  new FileBufferError('BUFFER_UNAVAILABLE', 'another process took over the file buffer directory')

@@ -15,7 +15,7 @@
 import { join } from 'node:path'
 import { BufferFile } from './buffer-file.ts'
 import type { Capacity } from './capacity.ts'
-import { type Disk, type DiskFile, writeFully } from './disk.ts'
+import { type DirectoryLock, type Disk, type DiskFile, writeFully } from './disk.ts'
 import { errnoOf, FileBufferError } from './errors.ts'
 import type { FileBufferEvent } from './events.ts'
 import { encodeFileHeader, FILE_HEADER_BYTES, fileNameOf } from './file-header.ts'
@@ -37,6 +37,7 @@ interface Waiting {
 
 export interface WriterOptions {
   readonly disk: Disk
+  readonly lock: DirectoryLock
   readonly directory: string
   readonly bufferId: string
   readonly salt: number
@@ -171,7 +172,7 @@ export class Writer {
   }
 
   async #commit(batch: WriteBatch): Promise<void> {
-    const { files, fileBytesMax, onFsync, capacity } = this.#options
+    const { files, fileBytesMax, onFsync, capacity, lock } = this.#options
     const current = this.#active
     if (
       current !== null &&
@@ -186,6 +187,8 @@ export class Writer {
     const startedAt = performance.now()
     await handle.datasync()
     onFsync((performance.now() - startedAt) / 1000)
+    const held = lock.isHeld()
+    if (held !== true && !(await held)) throw new Error('another process took over the directory')
     files.grew(file, batch.records, batch.bytes)
     this.lastRecord = file.lastRecord
     capacity.wrote(batch.records, batch.bytes)

@@ -131,6 +131,8 @@ describe('owning a directory', () => {
     rmSync(join(directory, 'lock.1'))
     await lost.promise
     await expect(buffer.append(sourceOf(['a']))).rejects.toMatchObject({ code: 'BUFFER_UNAVAILABLE' })
+    await expect(buffer.drained(0)).rejects.toMatchObject({ code: 'BUFFER_UNAVAILABLE' })
+    await expect(buffer.writeState('maintenance', {})).rejects.toMatchObject({ code: 'BUFFER_UNAVAILABLE' })
     expect(buffer.stats.usable).toBe(false)
     await buffer.close()
     expect(events.at(-1)).toBe('lock-lost')
