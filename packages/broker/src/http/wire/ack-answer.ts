@@ -3,23 +3,28 @@ import type { AckItem, AckResult } from '../../engine/types.ts'
 import { jsonString } from './push-answer.ts'
 
 export function ackAnswer(index: number, item: AckItem, result: AckResult): string {
+  const transactionId = jsonString(item.transactionId)
+  if (result.success && !result.leaseReleased && !result.dlq) {
+    return `{"index":${index},"success":true,"error":null,"transactionId":${transactionId}${plainTail(result)}`
+  }
   const error = result.success ? 'null' : `${jsonString(result.error ?? 'Refused')},"code":"${result.code}"`
-  return `{"index":${index},"success":${result.success},"error":${error},"transactionId":${jsonString(item.transactionId)},"queueName":${nameText(result.queueName)},"partitionName":${nameText(result.partitionName)},"leaseReleased":${result.leaseReleased},"dlq":${result.dlq}}`
+  return `{"index":${index},"success":${result.success},"error":${error},"transactionId":${transactionId},"queueName":${nameText(result.queueName)},"partitionName":${nameText(result.partitionName)},"leaseReleased":${result.leaseReleased},"dlq":${result.dlq}}`
 }
 
-// Names repeat from ack to ack; remembering two of them spares the look at every character.
-let nameBefore = ''
-let textBefore = '""'
-let nameBeforeThat = ''
-let textBeforeThat = '""'
+// Most acks of a batch belong to one partition and differ in their transactionId only.
+let queueBefore: string | null = null
+let partitionBefore: string | null = null
+let tailBefore = ''
+
+function plainTail({ queueName, partitionName }: AckResult): string {
+  if (tailBefore === '' || queueName !== queueBefore || partitionName !== partitionBefore) {
+    queueBefore = queueName
+    partitionBefore = partitionName
+    tailBefore = `,"queueName":${nameText(queueName)},"partitionName":${nameText(partitionName)},"leaseReleased":false,"dlq":false}`
+  }
+  return tailBefore
+}
 
 function nameText(name: string | null): string {
-  if (name === null) return 'null'
-  if (name === nameBefore) return textBefore
-  if (name === nameBeforeThat) return textBeforeThat
-  nameBeforeThat = nameBefore
-  textBeforeThat = textBefore
-  nameBefore = name
-  textBefore = jsonString(name)
-  return textBefore
+  return name === null ? 'null' : jsonString(name)
 }

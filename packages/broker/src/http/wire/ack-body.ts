@@ -5,8 +5,8 @@
 import { type ItemErrorCode, isName, LIMITS } from '@queen/protocol'
 import { Refusal } from '../../engine/refusal.ts'
 import type { AckItem, AckStatus } from '../../engine/types.ts'
-import { invalidName, reading } from './json-body.ts'
-import type { JsonScanner } from './json-scanner.ts'
+import { type AckFields, readAck, readAckBatch, type Text } from './ack-fields.ts'
+import { invalidName } from './json-body.ts'
 
 /** An ack of a batch: either for the engine, or refused here. */
 export type ParsedAck =
@@ -25,11 +25,7 @@ const STATUSES: ReadonlyMap<Text, AckStatus> = new Map<Text, AckStatus>([
 const NO_STATUS = 'The status must be completed, success, failed, retry or dlq'
 
 export function parseAckBody(body: Buffer): AckItem {
-  return reading(body, (scanner) => {
-    const fields = readAckFields(scanner)
-    scanner.expectEnd()
-    return parseAckAlone(fields, '')
-  })
+  return parseAckAlone(readAck(body), '')
 }
 
 /** An ack that stands for itself (or in a transaction): everything wrong with it is the request's fault. */
@@ -41,117 +37,17 @@ export function parseAckAlone(fields: AckFields, at: string): AckItem {
 }
 
 export function parseAckBatchBody(body: Buffer, itemsMax: number): ParsedAck[] {
-  return reading(body, (scanner) => {
-    let elements: (AckFields | null)[] | null = null
-    let count = 0
-    let consumerGroup: Text = null
-    if (scanner.enterObject()) {
-      do {
-        scanner.readKey()
-        if (scanner.stringIs('acknowledgments')) {
-          elements = null
-          count = 0
-          if (scanner.kind() !== 'array') {
-            scanner.skipValue()
-            continue
-          }
-          elements = []
-          if (!scanner.enterArray()) continue
-          do {
-            // Beyond the limit the text is still checked, but nothing of it is kept.
-            if (++count > itemsMax || scanner.kind() !== 'object') {
-              scanner.skipValue()
-              if (count <= itemsMax) elements.push(null)
-            } else {
-              elements.push(readAckFields(scanner))
-            }
-          } while (scanner.nextElement())
-        } else if (scanner.stringIs('consumerGroup')) {
-          consumerGroup = readText(scanner)
-        } else {
-          scanner.skipValue()
-        }
-      } while (scanner.nextMember())
-    }
-    scanner.expectEnd()
-    if (elements === null) throw invalid('acknowledgments', 'must be an array')
-    if (count > itemsMax) {
-      throw new Refusal('TOO_MANY_ITEMS', `A batch may have at most ${itemsMax} acks; this one has ${count}`)
-    }
-    if (consumerGroup === false) throw invalid('consumerGroup', 'must be a string or null')
-    if (consumerGroup !== null && !isName(consumerGroup)) throw invalidName('consumerGroup')
-    const group = consumerGroup
-    return elements.map((fields, index) => {
-      if (fields === null) throw invalid(`acknowledgments[${index}]`, 'must be an object')
-      return parseAck(fields, index, group)
-    })
+  const { elements, count, consumerGroup } = readAckBatch(body, itemsMax)
+  if (elements === null) throw invalid('acknowledgments', 'must be an array')
+  if (count > itemsMax) {
+    throw new Refusal('TOO_MANY_ITEMS', `A batch may have at most ${itemsMax} acks; this one has ${count}`)
+  }
+  if (consumerGroup === false) throw invalid('consumerGroup', 'must be a string or null')
+  if (consumerGroup !== null && !isName(consumerGroup)) throw invalidName('consumerGroup')
+  return elements.map((fields, index) => {
+    if (fields === null) throw invalid(`acknowledgments[${index}]`, 'must be an object')
+    return parseAck(fields, index, consumerGroup)
   })
-}
-
-/** A text, null when it is null or absent, false when it is of another type. */
-type Text = string | null | false
-
-export interface AckFields {
-  transactionId: Text
-  partitionId: Text
-  status: Text
-  leaseId: Text
-  consumerGroup: Text
-  error: Text
-}
-
-/** Reads the object that comes next; the last of repeated keys wins, as with JSON.parse. */
-export function readAckFields(scanner: JsonScanner): AckFields {
-  const fields: AckFields = {
-    transactionId: null,
-    partitionId: null,
-    status: null,
-    leaseId: null,
-    consumerGroup: null,
-    error: null,
-  }
-  if (!scanner.enterObject()) return fields
-  do {
-    scanner.readKey()
-    const field = fieldName(scanner)
-    if (field === null) scanner.skipValue()
-    else fields[field] = readText(scanner)
-  } while (scanner.nextMember())
-  return fields
-}
-
-function fieldName(scanner: JsonScanner): keyof AckFields | null {
-  if (scanner.stringEscaped) {
-    const name = scanner.stringValue()
-    return FIELDS.find((field) => field === name) ?? null
-  }
-  switch (scanner.stringEnd - scanner.stringStart) {
-    case 5:
-      return scanner.stringIs('error') ? 'error' : null
-    case 6:
-      return scanner.stringIs('status') ? 'status' : null
-    case 7:
-      return scanner.stringIs('leaseId') ? 'leaseId' : null
-    case 11:
-      return scanner.stringIs('partitionId') ? 'partitionId' : null
-    case 13:
-      if (scanner.stringIs('transactionId')) return 'transactionId'
-      return scanner.stringIs('consumerGroup') ? 'consumerGroup' : null
-    default:
-      return null
-  }
-}
-
-const FIELDS = ['transactionId', 'partitionId', 'status', 'leaseId', 'consumerGroup', 'error'] as const
-
-function readText(scanner: JsonScanner): Text {
-  const kind = scanner.kind()
-  if (kind !== 'string') {
-    scanner.skipValue()
-    return kind === 'null' ? null : false
-  }
-  scanner.skipString()
-  return scanner.stringValue()
 }
 
 /** `at` says where in the body the ack stands: a path, or its index in a batch. */

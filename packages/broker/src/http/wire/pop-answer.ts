@@ -21,12 +21,9 @@ const parts = emptyFrameParts()
 /** JSON text; every character is one byte of UTF-8. Throws when an encrypted payload cannot be opened. */
 export function popAnswer(answer: PopAnswer, cipher: Cipher | null): string {
   const first = answer.runs[0]!.partition
-  const partitions = new Set<string>()
-  for (const run of answer.runs) partitions.add(run.partition.id)
-  const group = jsonBytes(answer.consumerGroup)
-  const claim = `,"leaseId":"${answer.leaseId}","consumerGroup":${group}`
+  const claim = `,"leaseId":"${answer.leaseId}","consumerGroup":${groupText(answer.consumerGroup)}`
   const expires = answer.leaseExpiresAtMs === null ? 'null' : `"${new Date(answer.leaseExpiresAtMs).toISOString()}"`
-  let out = `{"success":true${namesOf(first)}${claim},"partitionsClaimed":${partitions.size},"leaseExpiresAt":${expires},"messages":[`
+  let out = `{"success":true${namesOf(first)}${claim},"partitionsClaimed":${partitionsOf(answer)},"leaseExpiresAt":${expires},"messages":[`
   let separator = ''
   for (const run of answer.runs) {
     out += separator + runText(run, `${namesOf(run.partition)}${claim}}`, cipher)
@@ -35,13 +32,20 @@ export function popAnswer(answer: PopAnswer, cipher: Cipher | null): string {
   return `${out}]}`
 }
 
+function partitionsOf({ runs }: PopAnswer): number {
+  if (runs.length === 1) return 1
+  const ids = new Set<string>()
+  for (const run of runs) ids.add(run.partition.id)
+  return ids.size
+}
+
 function runText(run: PoppedRun, tail: string, cipher: Cipher | null): string {
   const { segment, indices, retryCounts } = run
   const { frames, text, starts, idBase } = segment
-  const idHead = `{"id":"${idBase.slice(0, 24)}`
+  let idHead = `{"id":"${idBase.slice(0, 24)}`
   const low = Number.parseInt(idBase.slice(24), 16)
-  const afterData = `,"createdAt":"${segment.createdAt}","retryCount":`
-  const plainTail = `${afterData}0,"producerSub":null${tail}`
+  const created = `,"createdAt":"${segment.createdAt}"`
+  const plainTail = `${created},"retryCount":0,"producerSub":null${tail}`
   let high = -1
   let idPrefix = ''
   let out = ''
@@ -60,23 +64,26 @@ function runText(run: PoppedRun, tail: string, cipher: Cipher | null): string {
     if ((flags & FrameFlag.GENERATED_ID) === 0 && needsEscape(frames, transactionIdStart, transactionIdEnd)) {
       transactionId = JSON.stringify(transactionId).slice(1, -1)
     }
-    const traceId = flags & FrameFlag.TRACE_ID ? `"${uuidText(frames, parts.traceIdStart)}"` : 'null'
     const data =
-      flags & FrameFlag.ENCRYPTED
-        ? opened(frames, payloadStart, payloadEnd, cipher)
-        : text.substring(payloadStart, payloadEnd)
-    const comma = i === 0 ? '' : ','
-    const id = `${comma}${idPrefix}${HEX3[numberLow >>> 12]}${HEX3[numberLow & 4095]}`
-    out += `${id}","transactionId":"${transactionId}","traceId":${traceId},"data":${data}`
-    const retryCount = retryCounts === null ? 0 : (retryCounts.get(index) ?? 0)
-    if (retryCount === 0 && (flags & FrameFlag.PRODUCER_SUB) === 0) {
-      out += plainTail
+      (flags & FrameFlag.ENCRYPTED) === 0
+        ? text.substring(payloadStart, payloadEnd)
+        : opened(frames, payloadStart, payloadEnd, cipher)
+    const hex = HEX3[numberLow >>> 12]! + HEX3[numberLow & 4095]!
+    // Most messages have neither trace nor producer nor failures; fewer and longer pieces make a cheaper string.
+    if ((flags & (FrameFlag.TRACE_ID | FrameFlag.PRODUCER_SUB)) === 0 && retryCounts === null) {
+      out += `${idPrefix}${hex}","transactionId":"${transactionId}","traceId":null,"data":${data}${plainTail}`
     } else {
-      const { producerSubStart, producerSubEnd } = parts
+      const { traceIdStart, producerSubStart, producerSubEnd } = parts
+      const traceId = flags & FrameFlag.TRACE_ID ? `"${uuidText(frames, traceIdStart)}"` : 'null'
+      const retryCount = retryCounts?.get(index) ?? 0
       // JSON.stringify leaves characters above 0x7f as they are, so it may be given bytes.
       const sub =
         flags & FrameFlag.PRODUCER_SUB ? JSON.stringify(text.substring(producerSubStart, producerSubEnd)) : 'null'
-      out += `${afterData}${retryCount},"producerSub":${sub}${tail}`
+      out += `${idPrefix}${hex}","transactionId":"${transactionId}","traceId":${traceId},"data":${data}${created},"retryCount":${retryCount},"producerSub":${sub}${tail}`
+    }
+    if (i === 0) {
+      idHead = `,${idHead}`
+      idPrefix = `,${idPrefix}`
     }
   }
   return out
@@ -111,6 +118,18 @@ function namesOf(partition: PartitionEntry): string {
     names.set(partition, text)
   }
   return text
+}
+
+// Consumers of one group usually come one after the other.
+let groupBefore = ''
+let groupTextBefore = '""'
+
+function groupText(group: string): string {
+  if (group !== groupBefore) {
+    groupTextBefore = jsonBytes(group)
+    groupBefore = group
+  }
+  return groupTextBefore
 }
 
 /** A JSON string literal whose characters are the bytes of its UTF-8. */

@@ -4,7 +4,8 @@
  */
 import { Refusal } from '../../engine/refusal.ts'
 import type { TransactionOperation } from '../../engine/types.ts'
-import { parseAckAlone, readAckFields } from './ack-body.ts'
+import { parseAckAlone } from './ack-body.ts'
+import { readAckFields } from './ack-fields.ts'
 import { reading } from './json-body.ts'
 import { JsonScanner } from './json-scanner.ts'
 import { type PushLimits, parsePushBody } from './push-body.ts'
