@@ -1,5 +1,5 @@
 /** Encryption at rest: AES-256-GCM per message. Output: iv(12) tag(16) ciphertext. */
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
+import { createCipheriv, createDecipheriv, type KeyObject, randomBytes } from 'node:crypto'
 
 const IV_BYTES = 12
 const TAG_BYTES = 16
@@ -7,13 +7,13 @@ const TAG_BYTES = 16
 const POOL_BYTES = IV_BYTES * 256
 
 export class PayloadCipher {
-  readonly #key: Buffer
+  readonly #key: KeyObject
   #pool = Buffer.alloc(0)
   #used = 0
 
-  /** `key` has 32 bytes. */
-  constructor(key: Buffer) {
-    if (key.length !== 32) throw new Error('an AES-256 key has 32 bytes')
+  /** `key` is a secret of 32 bytes. */
+  constructor(key: KeyObject) {
+    if (key.symmetricKeySize !== 32) throw new Error('an AES-256 key has 32 bytes')
     this.#key = key
   }
 

@@ -42,6 +42,8 @@ export interface PushParts {
 export class Push {
   readonly #parts: PushParts
   acceptedMessages = 0
+  /** Appends to the file buffer that have not ended. */
+  buffering = 0
 
   constructor(parts: PushParts) {
     this.#parts = parts
@@ -194,6 +196,7 @@ export class Push {
       if (!encrypt || this.#encrypt(item)) going.push(item)
     }
     if (going.length === 0) return
+    this.buffering++
     try {
       await log.append(recordsOf(going, outcomeUnknown))
       for (const item of going) item.status = 'buffered'
@@ -204,6 +207,8 @@ export class Push {
         item.code = code
         item.error = ERRORS[code].message
       }
+    } finally {
+      this.buffering--
     }
   }
 }

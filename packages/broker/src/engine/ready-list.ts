@@ -100,6 +100,11 @@ export class ReadyList {
     this.#states.delete(id)
   }
 
+  /** Forgets everything: the queue is another one now. */
+  clear(): void {
+    for (const id of [...this.#states.keys()]) this.forget(id)
+  }
+
   /** Messages were stored by this instance. */
   stored(id: string, nowMs: number): void {
     const state = this.state(id, nowMs)

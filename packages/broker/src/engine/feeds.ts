@@ -1,0 +1,79 @@
+/**
+ * All feeds of this instance, and how news reach them: stored messages, hints of other instances, ended leases.
+ *
+ * Invariant: a bounded number of feeds; one with waiting requests is never dropped.
+ */
+import { GroupFeed } from './group-feed.ts'
+
+export class Feeds {
+  readonly #feedsMax: number
+  readonly #partitionsMax: number
+  /** queue name → group → feed. */
+  readonly #byName = new Map<string, Map<string, GroupFeed>>()
+  readonly #byQueueId = new Map<string, Set<GroupFeed>>()
+  #count = 0
+
+  constructor(feedsMax: number, partitionsMax: number) {
+    this.#feedsMax = feedsMax
+    this.#partitionsMax = partitionsMax
+  }
+
+  get count(): number {
+    return this.#count
+  }
+
+  get(queueName: string, group: string): GroupFeed {
+    let groups = this.#byName.get(queueName)
+    if (groups === undefined) this.#byName.set(queueName, (groups = new Map()))
+    let feed = groups.get(group)
+    if (feed === undefined) {
+      if (this.#count >= this.#feedsMax) this.#evict()
+      // Eviction may have emptied and removed the map this feed goes into.
+      if (this.#byName.get(queueName) !== groups) this.#byName.set(queueName, groups)
+      feed = new GroupFeed(queueName, group, this.#partitionsMax)
+      groups.set(group, feed)
+      this.#count++
+    }
+    feed.lastUsedMs = performance.now()
+    return feed
+  }
+
+  peek(queueName: string, group: string): GroupFeed | undefined {
+    return this.#byName.get(queueName)?.get(group)
+  }
+
+  /** The feed reads this queue (incarnation) from now on. */
+  attach(feed: GroupFeed, queueId: string): void {
+    let feeds = this.#byQueueId.get(queueId)
+    if (feeds === undefined) this.#byQueueId.set(queueId, (feeds = new Set()))
+    feeds.add(feed)
+  }
+
+  detach(feed: GroupFeed, queueId: string): void {
+    const feeds = this.#byQueueId.get(queueId)
+    feeds?.delete(feed)
+    if (feeds?.size === 0) this.#byQueueId.delete(queueId)
+  }
+
+  ofQueue(queueId: string): ReadonlySet<GroupFeed> | undefined {
+    return this.#byQueueId.get(queueId)
+  }
+
+  *all(): IterableIterator<GroupFeed> {
+    for (const groups of this.#byName.values()) yield* groups.values()
+  }
+
+  #evict(): void {
+    let oldest: GroupFeed | null = null
+    for (const feed of this.all()) {
+      if (feed.waiting === 0 && (oldest === null || feed.lastUsedMs < oldest.lastUsedMs)) oldest = feed
+    }
+    if (oldest === null) return
+    if (oldest.timer !== null) clearTimeout(oldest.timer)
+    if (oldest.queue !== null) this.detach(oldest, oldest.queue.id)
+    const groups = this.#byName.get(oldest.queueName)!
+    groups.delete(oldest.group)
+    if (groups.size === 0) this.#byName.delete(oldest.queueName)
+    this.#count--
+  }
+}

@@ -1,0 +1,261 @@
+/**
+ * Executes the maintenance machine: listens to the switch, to PostgreSQL and to the buffer, moves the write route, and
+ * runs the drain while the state says so. The machine's table decides; nothing here does.
+ *
+ * Invariants: the route is `direct` only after the buffer was found empty with nothing on its way into it; the drain
+ * runs only after PostgreSQL itself said that the switch is off; the last known switch is on disk before anything
+ * relies on it (G11).
+ */
+import type { Log } from '../ports/log.ts'
+import type { RecordLog } from '../ports/record-log.ts'
+import { StoreError } from '../ports/store-error.ts'
+import type { DelayedDrain } from './delayed-drain.ts'
+import type { Drain } from './drain.ts'
+import { DRAINS, type MaintenanceEvent, type MaintenanceState, nextState, PHASE, WRITE_MODE } from './maintenance-machine.ts'
+import { DrainMeter } from './drain-meter.ts'
+import { readSwitch, SWITCH_OFF, type SwitchState } from './switch-state.ts'
+import type { MaintenancePhase } from './types.ts'
+import type { WriteRoute } from './write-route.ts'
+
+export interface ControlParts {
+  /** @throws StoreError */
+  readonly readSwitch: () => Promise<SwitchState>
+  readonly log: RecordLog
+  readonly route: WriteRoute
+  readonly delayed: DelayedDrain
+  readonly drain: Drain
+  /** Live pushes that are not in PostgreSQL yet, and appends to the buffer that have not ended. */
+  readonly inFlight: () => number
+  /** Resolves when no live push is in a lane. */
+  readonly lanesIdle: () => Promise<void>
+  readonly wakeLanes: () => void
+  readonly nowMs: () => number
+  readonly report: Log
+  readonly onChange: (from: MaintenanceState, to: MaintenanceState) => void
+}
+
+const STATE_FILE = 'maintenance'
+// New pushes are held at the gate at most this long; a drain that cannot finish by then goes back to buffering them.
+const GATE_MS_MAX = 250
+// In an outage PostgreSQL is asked this often; "drains by itself within 5 s" leaves room, a server that is just coming
+// up is not bothered.
+const PROBE_MS = 250
+// After a defect in the drain (a full quarantine, say) the same step is not tried again faster than this.
+const RETRY_MS = 1_000
+
+export class MaintenanceControl {
+  readonly #parts: ControlParts
+  readonly #meter: DrainMeter
+  #state: MaintenanceState = 'outage'
+  #switch: SwitchState = SWITCH_OFF
+  #switchKnown = false
+  #stale = true
+  #draining: Promise<void> | null = null
+  #probe: NodeJS.Timeout | null = null
+  #retry: NodeJS.Timeout | null = null
+  #stopped = true
+  #stateSince = 0
+  #saved = ''
+  #lastError: string | null = null
+
+  constructor(parts: ControlParts) {
+    this.#parts = parts
+    this.#meter = new DrainMeter(parts.nowMs)
+  }
+
+  get state(): MaintenanceState {
+    return this.#state
+  }
+
+  get phase(): MaintenancePhase {
+    return PHASE[this.#state]
+  }
+
+  get stateSinceMs(): number {
+    return this.#stateSince
+  }
+
+  /** Last known switch; null = never known here. */
+  get switch(): SwitchState | null {
+    return this.#switchKnown ? this.#switch : null
+  }
+
+  /** Whether the switch could not be read when it was last tried. */
+  get stale(): boolean {
+    return this.#stale
+  }
+
+  get meter(): DrainMeter {
+    return this.#meter
+  }
+
+  /** What kept the drain or PostgreSQL from working last; null when all is well. */
+  get lastError(): string | null {
+    return this.#lastError
+  }
+
+  /** Takes up what was known before the last stop; writes go to the buffer until PostgreSQL has been heard. */
+  async start(): Promise<void> {
+    const remembered = await this.#parts.log.readState(STATE_FILE)
+    this.#stopped = false
+    if (remembered !== null && remembered !== undefined) {
+      this.#switch = readSwitch(remembered)
+      this.#switchKnown = true
+      this.#saved = JSON.stringify(this.#switch)
+    }
+    this.#enter(this.#switchKnown && this.#switch.enabled ? 'window' : 'outage')
+    await this.refresh()
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    if (this.#probe !== null) clearTimeout(this.#probe)
+    if (this.#retry !== null) clearTimeout(this.#retry)
+    await this.#draining
+  }
+
+  /** Reads the switch and acts on it. Never rejects. */
+  async refresh(): Promise<void> {
+    try {
+      await this.learn(await this.#parts.readSwitch())
+    } catch (error) {
+      this.#stale = true
+      this.#lastError = error instanceof Error ? error.message : String(error)
+      if (!(error instanceof StoreError)) this.#parts.report.error({ err: error }, 'the maintenance switch cannot be read')
+    }
+  }
+
+  /** The switch as PostgreSQL has it now. */
+  async learn(state: SwitchState): Promise<void> {
+    const changed = !this.#switchKnown || JSON.stringify(state) !== this.#saved
+    this.#switch = state
+    this.#switchKnown = true
+    this.#stale = false
+    // On: from this instant pushes are buffered. Off: only after the file says so too, or a crash now would have us
+    // remember a window that is over; that is harmless, but the reverse is not.
+    if (state.enabled) this.handle('on')
+    if (changed) await this.#save(state)
+    if (!state.enabled) this.handle('off')
+  }
+
+  handle(event: MaintenanceEvent): void {
+    if (this.#stopped) return
+    const to = nextState(this.#state, event)
+    if (to !== this.#state) this.#enter(to)
+  }
+
+  /** PostgreSQL cannot be written. */
+  lost(error: StoreError): void {
+    this.#lastError = error.message
+    this.handle('lost')
+  }
+
+  /** Items with bufferMs are due: they are drained although writes go the direct way. */
+  drainDelayed(): void {
+    this.#work()
+  }
+
+  #enter(to: MaintenanceState): void {
+    const from = this.#state
+    this.#state = to
+    this.#stateSince = this.#parts.nowMs()
+    if (DRAINS[to] && !DRAINS[from]) this.#meter.begin(this.#parts.log.stats.pendingRecords)
+    if (to === 'direct') {
+      this.#lastError = null
+      // The buffer is empty: nothing has to go behind anything any more.
+      this.#parts.delayed.release()
+    }
+    this.#parts.route.set(WRITE_MODE[to])
+    this.#parts.onChange(from, to)
+    this.#parts.wakeLanes()
+    if (to === 'outage') this.#scheduleProbe()
+    if (DRAINS[to]) this.#work()
+  }
+
+  #scheduleProbe(): void {
+    if (this.#stopped || this.#probe !== null) return
+    this.#probe = setTimeout(async () => {
+      this.#probe = null
+      if (this.#state !== 'outage') return
+      await this.refresh()
+      if (this.#state === 'outage') this.#scheduleProbe()
+    }, PROBE_MS)
+  }
+
+  #work(): void {
+    if (this.#draining !== null || this.#stopped) return
+    this.#draining = this.#drain().finally(() => {
+      this.#draining = null
+      // Something may have become due between the last look and now.
+      if (!this.#stopped && this.#retry === null && this.#wanted()) this.#work()
+    })
+  }
+
+  #wanted(): boolean {
+    return DRAINS[this.#state] || (this.#state === 'direct' && this.#parts.log.stats.pendingRecords > 0 && this.#parts.delayed.active)
+  }
+
+  async #drain(): Promise<void> {
+    const { drain, delayed, log, inFlight, lanesIdle } = this.#parts
+    while (!this.#stopped) {
+      const state = this.#state
+      if (!DRAINS[state] && state !== 'direct') return
+      try {
+        const late = state === 'gate' ? setTimeout(() => this.handle('late'), GATE_MS_MAX) : null
+        let end: Awaited<ReturnType<Drain['run']>>
+        try {
+          end = await drain.run(() => !this.#stopped && (this.#state === state || DRAINS[this.#state]))
+          if (state === 'gate' && end === 'empty' && this.#state === 'gate') await this.#settled(inFlight)
+        } finally {
+          if (late !== null) clearTimeout(late)
+        }
+        if (end === 'diverted') await this.refresh()
+        if (end !== 'empty' || this.#state !== state) continue
+        if (state === 'direct') {
+          if (log.stats.pendingRecords > 0 || delayed.writing) continue
+          delayed.release()
+          return
+        }
+        if (state === 'draining') {
+          // What is still in a lane was on its way into PostgreSQL; it belongs behind the records of its partition.
+          await lanesIdle()
+          if (log.stats.pendingRecords === 0) this.handle('empty')
+        } else if (log.stats.pendingRecords === 0 && inFlight() === 0) {
+          this.handle('empty')
+        }
+      } catch (error) {
+        this.#failed(error)
+        if (this.#retry !== null) return
+      }
+    }
+  }
+
+  /** Gives appends that began before the gate was closed the time to end. */
+  async #settled(inFlight: () => number): Promise<void> {
+    while (inFlight() > 0 && this.#state === 'gate') await new Promise((resolve) => setImmediate(resolve))
+  }
+
+  #failed(error: unknown): void {
+    this.#lastError = error instanceof Error ? error.message : String(error)
+    if (error instanceof StoreError && error.transient) {
+      this.handle('lost')
+      if (this.#state !== 'direct') return
+    } else {
+      this.#parts.report.error({ err: error }, 'the drain cannot go on; it will be tried again')
+    }
+    if (this.#stopped || this.#retry !== null) return
+    this.#retry = setTimeout(() => {
+      this.#retry = null
+      if (this.#wanted()) this.#work()
+    }, RETRY_MS)
+  }
+
+  async #save(state: SwitchState): Promise<void> {
+    try {
+      await this.#parts.log.writeState(STATE_FILE, state)
+      this.#saved = JSON.stringify(state)
+    } catch (error) {
+      this.#parts.report.error({ err: error }, 'the maintenance switch cannot be remembered on disk')
+    }
+  }
+}
