@@ -5,7 +5,7 @@
  * quarantine is full the file is marked to be kept instead of unlinked: damaged bytes are never thrown away silently.
  */
 import type { BufferFile } from './buffer-file.ts'
-import { type DiskFile, readFully } from './disk.ts'
+import { type DiskFile, readAround } from './disk.ts'
 import { errnoOf } from './errors.ts'
 import type { FileBufferEvent } from './events.ts'
 import { fileNameOf } from './file-header.ts'
@@ -14,6 +14,7 @@ import type { Damage } from './record-walk.ts'
 
 /** What is kept of damaged bytes: the wire shows them in one answer. */
 const RAW_BYTES_MAX = 64 * 1024
+const ERRORS_OF_NO_ROOM = new Set(['QUARANTINE_FULL', 'ENOSPC', 'EDQUOT'])
 
 export interface SetAside {
   /** Quarantine id. */
@@ -47,7 +48,7 @@ export async function setDamageAside(
   const { firstRecord, lastRecord, offset, bytes } = damage
   const id = `damage-${fileNameOf(file.firstRecord).slice(0, 20)}-${offset}-${firstRecord}`
   const raw = Buffer.alloc(Math.min(bytes, RAW_BYTES_MAX))
-  await readFully(handle, raw, 0, raw.length, offset)
+  await readAround(handle, raw, 0, raw.length, offset).catch(() => raw.fill(0))
   const error =
     bytes === 0
       ? `records ${firstRecord} to ${lastRecord} are missing before byte ${offset} of ${file.name}`
@@ -83,8 +84,8 @@ async function store(
     })
     return true
   } catch (error) {
-    // Full quarantine or full disk: the bytes stay where they are.
-    if (errnoOf(error) === null) throw error
+    // Only for want of room, and then the bytes stay where they are. Anything else must not pass for handled.
+    if (!ERRORS_OF_NO_ROOM.has(errnoOf(error) ?? '')) throw error
     file.keep = true
     return false
   }

@@ -4,6 +4,8 @@
  * The contract mirrors POSIX: a write may be short, nothing is durable before `datasync` (contents) and
  * `syncDirectory` (names) have resolved, a rename is atomic. Errors are system errors with an errno `code`.
  */
+import { errnoOf } from './errors.ts'
+
 export interface DiskFile {
   /** Reads up to `length` bytes at `position` into target[at…]; 0 at the end of the file. */
   read(target: Buffer, at: number, length: number, position: number): Promise<number>
@@ -57,6 +59,57 @@ export async function readFully(
     done += count
   }
   return done
+}
+
+/** A bad sector is at most a page of the cache wide. */
+const PIECE_BYTES = 4096
+const PIECE_ATTEMPTS = 3
+/** Not zero: unreadable bytes must look damaged, never like a tail that was not written yet. */
+const UNREADABLE_BYTE = 0xee
+
+/**
+ * Like readFully, but around bad sectors: what cannot be read is filled so that it fails its checksums. When nothing
+ * at all can be read the disk is gone, not a sector, and the error stands: records on it are not damaged.
+ */
+export async function readAround(
+  file: DiskFile,
+  target: Buffer,
+  at: number,
+  length: number,
+  position: number,
+): Promise<number> {
+  try {
+    return await readFully(file, target, at, length, position)
+  } catch (error) {
+    if (errnoOf(error) !== 'EIO') throw error
+    let isAnyReadable = false
+    for (let done = 0; done < length; done += PIECE_BYTES) {
+      const piece = Math.min(PIECE_BYTES, length - done)
+      const count = await readPiece(file, target, at + done, piece, position + done)
+      if (count === null) target.fill(UNREADABLE_BYTE, at + done, at + done + piece)
+      else if (count < piece) return done + count
+      else isAnyReadable = true
+    }
+    if (!isAnyReadable) throw error
+    return length
+  }
+}
+
+async function readPiece(
+  file: DiskFile,
+  target: Buffer,
+  at: number,
+  length: number,
+  position: number,
+): Promise<number | null> {
+  for (let attempt = 0; attempt < PIECE_ATTEMPTS; attempt++) {
+    try {
+      return await readFully(file, target, at, length, position)
+    } catch (error) {
+      if (errnoOf(error) !== 'EIO') throw error
+    }
+  }
+  return null
 }
 
 /** Writes all `length` bytes, finishing short writes; a write that makes no progress is an error. */

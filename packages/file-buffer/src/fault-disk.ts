@@ -289,12 +289,12 @@ export class FaultDisk implements Disk {
   /** Every operation passes here: takes a turn of the event loop, counts, and fails when it is time. */
   async #step(operation?: DiskOperation, tear?: Tear): Promise<void> {
     await null
-    if (this.#crashed) throw systemError('EIO', 'the disk is gone')
+    if (this.#crashed) throw systemError('ENODEV', 'the disk is gone')
     this.operations++
     if (this.#crashIn !== null && --this.#crashIn < 0) {
       this.#crashed = true
       tear?.(true)
-      throw systemError('EIO', 'the machine died here')
+      throw systemError('ENODEV', 'the machine died here')
     }
     for (const rule of this.#rules) {
       if (rule.operation !== operation) continue

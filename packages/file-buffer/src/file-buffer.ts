@@ -8,7 +8,7 @@ import { Capacity } from './capacity.ts'
 import type { DamageRecorder } from './damage.ts'
 import type { DirectoryLock, Disk, DiskFile } from './disk.ts'
 import { readFully } from './disk.ts'
-import { FileBufferError } from './errors.ts'
+import { errnoOf, FileBufferError } from './errors.ts'
 import type { FileBufferEvent } from './events.ts'
 import { ASIDE_SUFFIX } from './file-header.ts'
 import { FileSet } from './file-set.ts'
@@ -376,7 +376,9 @@ export class FileBuffer {
         await this.#disk.rename(file.path, join(this.#directory, file.name + ASIDE_SUFFIX))
         this.#used.asideBytes += file.bytes
       } else {
-        await this.#disk.unlink(file.path)
+        await this.#disk.unlink(file.path).catch((error: unknown) => {
+          if (errnoOf(error) !== 'ENOENT') throw error
+        })
       }
       this.#files.remove(file)
       await this.quarantine.forgetFile(file.name)

@@ -9,7 +9,7 @@
  */
 import { join } from 'node:path'
 import { crc32 } from './crc32.ts'
-import { type Disk, type DiskFile, readFully, writeFully } from './disk.ts'
+import { type Disk, type DiskFile, readAround, writeFully } from './disk.ts'
 import { errnoOf } from './errors.ts'
 import { readUInt64, writeUInt64 } from './record.ts'
 
@@ -95,7 +95,8 @@ async function readSlots(file: DiskFile): Promise<(Progress & { sequence: number
   let latest: (Progress & { sequence: number }) | null = null
   const slot = Buffer.alloc(SLOT_BYTES)
   for (const index of [0, 1]) {
-    const count = await readFully(file, slot, 0, SLOT_BYTES, index * SLOT_DISTANCE_BYTES)
+    // A slot that cannot be read is like one that fails its checksum: the other one counts.
+    const count = await readAround(file, slot, 0, SLOT_BYTES, index * SLOT_DISTANCE_BYTES).catch(() => 0)
     if (count < SLOT_BYTES || slot.readUInt32LE(0) !== MAGIC) continue
     if (slot.readUInt32LE(4) !== crc32(slot, 8, SLOT_BYTES, SEED)) continue
     const sequence = readUInt64(slot, 8)

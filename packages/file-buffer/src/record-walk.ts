@@ -11,7 +11,7 @@
  *
  * Keeps: memory of one chunk (or one record, when it is larger). Never writes, never throws for bad bytes.
  */
-import { type DiskFile, readFully } from './disk.ts'
+import { type DiskFile, readAround } from './disk.ts'
 import {
   acceptedAtMicrosAt,
   bodyBytesAt,
@@ -93,7 +93,7 @@ export class RecordWalk {
     if (this.tornAt >= 0 || this.offset >= this.#to) return false
     const want = Math.min(Math.max(this.#chunkBytes, this.#needBytes), this.#to - this.offset)
     const chunk = this.#chunkOf(want)
-    const count = await readFully(this.#file, chunk, 0, want, this.offset)
+    const count = await readAround(this.#file, chunk, 0, want, this.offset)
     // The file is shorter than it was said to be: what is missing ends the walk like a torn tail.
     if (count < want) this.#to = this.offset + count
     this.#parse(chunk, count, visitor)

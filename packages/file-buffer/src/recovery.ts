@@ -13,12 +13,15 @@
 import { join } from 'node:path'
 import { BufferFile } from './buffer-file.ts'
 import { type DamageRecorder, setDamageAside } from './damage.ts'
-import { type Disk, type DiskFile, readFully } from './disk.ts'
+import { type Disk, type DiskFile, readAround } from './disk.ts'
 import { ASIDE_SUFFIX, decodeFileHeader, FILE_HEADER_BYTES, type FileHeader, firstRecordOfName } from './file-header.ts'
 import type { FileSet } from './file-set.ts'
 import { type Damage, RecordWalk, recordsWithin } from './record-walk.ts'
 
 const SCAN_CHUNK_BYTES = 4 * 1024 * 1024
+const ATTEMPTS = 3
+/** Long enough for a descriptor to be freed or a bus to be reset, short enough for a start with many bad files. */
+const ATTEMPT_DISTANCE_MS = 50
 
 export interface FoundFile {
   readonly name: string
@@ -52,7 +55,7 @@ export async function readHeader(disk: Disk, path: string): Promise<ReturnType<t
   const file = await disk.open(path, 'read')
   try {
     const bytes = Buffer.alloc(FILE_HEADER_BYTES)
-    return decodeFileHeader(bytes.subarray(0, await readFully(file, bytes, 0, FILE_HEADER_BYTES, 0)))
+    return decodeFileHeader(bytes.subarray(0, await readAround(file, bytes, 0, FILE_HEADER_BYTES, 0)))
   } finally {
     await file.close()
   }
@@ -88,7 +91,7 @@ export async function recoverFiles(options: RecoveryOptions): Promise<Recovered>
     reserve(firstRecordOfName(name.slice(0, -ASIDE_SUFFIX.length)) ?? 0, bytes)
   }
   for (const { name, bytes } of found.files) {
-    const outcome = await recoverFile(options, name, bytes, certainLast)
+    const outcome = await recoverPatiently(options, name, bytes, certainLast)
     if (outcome.state === 'aside') {
       recorder.onEvent({ type: 'file-aside', file: name, reason: outcome.reason })
       await disk.rename(join(directory, name), join(directory, name + ASIDE_SUFFIX)).catch(() => {})
@@ -107,6 +110,23 @@ export async function recoverFiles(options: RecoveryOptions): Promise<Recovered>
   return { nextRecord: Math.max(nextRecord, files.files.at(-1)?.lastRecord ?? 0), asideBytes }
 }
 
+/** A disk hiccup at start-up must not cost the records of a file: what looks unreadable is read again. */
+async function recoverPatiently(
+  options: RecoveryOptions,
+  name: string,
+  bytes: number,
+  certainLast: number,
+): Promise<Outcome> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await recoverFile(options, name, bytes, certainLast)
+    } catch (error) {
+      if (attempt === ATTEMPTS) return { state: 'aside', reason: `it cannot be read: ${String(error)}` }
+      await new Promise((resolve) => setTimeout(resolve, ATTEMPT_DISTANCE_MS))
+    }
+  }
+}
+
 type Outcome =
   /** `certainLast` leaves out the numbers that damage at the end of the file may have held. */
   { state: 'used'; file: BufferFile; certainLast: number } | { state: 'empty' } | { state: 'aside'; reason: string }
@@ -119,29 +139,24 @@ async function recoverFile(
 ): Promise<Outcome> {
   const { disk, directory, bufferId } = options
   const path = join(directory, name)
-  let handle: DiskFile
+  const reading = await readHeader(disk, path)
+  if (reading.state === 'unfinished' || (reading.state === 'damaged' && bytes <= FILE_HEADER_BYTES)) {
+    return { state: 'empty' }
+  }
+  if (reading.state === 'unknown version') {
+    return { state: 'aside', reason: `format version ${reading.version} is not known to this program` }
+  }
+  if (reading.state === 'damaged') return { state: 'aside', reason: 'both copies of the file header are damaged' }
+  const { header } = reading
+  if (header.bufferId !== bufferId) return { state: 'aside', reason: `it belongs to buffer ${header.bufferId}` }
+  if (header.firstRecord <= certainLast && bytes > FILE_HEADER_BYTES) {
+    return { state: 'aside', reason: 'its record numbers overlap those of the file before it' }
+  }
+  const handle = await disk.open(path, 'update')
   try {
-    const reading = await readHeader(disk, path)
-    if (reading.state === 'unfinished' || (reading.state === 'damaged' && bytes <= FILE_HEADER_BYTES)) {
-      return { state: 'empty' }
-    }
-    if (reading.state === 'unknown version') {
-      return { state: 'aside', reason: `format version ${reading.version} is not known to this program` }
-    }
-    if (reading.state === 'damaged') return { state: 'aside', reason: 'both copies of the file header are damaged' }
-    const { header } = reading
-    if (header.bufferId !== bufferId) return { state: 'aside', reason: `it belongs to buffer ${header.bufferId}` }
-    if (header.firstRecord <= certainLast && bytes > FILE_HEADER_BYTES) {
-      return { state: 'aside', reason: 'its record numbers overlap those of the file before it' }
-    }
-    handle = await disk.open(path, 'update')
-    try {
-      return await scan(options, { name, path, bytes, header, handle })
-    } finally {
-      await handle.close().catch(() => {})
-    }
-  } catch (error) {
-    return { state: 'aside', reason: `it cannot be read: ${String(error)}` }
+    return await scan(options, { name, path, bytes, header, handle })
+  } finally {
+    await handle.close().catch(() => {})
   }
 }
 
@@ -182,7 +197,8 @@ async function scan(
   if (walk.tornAt >= 0) {
     recorder.onEvent({ type: 'torn-tail', file: name, atByte: walk.tornAt, cutBytes: bytes - walk.tornAt })
     file.bytes = walk.tornAt
-    await handle.truncate(walk.tornAt)
+    // Only tidiness: the file is sealed, nothing behind its length is ever read, and the next start cuts again.
+    await handle.truncate(walk.tornAt).catch(() => {})
   } else if (walk.openDamageBytes > 0) {
     file.lastRecord += recordsWithin(walk.openDamageBytes)
   }

@@ -7,7 +7,7 @@
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { crc32 } from './crc32.ts'
-import { type Disk, readFully, writeFully } from './disk.ts'
+import { type Disk, readAround, writeFully } from './disk.ts'
 
 /** State is a few fields; anything near this is a mistake of the caller. */
 const STATE_BYTES_MAX = 1024 * 1024
@@ -41,7 +41,7 @@ export async function readSmallFile(disk: Disk, path: string, bytesMax: number):
   const file = await disk.open(path, 'read')
   try {
     const bytes = Buffer.alloc(size)
-    return bytes.subarray(0, await readFully(file, bytes, 0, size, 0))
+    return bytes.subarray(0, await readAround(file, bytes, 0, size, 0))
   } finally {
     await file.close()
   }

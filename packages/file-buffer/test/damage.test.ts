@@ -160,6 +160,42 @@ describe('damage on disk', () => {
     }
   })
 
+  it('G8: a disk that stumbles costs nothing; a bad sector costs the records in it', async () => {
+    const bodies = Array.from({ length: 300 }, (_, index) => `${index}:`.padEnd(80, '.'))
+    const { contents } = await fileOf(bodies)
+    const stumbling = diskWith(contents)
+    stumbling.fail('read', 'EIO', { skip: 1, times: 3 })
+    stumbling.fail('open', 'EMFILE', { skip: 4, times: 1 })
+    const buffer = await open(stumbling)
+    stumbling.fail('read', 'EIO', { times: 2 })
+    expect((await readAll(buffer)).bodies).toEqual(bodies)
+    await buffer.close()
+
+    const disk = diskWith(contents)
+    const again = await open(disk)
+    // The whole chunk fails, then the first 4 KiB of it three times over.
+    disk.fail('read', 'EIO', { times: 4 })
+    const all = await readAll(again, { records: 1_000, bytes: 2 ** 20 })
+    const lost = 300 - all.bodies.length
+    expect(lost).toBeGreaterThanOrEqual(36)
+    expect(lost).toBeLessThanOrEqual(38)
+    expect(all.bodies).toEqual(bodies.slice(lost))
+    expect(again.stats.quarantinedRecords).toBe(all.setAside.length)
+    await again.close()
+  })
+
+  it('a disk that is gone is an error, not damage', async () => {
+    const { contents } = await fileOf(['x'.repeat(20_000)])
+    const disk = diskWith(contents)
+    const buffer = await open(disk)
+    disk.fail('read', 'EIO', { times: 1_000 })
+    await expect(buffer.read({ records: 1, bytes: 1 })).rejects.toMatchObject({ code: 'EIO' })
+    disk.heal()
+    expect((await readAll(buffer)).numbers).toEqual([1])
+    expect(buffer.stats.quarantinedRecords).toBe(0)
+    await buffer.close()
+  })
+
   it('a file that vanished is noticed: its acknowledged numbers are reported as missing', async () => {
     const disk = new FaultDisk()
     for (const body of ['one', 'two', 'three']) {
