@@ -18,6 +18,7 @@ export interface ConnectionTarget {
   readonly url: string
   /** false: never TLS; absent: as the URL says. */
   readonly ssl?: boolean | TlsOptions
+  readonly applicationName: string
   readonly connectTimeoutMs: number
   /** PostgreSQL's session settings by name. */
   readonly settings: Readonly<Record<string, string>>
@@ -52,7 +53,7 @@ export class DatabaseConnection {
       const client = new pg.Client({
         ...config,
         connectionTimeoutMillis: target.connectTimeoutMs,
-        application_name: 'queen',
+        application_name: target.applicationName,
         connection: new RawRowConnection({
           ssl: (probe as unknown as { ssl: unknown }).ssl,
           keepAlive: true,

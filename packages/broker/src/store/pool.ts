@@ -33,6 +33,8 @@ export interface DatabaseOptions {
   readonly lockTimeoutMs: number
   readonly statementTimeoutMs: number
   readonly connectTimeoutMs: number
+  /** How the sessions name themselves in pg_stat_activity. */
+  readonly applicationName?: string
   readonly log: Log
   readonly onStateChange?: (state: 'connected' | 'disconnected', reason: string | null) => void
   /** Default: the functions of this build. */
@@ -82,6 +84,7 @@ export function openDatabase(options: DatabaseOptions): QueenDatabase {
       {
         url: options.url,
         ...(options.ssl === undefined ? {} : { ssl: options.ssl }),
+        applicationName: options.applicationName ?? 'queen',
         connectTimeoutMs: options.connectTimeoutMs,
         settings,
       },

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { QUEUE_OPTIONS } from '@queen/protocol'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { QueueChange, QueueStore } from '../../src/ports/queue-store.ts'
@@ -23,7 +24,7 @@ const change = (name: string, more: Partial<QueueChange> = {}): QueueChange => (
 
 async function count(table: string, where: string, ...values: unknown[]): Promise<number> {
   const text = `SELECT count(*)::int AS n FROM queen.${table} WHERE ${where}`
-  return (await opened.database.admin.run<{ n: number }>(text.slice(0, 60), text, values))[0]!.n
+  return (await opened.database.admin.run<{ n: number }>(hash('sha1', text), text, values))[0]!.n
 }
 
 /** Puts `segments` segments of 10 messages each into a partition. */

@@ -1,0 +1,86 @@
+/** The instances that share this database, what each last said of itself, and how far their buffers are drained. */
+import type { InstanceReport, InstanceRow, SystemStore } from '../ports/system-store.ts'
+import type { Sql } from './sql.ts'
+import { isoMicros } from './timestamps.ts'
+
+interface Row {
+  id: string
+  hostname: string
+  pid: number
+  started_at: string
+  last_seen_at: string
+  silent_ms: number
+  report: Record<string, unknown>
+}
+
+type InstanceStore = Pick<SystemStore, 'heartbeat' | 'listInstances' | 'forgetInstances' | 'readBufferProgress'>
+
+// Far more than a cluster has; a bound all the same. Those heard of last come first.
+const INSTANCES_MAX = 1_000
+const COLUMNS = `i.id, i.hostname, i.pid, i.started_at, i.last_seen_at, i.report,
+  (extract(epoch FROM clock_timestamp() - i.last_seen_at) * 1000)::float8 AS silent_ms`
+
+export function createInstanceStore({ state }: { readonly state: Sql }): InstanceStore {
+  return {
+    async heartbeat(instance: InstanceReport) {
+      // The statement's snapshot does not show its own write, hence the union.
+      const rows = await state.run<Row>(
+        'heartbeat',
+        `WITH own AS (
+           INSERT INTO queen.instances (id, hostname, pid, started_at, last_seen_at, report)
+           VALUES ($1::text, $2::text, $3::int, $4::timestamptz, clock_timestamp(), $5::jsonb)
+           ON CONFLICT (id) DO UPDATE SET hostname = excluded.hostname, pid = excluded.pid,
+             started_at = excluded.started_at, last_seen_at = excluded.last_seen_at, report = excluded.report
+           RETURNING *)
+         SELECT ${COLUMNS} FROM (
+           SELECT * FROM own UNION ALL SELECT * FROM queen.instances o WHERE o.id <> $1::text) i
+          ORDER BY i.last_seen_at DESC, i.id LIMIT ${INSTANCES_MAX}`,
+        [instance.id, instance.hostname, instance.pid, instance.startedAt, JSON.stringify(instance.report)],
+      )
+      return rows.map(toInstance)
+    },
+
+    async listInstances() {
+      const rows = await state.run<Row>(
+        'list_instances',
+        `SELECT ${COLUMNS} FROM queen.instances i ORDER BY i.last_seen_at DESC, i.id LIMIT ${INSTANCES_MAX}`,
+        [],
+      )
+      return rows.map(toInstance)
+    },
+
+    async forgetInstances(silentMs: number) {
+      const rows = await state.run<{ id: string }>(
+        'forget_instances',
+        // Unknown counts are kept: only "0" says that nothing is left there.
+        `DELETE FROM queen.instances i
+          WHERE i.last_seen_at < clock_timestamp() - make_interval(secs => $1::float8 / 1000)
+            AND i.report ->> 'bufferedMessages' = '0' AND i.report ->> 'quarantinedMessages' = '0'
+         RETURNING i.id`,
+        [silentMs],
+      )
+      return rows.length
+    },
+
+    async readBufferProgress() {
+      const rows = await state.run<{ buffer_id: string; drained_through: string }>(
+        'read_buffer_progress',
+        'SELECT b.buffer_id, b.drained_through FROM queen.buffer_progress b',
+        [],
+      )
+      return new Map(rows.map((row) => [row.buffer_id, Number(row.drained_through)]))
+    },
+  }
+}
+
+function toInstance(row: Row): InstanceRow {
+  return {
+    id: row.id,
+    hostname: row.hostname,
+    pid: row.pid,
+    startedAt: isoMicros(row.started_at),
+    lastSeenAt: isoMicros(row.last_seen_at),
+    silentMs: Math.max(0, row.silent_ms),
+    report: row.report,
+  }
+}
