@@ -25,6 +25,8 @@ BEGIN
   INSERT INTO queen.purges AS u (partition_id, before_offset)
   SELECT i.id, NULL FROM pg_catalog.unnest(v_partitions) AS i (id)
   ON CONFLICT (partition_id) DO UPDATE SET before_offset = NULL;
+  INSERT INTO queen.deleted_queues AS t (name, deleted_at) VALUES (p_name, pg_catalog.clock_timestamp())
+  ON CONFLICT (name) DO UPDATE SET deleted_at = excluded.deleted_at;
   PERFORM queen.raise_config_version();
   RETURN true;
 END

@@ -89,7 +89,7 @@ export class Drain {
     const { store, log } = this.#parts
     try {
       if (!this.#inSync) {
-        log.setDrainedThrough(await store.readDrainProgress(log.bufferId))
+        await log.setDrainedThrough(await store.readDrainProgress(log.bufferId))
         this.#inSync = true
       }
       log.rewind()
@@ -202,7 +202,7 @@ export class Drain {
     )
     if (result.status === 'diverted') return 'diverted'
     if (result.status === 'progress') {
-      parts.log.setDrainedThrough(result.drainedThrough)
+      await parts.log.setDrainedThrough(result.drainedThrough)
       return result.drainedThrough >= step.through ? 'stored' : this.#skip(step, result.drainedThrough)
     }
     let stored = true

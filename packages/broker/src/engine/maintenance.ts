@@ -52,7 +52,7 @@ export class Maintenance {
   }
 
   /** What a read of the system state says about pops. */
-  learnPopSwitch(value: SwitchValue): void {
+  learnPopSwitch(value: unknown): void {
     const was = this.#popSwitch.enabled
     this.#popSwitch = readSwitch(value)
     if (this.#popSwitch.enabled !== was) this.#parts.onPopMaintenance(this.#popSwitch.enabled)

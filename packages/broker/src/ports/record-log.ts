@@ -71,7 +71,7 @@ export interface RecordLog {
   read(limit: { records: number; bytes: number }): Promise<RecordBatch>
   rewind(): void
   drained(through: number): Promise<void>
-  setDrainedThrough(through: number): void
+  setDrainedThrough(through: number): Promise<void>
   readState(name: string): Promise<unknown>
   writeState(name: string, value: unknown): Promise<void>
 }

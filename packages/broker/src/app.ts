@@ -1,0 +1,272 @@
+/**
+ * The one place that builds the parts of a broker and wires them together. It starts with PostgreSQL down: then pushes
+ * go to the file buffer, and everything else comes up when the database does (G11).
+ */
+import { readFileSync } from 'node:fs'
+import { openFileBuffer } from '@queen/file-buffer'
+import type { Logger } from 'pino'
+import type { Config } from './config/config.ts'
+import { Catalog } from './engine/catalog.ts'
+import { PayloadCipher } from './engine/cipher.ts'
+import { createConfiguration } from './engine/configure.ts'
+import { createConsumer } from './engine/consumer.ts'
+import { createDeadLetters } from './engine/dead-letters.ts'
+import { DedupCache } from './engine/dedup-cache.ts'
+import { DelayedDrain } from './engine/delayed-drain.ts'
+import { Drain } from './engine/drain.ts'
+import { Maintenance } from './engine/maintenance.ts'
+import { MaintenanceControl } from './engine/maintenance-control.ts'
+import { MessageIdSource } from './engine/message-id.ts'
+import { Push } from './engine/push.ts'
+import { PushLanes } from './engine/push-lanes.ts'
+import { createQuarantine } from './engine/quarantine.ts'
+import { createEngine } from './engine/queen-engine.ts'
+import { QueueDepth } from './engine/queue-depth.ts'
+import { readSwitch } from './engine/switch-state.ts'
+import { WriteRoute } from './engine/write-route.ts'
+import { createHttpServer } from './http/server.ts'
+import { createConsumeStore } from './store/consume-store.ts'
+import { createDeadLetterStore } from './store/dead-letters.ts'
+import { openDatabase } from './store/pool.ts'
+import { createQueueStore } from './store/queues.ts'
+import { createSystemStore } from './store/system-state.ts'
+import { createWriteStore } from './store/write-side.ts'
+import { followState } from './services/follow-state.ts'
+import { Periodic } from './services/periodic.ts'
+import { openSchema } from './services/schema.ts'
+import type { Service } from './services/service.ts'
+import { reportTransitions } from './services/report-transitions.ts'
+
+const VERSION = (
+  JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+).version
+
+export interface Broker {
+  readonly url: string
+  stop(): Promise<void>
+}
+
+// A statement of the message paths: a push has 3 s in all, of which a flush may take two.
+const LOCK_TIMEOUT_MS = 1_000
+const STATEMENT_TIMEOUT_MS = 2_000
+const CONNECT_TIMEOUT_MS = 2_000
+const HEARTBEAT_MS = 2_000
+const REFRESH_MS = 5_000
+const PURGE_MS = 60_000
+
+/**
+ * @throws SchemaError when the database's schema is not for this broker, FileBufferError when the buffer's directory
+ * belongs to somebody else, and node's error when the port cannot be opened.
+ */
+export async function startBroker(config: Config, options: { databaseUrl: string; log: Logger }): Promise<Broker> {
+  const { log } = options
+  const nowMs = (): number => Date.now()
+  const startedAtMs = nowMs()
+  const { limits } = config
+  const buffer = await openFileBuffer({
+    directory: config.bufferDir,
+    bufferBytesMax: limits.bufferBytesMax,
+    diskFreeBytesMin: limits.bufferDiskFreeBytesMin,
+    onEvent: (event) => log.debug(event, 'file buffer'),
+  })
+  const instanceId = config.instanceId ?? `q-${buffer.bufferId.slice(0, 8)}`
+  let control: MaintenanceControl | null = null
+  const ssl = config.database.kind === 'url' ? config.database.ssl : null
+  const database = openDatabase({
+    url: options.databaseUrl,
+    ...(ssl === null ? {} : { ssl }),
+    applicationName: `queen ${instanceId}`,
+    poolSize: config.databasePoolSize,
+    lockTimeoutMs: LOCK_TIMEOUT_MS,
+    statementTimeoutMs: STATEMENT_TIMEOUT_MS,
+    connectTimeoutMs: CONNECT_TIMEOUT_MS,
+    log,
+    onStateChange: (state) => {
+      if (state === 'connected') void control?.refresh()
+    },
+  })
+  const databaseUp = (): boolean => database.connectionState === 'connected'
+  const schema = openSchema(database, log)
+  const system = createSystemStore(database)
+  const queueStore = createQueueStore(database)
+  const writeStore = createWriteStore(database)
+  const cipher = config.encryptionKey === null ? null : new PayloadCipher(config.encryptionKey)
+  const catalog = new Catalog({ store: queueStore, log, nowMs })
+
+  const consumer = createConsumer({
+    store: createConsumeStore(database),
+    catalog,
+    log,
+    nowMs,
+    settings: { segmentCacheBytesMax: limits.segmentCacheBytesMax, waitingPopsMax: limits.waitingPopsMax },
+    notificationsWork: () => database.listener.connected,
+    hint: (queueId, partitionId) => database.listener.notify('queen_stored', `${queueId} ${partitionId}`),
+  })
+
+  const route = new WriteRoute()
+  const dedup = new DedupCache(limits.dedupCacheBytesMax)
+  const ids = new MessageIdSource()
+  const delayed = new DelayedDrain(() => control?.drainDelayed())
+  const lanes: PushLanes = new PushLanes({
+    store: writeStore,
+    dedup,
+    ids,
+    route,
+    nowMs,
+    divert: (items, outcomeUnknown) => push.buffer(items, outcomeUnknown),
+    onDiverted: () => void control?.refresh(),
+    onUnavailable: (error) => control?.lost(error),
+    onStored: (stored) => consumer.onStored(stored),
+    onConfigVersion: (version) => catalog.noticeVersion(version),
+    onGone: async (partition) => {
+      catalog.forget(partition.queue.name)
+      return catalog.ensurePartition(partition.queue.name, partition.name)
+    },
+    onDefect: (error) => log.error({ err: error }, 'a flush failed'),
+  })
+  const push: Push = new Push({
+    catalog,
+    route,
+    lanes,
+    log: buffer,
+    ids,
+    cipher,
+    depth: new QueueDepth(writeStore, nowMs),
+    delayed,
+    nowMs,
+    onUnavailable: (error) => control?.lost(error),
+  })
+  const drain = new Drain({
+    store: writeStore,
+    log: buffer,
+    catalog: {
+      queue: (name) => catalog.queue(name),
+      ensurePartitions: (names) => catalog.ensurePartitions(names),
+      forget: (queue) => catalog.forget(queue),
+      deletedAtMicros: (name) => writeStore.deletedAtMicros(name),
+    },
+    dedup,
+    ids,
+    cipher,
+    nowMs,
+    onStored: (stored) => consumer.onStored(stored),
+    onProgress: (records) => {
+      control?.meter.add(records)
+      transitions.progress()
+    },
+    onSetAside: ({ id, reason, error }) => log.warn({ id, reason, error }, 'a buffered record is set aside'),
+  })
+  control = new MaintenanceControl({
+    readSwitch: async () => {
+      await schema.ready()
+      const state = await system.readSystemState()
+      catalog.noticeVersion(state.configVersion)
+      maintenance.learnPopSwitch(state.popMaintenance)
+      return readSwitch(state.maintenance)
+    },
+    log: buffer,
+    route,
+    delayed,
+    drain,
+    inFlight: () => push.buffering + (lanes.empty ? 0 : 1),
+    lanesIdle: () => lanes.idle(),
+    wakeLanes: () => lanes.wake(),
+    nowMs,
+    report: log,
+    onChange: (from, to) => transitions.follow(from, to),
+  })
+  const maintenance: Maintenance = new Maintenance({
+    system,
+    control,
+    log: buffer,
+    self: { id: instanceId, hostname: config.hostname, pid: process.pid, startedAt: new Date(startedAtMs).toISOString() },
+    nowMs,
+    databaseUp,
+    onPopMaintenance: (on) => consumer.pausePops(on),
+  })
+  const transitions = reportTransitions({
+    control,
+    maintenance,
+    system,
+    buffer,
+    instanceId,
+    nowMs,
+    log,
+    creditLeases: (sinceMs) => consumer.creditLeases(sinceMs),
+  })
+  const configuration = createConfiguration({ store: queueStore, catalog, encryption: cipher !== null, log })
+  let stopping = false
+  const engine = createEngine({
+    configuration,
+    push,
+    consumer,
+    deadLetters: createDeadLetters({ store: createDeadLetterStore(database), cipher, log }),
+    maintenance,
+    control,
+    quarantine: createQuarantine({
+      log: buffer,
+      cipher,
+      instanceId,
+      phase: () => control.phase,
+      push: (item) => push.pushMessages([item], { bufferMs: 0, bufferMax: 1 }),
+    }),
+    log: buffer,
+    route,
+    instanceId,
+    startedAtMs,
+    databaseUp,
+    databasePool: () => database.stats(),
+    stopping: () => stopping,
+    nowMs,
+  })
+  const quiet = (error: unknown): void => log.debug({ err: error }, 'a periodic task failed; it goes on')
+  const heartbeat = new Periodic({
+    name: 'heartbeat',
+    pauseMs: HEARTBEAT_MS,
+    immediately: true,
+    work: () => maintenance.heartbeat(),
+    onError: quiet,
+  })
+  const services: Service[] = [
+    heartbeat,
+    followState({ listener: database.listener, control, maintenance, consumer, pauseMs: REFRESH_MS, onError: quiet }),
+    new Periodic({ name: 'purge', pauseMs: PURGE_MS, work: () => configuration.purge(), onError: quiet }),
+  ]
+
+  const http = await createHttpServer(engine, {
+    limits: {
+      bodyBytesMax: limits.bodyBytesMax,
+      bodiesBytesMax: limits.requestsInFlightBytesMax,
+      payloadBytesMax: limits.payloadBytesMax,
+    },
+    corsOrigins: config.corsOrigins === '*' ? [] : config.corsOrigins,
+    version: VERSION,
+    instanceId,
+    log,
+    subscriptionModeDefault: config.defaultSubscriptionMode,
+    cipher,
+  })
+  async function stop(): Promise<void> {
+    stopping = true
+    await http.close()
+    await Promise.all(services.map((service) => service.stop()))
+    await consumer.stop()
+    await lanes.idle()
+    await control!.stop()
+    catalog.stop()
+    await database.close()
+    await buffer.close()
+  }
+  try {
+    // A schema that is not for this broker must end the start; a database that is away must not.
+    await schema.attempt()
+    await control.start()
+    consumer.start()
+    for (const service of services) service.start()
+    const url = await http.listen(config.host, config.port)
+    return { url, stop }
+  } catch (error) {
+    await stop().catch(() => {})
+    throw error
+  }
+}

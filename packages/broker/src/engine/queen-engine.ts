@@ -1,0 +1,90 @@
+/** The engine as the routes see it, put together from its parts. It only passes calls on. */
+import type { RecordLog } from '../ports/record-log.ts'
+import type { Configuration } from './configure.ts'
+import type { Consumer } from './consumer.ts'
+import type { Engine, Health } from './engine.ts'
+import { isoOfMicros } from './instance-view.ts'
+import type { Maintenance } from './maintenance.ts'
+import type { MaintenanceControl } from './maintenance-control.ts'
+import type { Push } from './push.ts'
+import type { Quarantine } from './quarantine.ts'
+import { RateMeter } from './rate-meter.ts'
+import type { WriteRoute } from './write-route.ts'
+
+export interface EngineParts {
+  readonly configuration: Configuration
+  readonly push: Push
+  readonly consumer: Consumer
+  readonly deadLetters: Pick<Engine, 'listDeadLetters'>
+  readonly maintenance: Maintenance
+  readonly control: MaintenanceControl
+  readonly quarantine: Quarantine
+  readonly log: RecordLog
+  readonly route: WriteRoute
+  readonly instanceId: string
+  readonly startedAtMs: number
+  readonly databaseUp: () => boolean
+  readonly databasePool: () => Health['databasePool']
+  readonly stopping: () => boolean
+  readonly nowMs: () => number
+}
+
+// Above this share of its capacity the buffer is worth an operator's look (http-api section 3).
+const BUFFER_SHARE_DEGRADED = 0.8
+
+export function createEngine(parts: EngineParts): Engine {
+  const { configuration, consumer, control, deadLetters, log, maintenance, push, quarantine, route } = parts
+  const rate = new RateMeter(parts.nowMs, () => push.acceptedMessages)
+  return {
+    configureQueue: (request) => configuration.configureQueue(request),
+    deleteQueue: (name) => configuration.deleteQueue(name),
+    clearQueue: (name, partition) => configuration.clearQueue(name, partition),
+    pushMessages: (items, options) => push.pushMessages(items, options),
+    popMessages: (request, abandoned) => consumer.popMessages(request, abandoned),
+    releaseClaim: (answer) => consumer.releaseClaim(answer),
+    ackMessages: (items) => consumer.ackMessages(items),
+    executeTransaction: (operations, requiredLeases) => consumer.executeTransaction(operations, requiredLeases),
+    extendLease: (leaseId, seconds) => consumer.extendLease(leaseId, seconds),
+    listDeadLetters: (query) => deadLetters.listDeadLetters(query),
+    maintenanceStatus: () => maintenance.status(),
+    setMaintenance: (enabled, reason, by) => maintenance.set(enabled, reason, by),
+    maintenanceHistory: (limit, offset) => maintenance.history(limit, offset),
+    popMaintenanceStatus: () => maintenance.popStatus(),
+    setPopMaintenance: (enabled, reason) => maintenance.setPop(enabled, reason),
+    listQuarantine: (query) => quarantine.listQuarantine(query),
+    retryQuarantined: (id, overrides) => quarantine.retryQuarantined(id, overrides),
+    dropQuarantined: (id) => quarantine.dropQuarantined(id),
+    health() {
+      const { stats } = log
+      const databaseUp = parts.databaseUp()
+      const full = stats.pendingBytes >= stats.capacityBytes
+      const bufferOk = stats.usable && !full
+      const direct = route.mode === 'direct' && databaseUp
+      const accepting = !parts.stopping() && (direct || bufferOk)
+      const worrying =
+        !databaseUp || !bufferOk || stats.pendingBytes > stats.capacityBytes * BUFFER_SHARE_DEGRADED || stats.quarantinedRecords > 0
+      return {
+        status: !accepting ? 'unhealthy' : worrying ? 'degraded' : 'healthy',
+        ready: accepting,
+        accepts: direct ? 'direct' : 'buffered',
+        database: databaseUp ? 'connected' : 'disconnected',
+        instanceId: parts.instanceId,
+        startedAtMs: parts.startedAtMs,
+        phase: control.phase,
+        popMaintenanceMode: maintenance.popMaintenance,
+        buffer: {
+          available: bufferOk,
+          bufferedMessages: stats.pendingRecords,
+          bufferedBytes: stats.pendingBytes,
+          oldestBufferedAt: stats.oldestAcceptedAtMicros === null ? null : isoOfMicros(stats.oldestAcceptedAtMicros),
+          quarantinedMessages: stats.quarantinedRecords,
+          diskFreeBytes: stats.diskFreeBytes,
+          capacityBytes: stats.capacityBytes,
+        },
+        databasePool: parts.databasePool(),
+        acceptedMessages: push.acceptedMessages,
+        acceptedMessagesPerSecond: rate.perSecond(),
+      }
+    },
+  }
+}

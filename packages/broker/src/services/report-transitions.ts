@@ -1,0 +1,116 @@
+/**
+ * Tells people what the maintenance machine does: a log line for every change, progress of a drain, and the history of
+ * windows and outages. It also gives leases back the time an outage took from them. It never changes the machine.
+ */
+import type { Maintenance } from '../engine/maintenance.ts'
+import type { MaintenanceControl } from '../engine/maintenance-control.ts'
+import type { MaintenanceState } from '../engine/maintenance-machine.ts'
+import { OutageLedger, type OutageRecord } from '../engine/outage-ledger.ts'
+import type { Log } from '../ports/log.ts'
+import type { RecordLog } from '../ports/record-log.ts'
+import type { SystemStore } from '../ports/system-store.ts'
+
+export interface TransitionParts {
+  readonly control: MaintenanceControl
+  readonly maintenance: Maintenance
+  readonly system: SystemStore
+  readonly buffer: RecordLog
+  readonly instanceId: string
+  readonly nowMs: () => number
+  readonly log: Log
+  readonly creditLeases: (sinceMs: number) => Promise<unknown>
+}
+
+export interface Transitions {
+  follow(from: MaintenanceState, to: MaintenanceState): void
+  /** Some more records are drained. */
+  progress(): void
+}
+
+const PROGRESS_RECORDS = 1_000
+const PROGRESS_MS_MIN = 1_000
+
+const SENTENCES: Record<MaintenanceState, string> = {
+  direct: 'back to normal: pushes are stored in PostgreSQL',
+  window: 'maintenance mode is on: pushes are buffered on disk',
+  outage: 'PostgreSQL cannot be written: pushes are buffered on disk',
+  draining: 'the file buffer is being drained; new pushes go behind it',
+  gate: 'the file buffer is empty: new pushes are held for a moment',
+}
+
+export function reportTransitions(parts: TransitionParts): Transitions {
+  const { buffer, control, log, maintenance, nowMs, system } = parts
+  const ledger = new OutageLedger()
+  let outageSinceMs: number | null = null
+  let windowDrain = false
+  let setAsideBefore = 0
+  let reportedAtMs = 0
+  let reported = 0
+
+  const quietly = (work: Promise<unknown>): void => {
+    work.catch((error: unknown) => log.warn({ err: error }, 'the history of maintenance could not be written'))
+  }
+
+  function recordOutage(outage: OutageRecord): Promise<void> {
+    const bufferedMessages = outage.bufferedMessages
+    return system
+      .openWindow({
+        kind: 'outage',
+        instanceId: parts.instanceId,
+        startedAt: new Date(outage.startedAtMs).toISOString(),
+        reason: null,
+        startedBy: null,
+      })
+      .then((id) =>
+        system.changeWindow(id, {
+          ended: true,
+          drained: true,
+          bufferedMessages,
+          drainedMessages: bufferedMessages - outage.quarantinedMessages,
+          quarantinedMessages: outage.quarantinedMessages,
+        }),
+      )
+  }
+
+  return {
+    follow(from, to) {
+      const level = to === 'outage' && from !== 'outage' ? 'warn' : to === 'gate' ? 'debug' : 'info'
+      if (from !== to) {
+        log[level]({ from, to, buffered: buffer.stats.pendingRecords, reason: control.lastError }, SENTENCES[to])
+      }
+      if (to === 'outage') outageSinceMs ??= nowMs()
+      if (to === 'draining' && from !== 'gate') {
+        reported = 0
+        reportedAtMs = nowMs()
+        if (from === 'window') {
+          windowDrain = true
+          setAsideBefore = buffer.stats.quarantinedRecords
+        }
+      }
+      if (from === 'outage' && outageSinceMs !== null) {
+        const sinceMs = outageSinceMs
+        outageSinceMs = null
+        parts.creditLeases(nowMs() - sinceMs).catch((error: unknown) => {
+          log.warn({ err: error }, 'leases could not be given back the time of the outage')
+        })
+      }
+      const outage = ledger.follow(from, to, nowMs(), buffer.stats)
+      if (outage !== null && outage.bufferedMessages > 0) quietly(recordOutage(outage))
+      if (to === 'window') windowDrain = false
+      if (to === 'direct' && windowDrain) {
+        windowDrain = false
+        const { drained } = control.meter.progress(0)
+        const quarantinedMessages = Math.max(0, buffer.stats.quarantinedRecords - setAsideBefore)
+        quietly(maintenance.windowDrained({ drainedMessages: drained - quarantinedMessages, quarantinedMessages }))
+      }
+    },
+
+    progress() {
+      const { drained, total, ratePerSecond, etaSeconds } = control.meter.progress(buffer.stats.pendingRecords)
+      if (drained - reported < PROGRESS_RECORDS || nowMs() - reportedAtMs < PROGRESS_MS_MIN) return
+      reported = drained
+      reportedAtMs = nowMs()
+      log.info({ drained, total, perSecond: Math.round(ratePerSecond), secondsLeft: etaSeconds }, 'draining')
+    },
+  }
+}

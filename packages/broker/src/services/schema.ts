@@ -1,0 +1,47 @@
+/**
+ * Brings the schema up once PostgreSQL answers: at the start, or later when the start met no database. Until then
+ * nothing reads or writes the tables, because they may not be there.
+ */
+import type { Log } from '../ports/log.ts'
+import { StoreError } from '../ports/store-error.ts'
+import { migrate } from '../store/migrator.ts'
+import type { QueenDatabase } from '../store/pool.ts'
+
+export interface Schema {
+  /** Resolves when the schema is there. @throws StoreError when PostgreSQL cannot bring it up now, SchemaError when it must not */
+  ready(): Promise<void>
+  /** One try; a database that is away is no error. @throws SchemaError */
+  attempt(): Promise<void>
+}
+
+export function openSchema(database: Pick<QueenDatabase, 'dedicated'>, log: Log): Schema {
+  let done = false
+  let running: Promise<void> | null = null
+
+  async function bringUp(): Promise<void> {
+    const { applied, functionsInstalled } = await migrate(database)
+    done = true
+    if (applied.length > 0) log.info({ migrations: applied }, 'the schema is migrated')
+    else if (functionsInstalled) log.info({}, 'the functions of this version are installed')
+  }
+
+  async function ready(): Promise<void> {
+    if (done) return
+    running ??= bringUp().finally(() => {
+      running = null
+    })
+    await running
+  }
+
+  return {
+    ready,
+    async attempt() {
+      try {
+        await ready()
+      } catch (error) {
+        if (!(error instanceof StoreError && error.transient)) throw error
+        log.warn({ reason: error.message }, 'PostgreSQL is not there: pushes go to the file buffer until it is')
+      }
+    },
+  }
+}
