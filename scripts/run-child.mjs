@@ -4,6 +4,9 @@
 import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
 
+/** How late we may notice that npm was ended. */
+const PARENT_CHECK_MS = 250
+
 /** @returns {Promise<number>} the exit code, or 128 + signal number as a shell would say */
 export function runChild(command, args, options) {
   return new Promise((resolve, reject) => {
@@ -13,8 +16,17 @@ export function runChild(command, args, options) {
     const forward = (signal) => child.kill(signal)
     const signals = ['SIGINT', 'SIGTERM', 'SIGHUP']
     for (const signal of signals) process.on(signal, forward)
+    // npm passes SIGTERM to its shell only, which ends without a word to us: its end is our signal.
+    // Without npm we may well be meant to outlive the shell that started us.
+    const parent = process.ppid
+    const parentCheck = setInterval(() => {
+      if (process.env.npm_lifecycle_event === undefined || process.ppid === parent) return
+      clearInterval(parentCheck)
+      forward('SIGTERM')
+    }, PARENT_CHECK_MS)
     child.once('error', reject)
     child.once('exit', (code, signal) => {
+      clearInterval(parentCheck)
       for (const each of signals) process.off(each, forward)
       resolve(code ?? 128 + (constants.signals[signal] ?? 0))
     })
