@@ -10,6 +10,8 @@ export class GroupFeed {
   readonly list: ReadyList
   /** Requests that take any partition, first come first served. */
   readonly waiters = new Set<PopWait>()
+  /** Those of them that do not wait: answered as soon as it is certain that there is nothing. */
+  readonly promptWaiters = new Set<PopWait>()
   /** Requests for one partition, by its id. */
   readonly partitionWaiters = new Map<string, Set<PopWait>>()
   /** Requests for a partition that does not exist yet. */

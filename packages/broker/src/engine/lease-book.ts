@@ -80,6 +80,10 @@ export class LeaseBook {
     return this.#leases.get(leaseId)?.parts.get(partitionId) ?? null
   }
 
+  *parts(leaseId: string): IterableIterator<LeasePart> {
+    yield* this.#leases.get(leaseId)?.parts.values() ?? []
+  }
+
   /** The latest part delivered of a partition to a group. */
   current(partitionId: string, group: string): LeasePart | null {
     return this.#cursors.get(partitionId)?.get(group) ?? null

@@ -85,7 +85,9 @@ export class PopWait {
   /** The lease id for the next claim; `''` with autoAck. */
   leaseIdFor(make: () => string): string {
     if (this.request.autoAck) return ''
-    if (this.leaseId === '') this.leaseId = this.shared ? sharedLeaseId() : make()
+    // The id of a one-partition lease names its partition, so the next partition that is tried needs another one.
+    if (!this.shared) this.leaseId = make()
+    else if (this.leaseId === '') this.leaseId = sharedLeaseId()
     return this.leaseId
   }
 

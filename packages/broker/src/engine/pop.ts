@@ -12,6 +12,7 @@
 import type { ConsumeStore, NotClaimed } from '../ports/consume-store.ts'
 import type { Log } from '../ports/log.ts'
 import { StoreError } from '../ports/store-error.ts'
+import type { LeaseEnd } from './ack.ts'
 import type { Catalog } from './catalog.ts'
 import { type Claim, ClaimBatch, type ClaimResult, type ClaimRound } from './claim-batch.ts'
 import { claimedRuns } from './claimed-runs.ts'
@@ -57,6 +58,7 @@ const DEFECT_MS = 1_000
 // setTimeout fires at once beyond 2^31 ms, and nobody waits that long.
 const TIMER_MS_MAX = 300_000
 const NAMESPACE_QUEUES_MAX = 1_000
+const SEEN_QUEUES_MAX = 10_000
 // Partitions offered to one request that takes several, when it is not known how much each has.
 const UNKNOWN_MESSAGES = 1
 
@@ -68,6 +70,15 @@ export class Popper {
   readonly #waits = new Set<PopWait>()
   /** Requests whose feeds could not be looked up yet. */
   readonly #unready = new Set<PopWait>()
+  /** Requests that serve every queue of a namespace or task; new queues may join them. */
+  readonly #namespaceWaits = new Set<PopWait>()
+  #namespaceTimer: NodeJS.Timeout | null = null
+  /** Feeds somebody waits on whose queue did not exist when last looked at. */
+  readonly #queueless = new Set<GroupFeed>()
+  /** Queues already looked at for namespace requests. */
+  readonly #seenQueues = new Set<string>()
+  /** What is being looked up again, so that it is looked up once at a time. */
+  readonly #looking = new Set<object>()
   #paused = false
   #stopped = false
   #notified = false
@@ -125,10 +136,10 @@ export class Popper {
   }
 
   /**
-   * A lease ended with its last message (or was given back); `pauseMs` > 0 withholds the partition.
+   * A lease ended with its last message, or was given back.
    * @returns whether a feed of this instance knew the partition as leased by this very lease
    */
-  leaseEnded(queueName: string, group: string, partitionId: string, leaseId: string | null, committed: number, pauseMs: number): boolean {
+  leaseEnded({ queueName, group, partitionId, leaseId, committed, pauseMs }: Omit<LeaseEnd, 'queueId'>): boolean {
     const feed = this.feeds.peek(queueName, group)
     const state = feed?.list.peek(partitionId)
     if (feed === undefined || state === undefined) return false
@@ -145,19 +156,25 @@ export class Popper {
     if (pauseMs > 0 && more) feed.list.toSleep(state, 'paused', nowMs + pauseMs, nowMs)
     else if (more) feed.list.toReady(state, nowMs)
     else feed.list.toIdle(state, nowMs)
-    this.#pump(feed)
+    this.#pump(feed, partitionId)
     return own
   }
 
-  /** Extends the time the list believes in; the database has extended the lease. */
-  leaseExtended(queueName: string, group: string, partitionId: string, untilInMs: number): void {
+  /** The database has extended the lease: the list must not believe it over before. */
+  leaseExtended(queueName: string, group: string, partitionId: string, leaseId: string, untilInMs: number): void {
     const list = this.feeds.peek(queueName, group)?.list
     const state = list?.peek(partitionId)
-    if (list === undefined || state?.place !== 'asleep' || state.reason !== 'leased') return
-    const { leaseId } = state
+    if (list === undefined || state?.place !== 'asleep' || state.leaseId !== leaseId) return
     const nowMs = performance.now()
-    list.toSleep(state, 'leased', nowMs + untilInMs, nowMs)
-    state.leaseId = leaseId
+    list.toSleep(state, 'leased', Math.max(state.wakeAtMs, nowMs + untilInMs), nowMs)
+  }
+
+  /** The queue was deleted; one of the same name may exist already. */
+  queueGone(queueId: string): void {
+    for (const feed of [...(this.feeds.ofQueue(queueId) ?? [])]) {
+      this.#attach(feed, null)
+      if (feed.waiting > 0) this.#queueless.add(feed)
+    }
   }
 
   pausePops(on: boolean): void {
@@ -184,6 +201,7 @@ export class Popper {
     this.#stopped = true
     this.#trouble.stop()
     for (const wait of [...this.#waits]) wait.finish('no_message')
+    if (this.#namespaceTimer !== null) clearTimeout(this.#namespaceTimer)
     for (const feed of this.feeds.all()) {
       if (feed.timer !== null) clearTimeout(feed.timer)
       feed.timer = null
@@ -207,6 +225,7 @@ export class Popper {
     }
     this.#lookUp(wait).then(
       () => {
+        this.#trouble.worked()
         if (!wait.done) this.#enter(wait)
       },
       (error) => {
@@ -261,23 +280,34 @@ export class Popper {
     wait.ready = true
     const [feed] = wait.feeds
     if (wait.request.queue !== null && wait.request.partition !== null && feed !== undefined) {
-      if (wait.partitionId === null) feed.strayWaiters.add(wait)
-      else {
+      if (wait.partitionId === null) {
+        feed.strayWaiters.add(wait)
+        if (feed.queue === null) this.#queueless.add(feed)
+      } else {
         let waits = feed.partitionWaiters.get(wait.partitionId)
         if (waits === undefined) feed.partitionWaiters.set(wait.partitionId, (waits = new Set()))
         waits.add(wait)
       }
     } else {
-      for (const each of wait.feeds) each.waiters.add(wait)
+      for (const each of wait.feeds) this.#await(each, wait)
+      if (wait.request.queue === null) this.#watchNamespaces(wait)
     }
     this.#advance(wait)
+  }
+
+  #await(feed: GroupFeed, wait: PopWait): void {
+    feed.waiters.add(wait)
+    if (!wait.request.wait) feed.promptWaiters.add(wait)
+    if (feed.queue === null) this.#queueless.add(feed)
   }
 
   #leave(wait: PopWait): void {
     this.#waits.delete(wait)
     this.#unready.delete(wait)
+    this.#namespaceWaits.delete(wait)
     for (const feed of wait.feeds) {
       feed.waiters.delete(wait)
+      feed.promptWaiters.delete(wait)
       feed.strayWaiters.delete(wait)
     }
     if (wait.partitionId === null) return
@@ -315,7 +345,11 @@ export class Popper {
       // Somebody claims this very partition at the moment: its outcome will tell.
       if (wait.feeds[0]!.list.peek(wait.partitionId)?.place === 'claiming') return
     }
-    if (!wait.request.wait) return wait.finish()
+    if (!wait.request.wait) {
+      // What is being claimed at the moment may leave something; its outcome will tell.
+      if (wait.request.partition === null && wait.feeds.some((feed) => feed.list.claimingCount > 0)) return
+      return wait.finish()
+    }
     for (const feed of wait.feeds) this.#arm(feed)
   }
 
@@ -373,26 +407,29 @@ export class Popper {
     return [{ feed, state }]
   }
 
-  /** Offers what is ready in a feed to those who wait for it. */
-  #pump(feed: GroupFeed): void {
+  /** Offers what is ready in a feed to those who wait for it; `partitionId` = the only partition that changed. */
+  #pump(feed: GroupFeed, partitionId: string | null = null): void {
     if (feed.waiting === 0) return
     if (!this.#paused && !this.#trouble.active) {
       feed.list.wake(performance.now())
       if (feed.partitionWaiters.size > 0) {
-        for (const [partitionId, waits] of feed.partitionWaiters) {
-          const state = feed.list.peek(partitionId)
-          for (const wait of waits) {
-            if (state === undefined || state.place === 'claiming') break
-            this.#advance(wait)
-          }
-        }
+        if (partitionId !== null) this.#pumpPartition(feed, partitionId)
+        else for (const each of [...feed.partitionWaiters.keys()]) this.#pumpPartition(feed, each)
       }
       for (const wait of feed.waiters) {
         if (feed.list.readyCount === 0) break
         if (!wait.claiming && !wait.done) this.#submit(wait)
       }
+      for (const wait of feed.promptWaiters) this.#advance(wait)
     }
     this.#arm(feed)
+  }
+
+  #pumpPartition(feed: GroupFeed, partitionId: string): void {
+    for (const wait of feed.partitionWaiters.get(partitionId) ?? []) {
+      if (feed.list.peek(partitionId)?.place === 'claiming') return
+      this.#advance(wait)
+    }
   }
 
   /** Wakes the feed when its next sleeper does, or for the next reconcile. */
@@ -434,7 +471,6 @@ export class Popper {
     for (const waits of feed.partitionWaiters.values()) {
       for (const wait of waits) wait.tried = false
     }
-    for (const wait of [...feed.waiters]) if (wait.request.queue === null) await this.#widen(wait)
   }
 
   /** Looks again for a queue or partition that was missing. */
@@ -460,7 +496,7 @@ export class Popper {
     await this.#lookUp(wait)
     if (wait.done) return
     for (const feed of before) feed.waiters.delete(wait)
-    for (const feed of wait.feeds) feed.waiters.add(wait)
+    for (const feed of wait.feeds) this.#await(feed, wait)
     this.#advance(wait)
   }
 
@@ -488,7 +524,7 @@ export class Popper {
       if (wait.runs.length > 0 && !wait.wantsMore) wait.finish()
       else this.#advance(wait)
     }
-    for (const { claim } of results) this.#pump(claim.feed)
+    for (const { claim } of results) this.#pump(claim.feed, claim.state.id)
   }
 
   #result(wait: PopWait, { claim, outcome, cached }: ClaimResult, nowMs: number): void {
@@ -504,7 +540,7 @@ export class Popper {
     const claimed = claimedRuns(outcome, state.entry, cached, (segment) => this.#parts.cache.put(segment))
     if (claimed.unreadable.length > 0 || claimed.missing.length > 0) {
       void setAside(this.#parts, claimed, state.entry, feed.group, autoAck ? null : wait.leaseId).then((ended) => {
-        if (ended) this.leaseEnded(feed.queueName, feed.group, state.id, wait.leaseId, outcome.leasedTo, 0)
+        if (ended) this.#ended(claim, wait.leaseId, outcome.leasedTo)
       })
     }
     if (autoAck) {
@@ -576,12 +612,16 @@ export class Popper {
     for (const { feed, state } of claims) {
       try {
         await this.#parts.store.releaseClaim([state.id], feed.group, leaseId)
-        this.leaseEnded(feed.queueName, feed.group, state.id, leaseId, -1, 0)
+        this.#ended({ feed, state }, leaseId, -1)
       } catch (error) {
         // The lease runs out by itself.
         this.#databaseError(error, null)
       }
     }
+  }
+
+  #ended({ feed, state }: Claim, leaseId: string, committed: number): void {
+    this.leaseEnded({ queueName: feed.queueName, group: feed.group, partitionId: state.id, leaseId, committed, pauseMs: 0 })
   }
 
   #failure(rounds: readonly ClaimRound[], error: unknown): void {
@@ -661,23 +701,37 @@ export class Popper {
         if (remote) feed.list.hint(partitionId, nowMs)
         else feed.list.stored(partitionId, nowMs)
         if (feed.strayWaiters.size > 0) this.#lookAgain(feed)
-        if (feed.waiting > 0) this.#pump(feed)
+        if (feed.waiting > 0) this.#pump(feed, partitionId)
       }
     }
     // Somebody waits for queues that do not exist yet; this may be one of them.
-    if (this.#waits.size > 0) this.#unknownQueue(queueId)
-  }
-
-  #unknownQueue(queueId: string): void {
-    const known = this.feeds.ofQueue(queueId)
-    for (const wait of this.#waits) {
-      if (wait.request.queue === null) {
-        if (known === undefined || !wait.feeds.some((feed) => known.has(feed))) this.#lookAgainFor(wait)
-      } else if (wait.feeds[0] !== undefined && wait.feeds[0].queue === null) this.#lookAgain(wait.feeds[0])
+    for (const feed of this.#queueless) {
+      if (feed.queue !== null || feed.waiting === 0) this.#queueless.delete(feed)
+      else this.#lookAgain(feed)
     }
+    if (this.#namespaceWaits.size === 0 || this.#seenQueues.has(queueId)) return
+    this.#see(queueId)
+    for (const wait of this.#namespaceWaits) this.#once(wait, () => this.#widen(wait))
   }
 
-  readonly #looking = new Set<object>()
+  #see(queueId: string): void {
+    if (this.#seenQueues.size >= SEEN_QUEUES_MAX) this.#seenQueues.clear()
+    this.#seenQueues.add(queueId)
+  }
+
+  #watchNamespaces(wait: PopWait): void {
+    this.#namespaceWaits.add(wait)
+    for (const feed of wait.feeds) if (feed.queue !== null) this.#see(feed.queue.id)
+    this.#namespaceTimer ??= setTimeout(
+      () => {
+        this.#namespaceTimer = null
+        for (const each of this.#namespaceWaits) this.#once(each, () => this.#widen(each))
+        const [first] = this.#namespaceWaits
+        if (first !== undefined && !this.#stopped) this.#watchNamespaces(first)
+      },
+      this.#notified ? RECONCILE_MS : RECONCILE_ALONE_MS,
+    )
+  }
 
   #lookAgain(feed: GroupFeed): void {
     this.#once(feed, async () => {
@@ -685,10 +739,6 @@ export class Popper {
       if (feed.queue !== null) await reconcile(this.#parts.store, feed)
       this.#pump(feed)
     })
-  }
-
-  #lookAgainFor(wait: PopWait): void {
-    this.#once(wait, () => this.#widen(wait))
   }
 
   #once(key: object, work: () => Promise<void>): void {

@@ -46,6 +46,7 @@ export class ReadyList {
   #queue: { state: PartitionState; ticket: number }[] = []
   #head = 0
   #ready = 0
+  #claiming = 0
   /** False when a partition that may have messages was dropped for want of room. */
   complete = true
 
@@ -55,6 +56,10 @@ export class ReadyList {
 
   get readyCount(): number {
     return this.#ready
+  }
+
+  get claimingCount(): number {
+    return this.#claiming
   }
 
   get size(): number {
@@ -138,6 +143,7 @@ export class ReadyList {
   toClaiming(state: PartitionState, nowMs: number): void {
     this.#leave(state)
     this.#enter(state, 'claiming', nowMs)
+    this.#claiming++
     state.again = false
     state.leaseId = null
   }
@@ -204,6 +210,7 @@ export class ReadyList {
 
   #leave(state: PartitionState): void {
     if (state.place === 'ready') this.#ready--
+    else if (state.place === 'claiming') this.#claiming--
     state.ticket++
   }
 

@@ -1,0 +1,206 @@
+/**
+ * Acks: resolved, written together with what arrives in the same tick, repeated while the database is in trouble.
+ *
+ * Invariants: all acks of one request are in one statement and commit together; a call whose outcome is unknown is
+ * repeated, which the lease makes harmless; within the deadline there is an answer, after it a 503.
+ */
+import type { AckEntryOutcome, ConsumeStore } from '../ports/consume-store.ts'
+import type { Log } from '../ports/log.ts'
+import { StoreError } from '../ports/store-error.ts'
+import type { AckPlan } from './ack-plan.ts'
+import { resolveAcks } from './ack-resolve.ts'
+import { combine, type EntryWrite, prepareWrite, settle } from './ack-write.ts'
+import type { Catalog } from './catalog.ts'
+import type { LeaseBook } from './lease-book.ts'
+import { hasOffset } from './offset-set.ts'
+import type { SegmentCache } from './segment-cache.ts'
+import { toRefusal } from './store-refusal.ts'
+import type { AckItem, AckResult } from './types.ts'
+
+export interface AckParts {
+  readonly store: ConsumeStore
+  readonly catalog: Pick<Catalog, 'partitionsById'>
+  readonly log: Log
+  readonly cache: SegmentCache
+  readonly book: LeaseBook
+  /** A lease ended in a partition; `leaseId` null when it is not known which. */
+  readonly onLeaseEnded: (end: LeaseEnd) => void
+}
+
+export interface LeaseEnd {
+  readonly queueId: string
+  readonly queueName: string
+  readonly group: string
+  readonly partitionId: string
+  readonly leaseId: string | null
+  readonly committed: number
+  readonly pauseMs: number
+}
+
+interface Pending {
+  readonly plan: AckPlan
+  readonly deadlineMs: number
+  /** The outcome of an earlier try is not known. */
+  again: boolean
+  resolve(): void
+  reject(error: unknown): void
+}
+
+// Every request is answered within 10 s; this leaves room for one last statement that runs into its limit.
+const DEADLINE_MS = 8_000
+const STATEMENTS_MAX = 2
+// Entries of one statement; a request is never split, so one may be larger.
+const ENTRIES_MAX = 1_000
+const RETRY_FIRST_MS = 20
+const RETRY_LAST_MS = 500
+
+export class Acker {
+  readonly #parts: AckParts
+  #pending: Pending[] = []
+  #underWay = 0
+  #scheduled = false
+  /** Failures in a row; spaces the repeats. */
+  #tries = 0
+  statements = 0
+
+  constructor(parts: AckParts) {
+    this.#parts = parts
+  }
+
+  /** Results in the order of the items. @throws Refusal DATABASE_UNAVAILABLE */
+  async ackMessages(items: readonly AckItem[]): Promise<AckResult[]> {
+    if (items.length === 0) return []
+    const deadlineMs = performance.now() + DEADLINE_MS
+    const plan = await this.#resolve(items, deadlineMs)
+    if (plan.entries.length === 0) return plan.results
+    await new Promise<void>((resolve, reject) => {
+      this.#submit({ plan, deadlineMs, again: false, resolve, reject })
+    })
+    return plan.results
+  }
+
+  async #resolve(items: readonly AckItem[], deadlineMs: number): Promise<AckPlan> {
+    for (let delayMs = RETRY_FIRST_MS; ; delayMs = Math.min(RETRY_LAST_MS, delayMs * 2)) {
+      try {
+        return await resolveAcks(this.#parts, items, [])
+      } catch (error) {
+        if (!isTransient(error) || performance.now() + delayMs >= deadlineMs) throw toRefusal(error)
+        await sleep(delayMs)
+      }
+    }
+  }
+
+  #submit(pending: Pending): void {
+    this.#pending.push(pending)
+    if (this.#scheduled || this.#underWay >= STATEMENTS_MAX) return
+    this.#scheduled = true
+    setImmediate(() => {
+      this.#scheduled = false
+      this.#flush()
+    })
+  }
+
+  #flush(): void {
+    while (this.#underWay < STATEMENTS_MAX && this.#pending.length > 0) {
+      const taken: Pending[] = []
+      let entries = 0
+      let at = 0
+      // First tries and repeats are judged differently, so they travel apart.
+      const again = this.#pending[0]!.again
+      while (at < this.#pending.length && entries < ENTRIES_MAX && this.#pending[at]!.again === again) {
+        const next = this.#pending[at++]!
+        taken.push(next)
+        entries += next.plan.entries.length
+      }
+      this.#pending = this.#pending.slice(at)
+      void this.#send(taken, again)
+    }
+  }
+
+  async #send(taken: readonly Pending[], again: boolean): Promise<void> {
+    this.#underWay++
+    try {
+      await this.#write(taken.map(({ plan }) => plan), again)
+      this.#tries = 0
+      for (const { resolve } of taken) resolve()
+    } catch (error) {
+      this.#failed(taken, error)
+    } finally {
+      this.#underWay--
+      this.#flush()
+    }
+  }
+
+  async #write(plans: readonly AckPlan[], again: boolean): Promise<void> {
+    const writes = combine(plans)
+    for (const write of writes) await prepareWrite(this.#parts, write)
+    this.statements++
+    const outcomes = await this.#parts.store.ackMessages(writes.map(({ entry }) => entry!))
+    for (let i = 0; i < writes.length; i++) {
+      const write = writes[i]!
+      let outcome = outcomes[i]!
+      if (outcome.state === 'frames') outcome = await writeWithFrames(this.#parts, this.#parts.store, write, outcome)
+      settle(write, outcome, again)
+      const end = leaseEndOf(write, outcome, again)
+      if (end !== null) this.#parts.onLeaseEnded(end)
+    }
+  }
+
+  #failed(taken: readonly Pending[], error: unknown): void {
+    const nowMs = performance.now()
+    const unknown = error instanceof StoreError && error.outcomeUnknown
+    const transient = isTransient(error)
+    if (!transient && taken.length > 1) {
+      // One of them is to blame; alone, the others succeed.
+      for (const pending of taken) void this.#send([pending], pending.again)
+      return
+    }
+    if (!transient) this.#parts.log.error({ err: error }, 'An ack failed')
+    const delayMs = Math.min(RETRY_LAST_MS, RETRY_FIRST_MS * 2 ** Math.min(5, this.#tries++))
+    for (const pending of taken) {
+      pending.again ||= unknown
+      if (!transient || nowMs + delayMs >= pending.deadlineMs) pending.reject(toRefusal(error))
+      else setTimeout(() => this.#submit(pending), delayMs)
+    }
+  }
+
+}
+
+/** Once more with the frames the database found to be needed. @throws StoreError */
+export async function writeWithFrames(
+  parts: AckParts,
+  store: Pick<ConsumeStore, 'ackMessages'>,
+  write: EntryWrite,
+  outcome: AckEntryOutcome,
+): Promise<AckEntryOutcome> {
+  const entry = await prepareWrite(parts, write, outcome.dead)
+  const [second] = await store.ackMessages([entry])
+  return second!
+}
+
+/** What the ready lists and the other instances have to hear; null when nothing ended. */
+export function leaseEndOf(write: EntryWrite, outcome: AckEntryOutcome, again: boolean): LeaseEnd | null {
+  if (!outcome.ended && !(again && outcome.state === 'ended')) return null
+  const { partition, group, leaseId } = write.planned[0]!.entry
+  const { id, name, options } = partition.queue
+  const failed = write.entry!.failed
+  let paused = false
+  for (let i = 0; i < failed.length && !paused; i += 2) paused = !hasOffset(outcome.dead, failed[i]!)
+  return {
+    queueId: id,
+    queueName: name,
+    group,
+    partitionId: partition.id,
+    leaseId,
+    committed: outcome.committed,
+    pauseMs: paused ? options.retryDelay : 0,
+  }
+}
+
+function isTransient(error: unknown): boolean {
+  return error instanceof StoreError && error.transient
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}
