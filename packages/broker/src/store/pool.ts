@@ -125,11 +125,18 @@ export function openDatabase(options: DatabaseOptions): QueenDatabase {
 
   const health: DatabaseHealth = new DatabaseHealth({
     probe: async () => {
-      try {
-        await sql('state').run('probe', 'SELECT 1 AS one', [])
-      } catch (error) {
-        // No connection left for the probe is no outage while the message paths have theirs.
-        if ((error as StoreError).sqlState !== '53300' || pools.hot.stats().size === 0) throw error
+      for (let attempt = 0; ; attempt++) {
+        try {
+          await sql('state').run('probe', 'SELECT 1 AS one', [])
+          return
+        } catch (error) {
+          const { sqlState, outcomeUnknown } = error as StoreError
+          // No connection left for the probe is no outage while the message paths have theirs.
+          if (sqlState === '53300' && pools.hot.stats().size > 0) return
+          // It ran on a connection that had just been lost too: only a new one can tell.
+          if (outcomeUnknown && attempt < STATE_SIZE && health.state !== 'disconnected') continue
+          throw error
+        }
       }
     },
     onChange: (state, reason) => {
