@@ -1,0 +1,57 @@
+/** Retrying or dropping quarantined records one by one: one that is refused again does not stop the others. */
+
+import { QueenUsageError } from '../errors/classes.ts'
+import { isQueenError } from '../errors/queen-error.ts'
+import { segment } from '../transport/path.ts'
+import type { AdminOptions, QuarantineList } from '../types/admin.ts'
+import type { QuarantineFilter, QuarantineOutcome, QuarantineRecord } from '../types/maintenance.ts'
+import type { AdminSend } from './request.ts'
+
+export const QUARANTINE_PATH = '/api/v1/system/buffers/quarantine'
+const PAGE_RECORDS = 100
+
+export async function changeQuarantine(
+  send: AdminSend,
+  change: 'retry' | 'drop',
+  filter: QuarantineFilter,
+  options: AdminOptions = {},
+): Promise<QuarantineOutcome> {
+  const outcome: QuarantineOutcome = { matched: 0, done: 0, failed: [] }
+  for await (const id of recordIds(send, filter, options)) {
+    outcome.matched++
+    const path = `${QUARANTINE_PATH}/${segment(id)}`
+    const request =
+      change === 'retry' ? { method: 'POST', path: `${path}/retry`, body: {} } : { method: 'DELETE', path }
+    try {
+      await send(`${change}Quarantine`, request as { method: 'POST' | 'DELETE'; path: string }, options)
+      outcome.done++
+    } catch (error) {
+      // A broker that is away, or a token without the right, would say the same to every other record.
+      if (!isQueenError(error) || error.retryable || error.status === undefined || error.status < 404) {
+        if (!(isQueenError(error) && error.status === 400)) throw error
+      }
+      outcome.failed.push({ id, error: error.message, code: error.code })
+    }
+  }
+  return outcome
+}
+
+async function* recordIds(send: AdminSend, filter: QuarantineFilter, options: AdminOptions): AsyncGenerator<string> {
+  if ('id' in filter) return yield filter.id
+  if ('ids' in filter) return yield* filter.ids
+  if (filter.queue === undefined && filter.instance === undefined && filter.all !== true) {
+    throw new QueenUsageError('A quarantine filter needs id, ids, queue, instance, or all: true')
+  }
+  const { queue, instance } = filter
+  let after: string | null = null
+  do {
+    // By key, not by offset: the records that are done leave the list while it is read.
+    const page: QuarantineList<QuarantineRecord> = await send(
+      'listQuarantine',
+      { path: QUARANTINE_PATH, query: { queue, instance, limit: PAGE_RECORDS, after } },
+      options,
+    )
+    for (const record of page.records) yield record.id
+    after = page.pagination?.next ?? null
+  } while (after !== null)
+}

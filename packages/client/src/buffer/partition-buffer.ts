@@ -1,0 +1,115 @@
+/**
+ * The messages of one (queue, partition) that wait to be sent, in the order they were pushed.
+ *
+ * Invariant: items leave only from the front and only when the broker has stored or refused them; those being sent
+ * stay at the front until then. So whatever fails, what is left is in order and complete.
+ */
+import { BUFFER_DEFAULTS, BUFFER_MAX_FACTOR, ITEMS_PER_REQUEST_MAX } from '../defaults.ts'
+import { readNumber } from '../options.ts'
+import type { PreparedItem } from '../push/prepare.ts'
+import type { BufferOptions, PushedItem } from '../types/push.ts'
+
+export interface BufferLimits {
+  readonly messageCount: number
+  readonly timeMillis: number
+  readonly maxMessages: number
+  readonly onRejected: ((items: PushedItem[], error: Error) => unknown) | undefined
+}
+
+export interface BufferedItem extends PreparedItem {
+  /** Position in the buffer's life, from 0. */
+  readonly sequence: number
+  readonly addedAt: number
+}
+
+/**
+ *   resting ─full, timer, flush─▶ ready ─▶ flying ─verdict─▶ resting or ready
+ *                                    ▲        └─failure─▶ backing-off ─timer, flush─▶ ready
+ */
+export type BufferState = 'resting' | 'ready' | 'flying' | 'backing-off'
+
+export function readBufferOptions(options: BufferOptions): BufferLimits {
+  const messageCount = Math.trunc(readNumber('messageCount', options.messageCount ?? BUFFER_DEFAULTS.messageCount, 1))
+  return {
+    messageCount,
+    timeMillis: readNumber('timeMillis', options.timeMillis ?? BUFFER_DEFAULTS.timeMillis, 0),
+    maxMessages: Math.trunc(readNumber('maxMessages', options.maxMessages ?? messageCount * BUFFER_MAX_FACTOR, 1)),
+    onRejected: options.onRejected,
+  }
+}
+
+export class PartitionBuffer {
+  readonly queue: string
+  readonly partition: string
+  limits: BufferLimits
+  state: BufferState = 'resting'
+  /** Set by an explicit flush: everything up to this position is due. */
+  dueUpTo = -1
+  /** Failed flushes in a row. */
+  failures = 0
+  lastError: Error | null = null
+  /** Most items of one request, after the broker found one too large. */
+  sendMax = ITEMS_PER_REQUEST_MAX
+  /** Shares no request: one that carried others too was refused as a whole. */
+  alone = false
+  timer: ReturnType<typeof setTimeout> | undefined
+  bytes = 0
+  #items: BufferedItem[] = []
+  #sequence = 0
+
+  constructor(queue: string, partition: string, limits: BufferLimits) {
+    this.queue = queue
+    this.partition = partition
+    this.limits = limits
+  }
+
+  get size(): number {
+    return this.#items.length
+  }
+
+  /** The oldest item. */
+  get front(): BufferedItem | undefined {
+    return this.#items[0]
+  }
+
+  get lastSequence(): number {
+    return this.#sequence - 1
+  }
+
+  append(items: readonly PreparedItem[], nowMillis: number): void {
+    for (const item of items) {
+      this.#items.push({ ...item, sequence: this.#sequence++, addedAt: nowMillis })
+      this.bytes += item.bytes
+    }
+  }
+
+  /** The next items to send: at most `bytesMax`, but always one. They stay in the buffer. */
+  batch(bytesMax: number): BufferedItem[] {
+    const countMax = Math.min(this.limits.messageCount, this.sendMax)
+    let count = 0
+    let bytes = 0
+    for (const item of this.#items) {
+      if (count >= countMax || (count > 0 && bytes + item.bytes > bytesMax)) break
+      bytes += item.bytes
+      count++
+    }
+    return this.#items.slice(0, count)
+  }
+
+  /** Takes the first `count` items out, but puts those of `kept` back to the front. */
+  resolveFront(count: number, kept: readonly BufferedItem[]): void {
+    for (const item of this.#items.splice(0, count, ...kept)) this.bytes -= item.bytes
+    for (const item of kept) this.bytes += item.bytes
+  }
+
+  isDue(nowMillis: number): boolean {
+    const { front, limits } = this
+    if (front === undefined) return false
+    if (this.#items.length >= limits.messageCount || front.sequence <= this.dueUpTo) return true
+    return nowMillis >= front.addedAt + limits.timeMillis
+  }
+
+  allItems(): readonly BufferedItem[] {
+    return this.#items
+  }
+}

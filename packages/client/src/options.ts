@@ -1,0 +1,145 @@
+/**
+ * The constructor's options, read once into settings that nothing changes afterwards. Wrong ones throw here, with
+ * 0.15's words where it had words, so that no later code has to doubt them.
+ */
+import { CLIENT_DEFAULTS } from './defaults.ts'
+import { QueenUsageError } from './errors/classes.ts'
+import type { QueenHooks } from './observe/hooks.ts'
+import type { QueenLogger } from './observe/logger.ts'
+
+export type LoadBalancingStrategy = 'affinity' | 'round-robin' | 'session'
+export type BearerToken = string | null | (() => string | null | Promise<string | null>)
+
+export interface JsonCodec {
+  parse(text: string): unknown
+  stringify(value: unknown): string
+}
+
+export interface QueenOptions {
+  url?: string | undefined
+  /** Wins over `url`. */
+  urls?: string[] | undefined
+  /** Per attempt; default 30000. Pops use their own. */
+  timeoutMillis?: number | undefined
+  /** Tries per request, the first included; default 3. */
+  retryAttempts?: number | undefined
+  /** First back-off; default 1000, doubled each time. */
+  retryDelayMillis?: number | undefined
+  /** Ceiling of the back-off; default 30000. */
+  retryMaxDelayMillis?: number | undefined
+  /** Longest Retry-After that is waited for; default 60000. */
+  retryAfterMaxMillis?: number | undefined
+  /** Several URLs only; default 'affinity'. */
+  loadBalancingStrategy?: LoadBalancingStrategy | undefined
+  /** Virtual nodes per URL; default 128. */
+  affinityHashRing?: number | undefined
+  enableFailover?: boolean | undefined
+  /** An unhealthy URL is offered again after this; default 5000. */
+  healthRetryAfterMillis?: number | undefined
+  /** A function is asked before every request. */
+  bearerToken?: BearerToken | undefined
+  /** On every request, applied last. */
+  headers?: Record<string, string> | undefined
+  /** SIGINT and SIGTERM close the client; default true, ignored in browsers. */
+  handleSignals?: boolean | undefined
+  logger?: QueenLogger | null | undefined
+  /** All client-side buffers together, as serialised; default 64 MiB. */
+  maxBufferBytes?: number | undefined
+  hooks?: QueenHooks | undefined
+  fetch?: typeof fetch | undefined
+  json?: JsonCodec | undefined
+}
+
+export interface Settings {
+  readonly urls: readonly string[]
+  readonly timeoutMillis: number
+  readonly retryAttempts: number
+  readonly retryDelayMillis: number
+  readonly retryMaxDelayMillis: number
+  readonly retryAfterMaxMillis: number
+  readonly loadBalancingStrategy: LoadBalancingStrategy
+  readonly affinityHashRing: number
+  readonly enableFailover: boolean
+  readonly healthRetryAfterMillis: number
+  readonly bearerToken: BearerToken
+  readonly headers: Readonly<Record<string, string>>
+  readonly handleSignals: boolean
+  readonly logger: QueenLogger | null
+  readonly maxBufferBytes: number
+  readonly hooks: QueenHooks
+  readonly fetch: typeof fetch
+  readonly json: JsonCodec
+}
+
+const STRATEGIES: readonly string[] = ['affinity', 'round-robin', 'session'] satisfies LoadBalancingStrategy[]
+// A ring of more points spreads no better and takes long to build for many URLs.
+const RING_POINTS_MAX = 10_000
+
+export function readOptions(config: string | string[] | QueenOptions): Settings {
+  const options: QueenOptions =
+    typeof config === 'string' ? { url: config } : Array.isArray(config) ? { urls: config } : config
+  if (typeof options !== 'object' || options === null) {
+    throw new QueenUsageError('Must provide urls or url in configuration')
+  }
+  const number = (name: NumberOption, min: number, max = Number.MAX_SAFE_INTEGER): number =>
+    readNumber(name, options[name] ?? CLIENT_DEFAULTS[name], min, max)
+  const strategy = options.loadBalancingStrategy ?? CLIENT_DEFAULTS.loadBalancingStrategy
+  if (!STRATEGIES.includes(strategy)) throw new QueenUsageError(`Invalid loadBalancingStrategy: ${String(strategy)}`)
+  return Object.freeze({
+    urls: readUrls(options),
+    timeoutMillis: number('timeoutMillis', 1),
+    retryAttempts: number('retryAttempts', 1),
+    retryDelayMillis: number('retryDelayMillis', 0),
+    retryMaxDelayMillis: number('retryMaxDelayMillis', 0),
+    retryAfterMaxMillis: number('retryAfterMaxMillis', 0),
+    loadBalancingStrategy: strategy,
+    affinityHashRing: Math.trunc(number('affinityHashRing', 1, RING_POINTS_MAX)),
+    enableFailover: options.enableFailover ?? CLIENT_DEFAULTS.enableFailover,
+    healthRetryAfterMillis: number('healthRetryAfterMillis', 0),
+    bearerToken: options.bearerToken ?? CLIENT_DEFAULTS.bearerToken,
+    headers: Object.freeze({ ...options.headers }),
+    handleSignals: options.handleSignals ?? CLIENT_DEFAULTS.handleSignals,
+    logger: readLogger(options.logger),
+    maxBufferBytes: number('maxBufferBytes', 1),
+    hooks: options.hooks ?? {},
+    // Looked up at each call, not here: programs and tests replace the global later.
+    fetch: options.fetch ?? ((...request: Parameters<typeof fetch>) => globalThis.fetch(...request)),
+    json: options.json ?? JSON,
+  })
+}
+
+type NumberOption = {
+  [K in keyof typeof CLIENT_DEFAULTS]: (typeof CLIENT_DEFAULTS)[K] extends number ? K : never
+}[keyof typeof CLIENT_DEFAULTS]
+
+export function readNumber(name: string, value: unknown, min: number, max = Number.MAX_SAFE_INTEGER): number {
+  if (typeof value !== 'number' || !(value >= min && value <= max)) {
+    throw new QueenUsageError(`${name} must be a number of at least ${min}, not ${String(value)}`)
+  }
+  return value
+}
+
+function readUrls(options: QueenOptions): readonly string[] {
+  if (options.urls === undefined || options.urls === null) {
+    if (!options.url) throw new QueenUsageError('Must provide urls or url in configuration')
+    return Object.freeze([readUrl(options.url)])
+  }
+  if (!Array.isArray(options.urls) || options.urls.length === 0) {
+    throw new QueenUsageError('URLs must be a non-empty array')
+  }
+  return Object.freeze([...new Set(options.urls.map(readUrl))])
+}
+
+function readUrl(url: unknown): string {
+  const text = typeof url === 'string' && url.startsWith('http') ? url.replace(/\/+$/, '') : ''
+  const protocol = URL.canParse(text) ? new URL(text).protocol : ''
+  if (protocol !== 'http:' && protocol !== 'https:') throw new QueenUsageError(`Invalid URL: ${String(url)}`)
+  return text
+}
+
+function readLogger(logger: QueenLogger | null | undefined): QueenLogger | null {
+  if (logger === null || logger === undefined) return null
+  const complete = (['info', 'warn', 'error'] as const).every((name) => typeof logger[name] === 'function')
+  if (!complete) throw new QueenUsageError('Custom logger must implement info(), warn(), and error() methods')
+  return logger
+}

@@ -1,0 +1,101 @@
+/**
+ * From what a caller pushes to what goes over the wire.
+ *
+ * Invariant: an item's id is fixed here, once; whatever is sent again later carries the same id, so the broker's
+ * deduplication stores it once (G3). The JSON text is made here too: a payload that is changed after `push` returned
+ * is not changed in the message.
+ */
+
+import { DEFAULT_PARTITION } from '../defaults.ts'
+import { QueenUsageError } from '../errors/classes.ts'
+import { isRecord } from '../errors/from-answer.ts'
+import type { Log } from '../observe/logger.ts'
+import type { JsonCodec } from '../options.ts'
+import type { PushedItem } from '../types/push.ts'
+import type { Untyped } from '../types/untyped.ts'
+import { isUuid, uuidV7 } from './uuid-v7.ts'
+
+export interface PreparedItem {
+  readonly item: PushedItem
+  /** The item as it goes over the wire. */
+  readonly text: string
+  /** Length of `text` in UTF-8. */
+  readonly bytes: number
+  /** The client made the id: a duplicate answered to a retry is this very item. */
+  readonly ownId: boolean
+}
+
+export interface PushTarget {
+  readonly queue: string
+  readonly partition: string | null
+  readonly partitionBy: ((data: Untyped, index: number) => string) | null
+}
+
+export function listItems(items: unknown): readonly unknown[] {
+  return Array.isArray(items) ? items : [items]
+}
+
+export function prepareItems(
+  target: PushTarget,
+  items: unknown,
+  json: JsonCodec,
+  log: Log,
+  operation: string,
+): PreparedItem[] {
+  return listItems(items).map((raw, index) => {
+    const { payload, transactionId, traceId } = readItem(raw)
+    const item: PushedItem = {
+      queue: target.queue,
+      partition: partitionOf(target, payload, index),
+      payload,
+      transactionId: transactionId ?? uuidV7(),
+    }
+    if (isUuid(traceId)) item.traceId = traceId
+    else if (traceId !== undefined) log.warn(operation, { problem: 'traceId is not a UUID and was dropped', index })
+    const text = stringify(json, item)
+    return { item, text, bytes: utf8Bytes(text), ownId: transactionId === undefined }
+  })
+}
+
+interface ReadItem {
+  payload: unknown
+  transactionId: string | undefined
+  traceId: unknown
+}
+
+export function readItem(raw: unknown): ReadItem {
+  if (!isRecord(raw)) return { payload: raw ?? null, transactionId: undefined, traceId: undefined }
+  const payload = 'data' in raw ? raw.data : 'payload' in raw ? raw.payload : raw
+  const { transactionId, traceId } = raw
+  const given = transactionId !== undefined && transactionId !== null && transactionId !== ''
+  return {
+    payload: payload ?? null,
+    // What is no string is sent as it is: the broker refuses that item and says why.
+    transactionId: given ? (transactionId as string) : undefined,
+    traceId: traceId === null || traceId === '' ? undefined : traceId,
+  }
+}
+
+function partitionOf({ partition, partitionBy }: PushTarget, payload: unknown, index: number): string {
+  if (partitionBy === null) return partition ?? DEFAULT_PARTITION
+  const name: unknown = partitionBy(payload, index)
+  if (typeof name !== 'string') throw new QueenUsageError(`partitionBy must return a string, not ${typeof name}`)
+  return name
+}
+
+function stringify(json: JsonCodec, item: PushedItem): string {
+  let text: unknown
+  try {
+    text = json.stringify(item)
+  } catch (cause) {
+    throw new QueenUsageError('The payload cannot be written as JSON', cause)
+  }
+  if (typeof text !== 'string') throw new QueenUsageError('The payload cannot be written as JSON')
+  return text
+}
+
+const encoder = /* @__PURE__ */ new TextEncoder()
+
+function utf8Bytes(text: string): number {
+  return encoder.encode(text).length
+}

@@ -1,0 +1,156 @@
+/**
+ * One attempt at one URL: headers, time-out, abort, reading and parsing the answer.
+ *
+ * Invariant: it ends with an answer, a QueenError, or the reason of the caller's abort, and never later than its
+ * time-out, the reading of the body and the asking for a token included.
+ */
+import { QueenAuthError, QueenConnectionError, QueenTimeoutError } from '../errors/classes.ts'
+import { errorFromAnswer, isRecord } from '../errors/from-answer.ts'
+import { QueenError } from '../errors/queen-error.ts'
+import type { BearerToken, JsonCodec } from '../options.ts'
+import { linkAbort, TIMER_MILLIS_MAX, untilAborted } from '../timing/abort.ts'
+import { parseRetryAfter } from '../timing/back-off.ts'
+import type { Answer, Call } from './call.ts'
+
+export interface RequestSettings {
+  readonly timeoutMillis: number
+  readonly bearerToken: BearerToken
+  readonly headers: Readonly<Record<string, string>>
+  readonly fetch: typeof fetch
+  readonly json: JsonCodec
+}
+
+export async function buildHeaders(
+  settings: RequestSettings,
+  call: Call,
+  url: string,
+): Promise<Record<string, string>> {
+  const headers: Record<string, string> = {}
+  if (call.body !== undefined) headers['content-type'] = 'application/json'
+  const token = await currentToken(settings.bearerToken, call, url)
+  if (token) headers.authorization = `Bearer ${token}`
+  return foldHeaders(headers, settings.headers)
+}
+
+async function currentToken(bearerToken: BearerToken, call: Call, url: string): Promise<string | null> {
+  if (typeof bearerToken !== 'function') return bearerToken
+  try {
+    return await untilAborted(Promise.resolve(bearerToken()), call.signal)
+  } catch (cause) {
+    if (call.signal?.aborted) throw cause
+    // Whoever issues the tokens may be back in a moment; nothing was sent.
+    throw new QueenAuthError('The bearer token could not be obtained', {
+      code: 'TOKEN_UNAVAILABLE',
+      retryable: true,
+      method: call.method,
+      url,
+      cause,
+    })
+  }
+}
+
+/** One value for each name whatever its letter case, the later one: `Headers` would join both with a comma. */
+export function foldHeaders(...sources: Readonly<Record<string, string>>[]): Record<string, string> {
+  const folded: Record<string, string> = {}
+  for (const source of sources) {
+    for (const [name, value] of Object.entries(source)) folded[name.toLowerCase()] = value
+  }
+  return folded
+}
+
+export async function requestOnce(
+  settings: RequestSettings,
+  call: Call,
+  url: string,
+  headers: Record<string, string>,
+): Promise<Answer> {
+  const timeoutMillis = call.timeoutMillis ?? settings.timeoutMillis
+  const link = linkAbort(call.signal)
+  let timedOut = false
+  const timer = setTimeout(
+    () => {
+      timedOut = true
+      link.abort(new Error('timeout'))
+    },
+    Math.min(timeoutMillis, TIMER_MILLIS_MAX),
+  )
+  try {
+    const answer = exchange(settings, call, url, headers, link.signal)
+    return await untilAborted(answer, link.signal)
+  } catch (error) {
+    if (call.signal?.aborted) throw call.signal.reason
+    const where = { method: call.method, url }
+    if (timedOut) throw new QueenTimeoutError(timeoutMillis, { ...where, ambiguous: true })
+    if (error instanceof QueenError) throw error
+    throw new QueenConnectionError(connectionMessage(error), {
+      code: 'CONNECTION_FAILED',
+      retryable: true,
+      ambiguous: !neverLeft(error) || undefined,
+      cause: error,
+      ...where,
+    })
+  } finally {
+    clearTimeout(timer)
+    link.release()
+  }
+}
+
+async function exchange(
+  settings: RequestSettings,
+  call: Call,
+  url: string,
+  headers: Record<string, string>,
+  signal: AbortSignal,
+): Promise<Answer> {
+  const init: RequestInit = { method: call.method, headers: foldHeaders(headers), signal }
+  if (call.body !== undefined) init.body = call.body
+  const response = await settings.fetch(url, init)
+  const text = response.status === 204 ? '' : await response.text()
+  const body = call.asText && response.ok ? text : parse(settings.json, text)
+  const retryAfterMillis = parseRetryAfter(response.headers.get('retry-after'), Date.now())
+  if (response.ok) return { status: response.status, body, headers: response.headers, retryAfterMillis }
+  throw errorFromAnswer({
+    status: response.status,
+    statusText: response.statusText,
+    body: isRecord(body) ? body : null,
+    text,
+    retryAfterMillis,
+    method: call.method,
+    url,
+  })
+}
+
+function parse(json: JsonCodec, text: string): unknown {
+  if (text === '') return null
+  try {
+    return json.parse(text) ?? null
+  } catch {
+    return null
+  }
+}
+
+// Failures of connecting: the request itself was never sent, so nothing can have come of it.
+const NEVER_LEFT = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'])
+const CONNECT_TIMEOUT = 'UND_ERR_CONNECT_TIMEOUT'
+
+function neverLeft(error: unknown): boolean {
+  const code = causeOf(error).code
+  return code !== undefined && (NEVER_LEFT.has(code) || code === CONNECT_TIMEOUT)
+}
+
+function connectionMessage(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error)
+  const { code, text } = causeOf(error)
+  const detail = text || code
+  return detail ? `${message} (${detail})` : message
+}
+
+function causeOf(error: unknown): { code?: string; text?: string } {
+  const cause: unknown = error instanceof Error ? error.cause : undefined
+  if (typeof cause !== 'object' || cause === null) return {}
+  const { code, message } = cause as { code?: unknown; message?: unknown }
+  return {
+    ...(typeof code === 'string' ? { code } : {}),
+    ...(typeof message === 'string' ? { text: message } : {}),
+  }
+}

@@ -1,0 +1,118 @@
+/** Maintenance and file buffers as the broker tells them. null is unknown, never 0. */
+
+export type MaintenancePhase = 'normal' | 'maintenance' | 'draining' | (string & {})
+
+export interface MaintenanceStatus {
+  maintenanceMode: boolean
+  popMaintenanceMode: boolean
+  phase: MaintenancePhase
+  since: string | null
+  reason: string | null
+  by: string | null
+  /** True once no instance can write a message into the queue tables. */
+  safeToMigrate: boolean
+  blockers: MaintenanceBlocker[]
+  /** The database could not be read: this is the last known state. */
+  stale: boolean
+  bufferedMessages: number | null
+  bufferedBytes: number | null
+  oldestBufferedAt: string | null
+  quarantinedMessages: number | null
+  bufferHealthy: boolean | null
+  drain: { total: number; drained: number; ratePerSecond: number; etaSeconds: number | null } | null
+  message: string
+  bufferStats: Record<string, unknown>
+  instances: MaintenanceInstance[]
+  [field: string]: unknown
+}
+
+export interface MaintenanceBlocker {
+  instanceId: string
+  hostname: string
+  reason: 'IN_FLIGHT_WRITES' | 'NOT_LIVE' | 'BUFFER_NOT_EMPTY' | 'DATABASE_UNAVAILABLE' | (string & {})
+  bufferedMessages: number | null
+  lastSeenAt: string | null
+}
+
+export interface MaintenanceInstance {
+  id: string
+  hostname: string
+  startedAt: string
+  lastSeenAt: string
+  phase: MaintenancePhase
+  bufferedMessages: number | null
+  bufferedBytes: number | null
+  oldestBufferedAt: string | null
+  quarantinedMessages: number | null
+  diskFreeBytes: number | null
+  capacityBytes: number | null
+  timeToFullSeconds: number | null
+  live: boolean
+  [field: string]: unknown
+}
+
+export interface PopMaintenanceStatus {
+  popMaintenanceMode: boolean
+  since: string | null
+  reason: string | null
+  message: string
+}
+
+export interface BuffersStatus {
+  pending: number
+  /** Quarantined records. */
+  failed: number
+  dbHealthy: boolean
+  worker: string
+  phase: MaintenancePhase
+  bufferedMessages: number | null
+  bufferedBytes: number | null
+  oldestBufferedAt: string | null
+  quarantinedMessages: number | null
+  diskFreeBytes: number | null
+  capacityBytes: number | null
+  [field: string]: unknown
+}
+
+export interface QuarantineRecord {
+  id: string
+  instanceId: string
+  live: boolean
+  queue: string | null
+  partition: string | null
+  transactionId: string | null
+  traceId: string | null
+  producerSub: string | null
+  payload?: unknown
+  /** Of a damaged record, instead of `payload`. */
+  rawBase64?: string
+  payloadBytes: number
+  acceptedAt: string | null
+  quarantinedAt: string
+  attempts: number
+  reason: 'CORRUPT' | 'REJECTED' | 'QUEUE_DELETED' | 'DECRYPT' | (string & {})
+  error: string
+  sqlState: string | null
+  [field: string]: unknown
+}
+
+/** Which quarantined records: by id, or all that match. `all` without a filter means every one. */
+export type QuarantineFilter =
+  | { id: string }
+  | { ids: readonly string[] }
+  | { queue?: string | undefined; instance?: string | undefined; all?: boolean | undefined }
+
+export interface QuarantineOutcome {
+  matched: number
+  done: number
+  failed: { id: string; error: string; code: string }[]
+}
+
+export interface WaitForMaintenanceOptions {
+  signal?: AbortSignal | undefined
+  /** Without one it waits for ever. */
+  timeoutMillis?: number | undefined
+  /** Default 1000. */
+  intervalMillis?: number | undefined
+  onProgress?: ((status: MaintenanceStatus) => void) | undefined
+}

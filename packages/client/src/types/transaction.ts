@@ -1,0 +1,21 @@
+export interface TransactionItemResult {
+  index: number
+  type: 'push' | 'ack' | (string & {})
+  success: boolean
+  transactionId?: string
+  [field: string]: unknown
+}
+
+export interface TransactionResult {
+  success: true
+  /** Of this commit. */
+  transactionId: string
+  results: TransactionItemResult[]
+  [field: string]: unknown
+}
+
+export interface CommitOptions {
+  signal?: AbortSignal | undefined
+  /** How long to go on while the broker is away or in maintenance, ms. */
+  waitMillis?: number | undefined
+}
