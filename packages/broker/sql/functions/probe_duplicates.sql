@@ -1,118 +1,137 @@
 -- Looks for earlier messages with the transactionIds of one place of a flush, under the lock push_messages holds.
 -- Judged by time of acceptance on both sides: a message counts as accepted when it was stored, or, if a file buffer
--- carried it, when that buffer took it. Rows: see push_messages; 'unsure' comes first when the place must not be stored.
+-- carried it, when that buffer took it. Rows: see push_messages.
+--
+-- The two ranges the caller knows nothing of, below p_known_from and from p_known_to on, are each cut to the window
+-- first, and read once. Old and new keys meet in a hash join: whatever their numbers, the cost is their sum.
 CREATE FUNCTION queen.probe_duplicates(
-  p_place           int,
-  p_partition       uuid,
-  p_next            bigint,
-  p_counts          int[],
-  p_ends            int[],
-  p_blob            bytea,
-  p_window          int,
-  p_known_from      bigint,
-  p_known_to        bigint,
-  p_suspect_places  int[],
-  p_suspect_offsets bigint[],
-  p_suspect_keys    bytea,
-  p_accepted        bytea,
+  p_place            int,
+  p_partition        uuid,
+  p_next             bigint,
+  p_count            int,
+  p_keys             bytea,
+  p_window           int,
+  p_known_from       bigint,
+  p_known_to         bigint,
+  -- Of this place alone; p_suspects_before = ordinal of its first.
+  p_suspects_before  int,
+  p_suspect_offsets  bigint[],
+  p_suspect_keys     bytea,
+  -- 8 bytes a message and a suspect of this place; NULL for live pushes.
+  p_accepted         bytea,
   p_suspect_accepted bytea,
-  p_now             timestamptz
+  -- The earliest of those times; NULL for live pushes.
+  p_oldest_micros    bigint,
+  p_now              timestamptz
 ) RETURNS TABLE (kind text, place int, item int, number bigint, at timestamptz, text_value text, data bytea)
 LANGUAGE plpgsql
 SET search_path = ''
+SET enable_hashjoin = on
+SET enable_nestloop = off
 AS $$
 #variable_conflict use_column
 DECLARE
   -- A gap of more keys than this is not returned or probed in the flush: the caller reads it in pages and comes again.
   -- 65,536 keys are 1 MiB, a few milliseconds; larger only holds the partition's lock longer.
-  c_gap_max  constant bigint := 65536;
-  v_window   constant interval := pg_catalog.make_interval(secs => p_window);
-  v_count    constant int := p_counts[p_place];
-  v_before   constant int := (SELECT coalesce(pg_catalog.sum(c.n), 0) FROM pg_catalog.unnest(p_counts[: p_place - 1]) AS c (n));
-  v_oldest   timestamptz := p_now - v_window;
-  v_keys     bytea[];
-  v_gap      bigint;
-  v_unsure   boolean := false;
+  c_gap_max constant bigint := 65536;
+  v_window  constant interval := pg_catalog.make_interval(secs => p_window);
+  v_oldest  timestamptz := p_now - v_window;
+  -- Where the window begins in the range above and in the range below what is known; NULL = not in it.
+  v_above   bigint;
+  v_below   bigint;
+  v_ordinals int[];
+  v_indices bigint[];
+  v_bases   uuid[];
+  v_unsure  boolean := false;
 BEGIN
-  IF p_accepted IS NOT NULL THEN
-    SELECT pg_catalog.min(queen.accepted_at(p_accepted, v_before + g)) - v_window INTO v_oldest
-      FROM pg_catalog.generate_series(0, v_count - 1) AS g;
-    v_oldest := coalesce(least(v_oldest, p_now - v_window), p_now - v_window);
-  END IF;
-
-  SELECT coalesce(pg_catalog.sum(s.last_offset - s.first_offset + 1), 0) INTO v_gap
-    FROM queen.segments s
-   WHERE s.partition_id = p_partition AND s.first_offset >= p_known_to AND s.created_at >= v_oldest;
-  IF v_gap > c_gap_max THEN
-    RETURN QUERY SELECT 'unsure', p_place - 1, NULL::int, p_next, NULL::timestamptz, NULL::text, NULL::bytea;
+  IF p_next < p_known_to THEN
+    -- This database has seen less than the caller: it was restored. What the caller knows is of no use.
+    RETURN QUERY SELECT 'unsure', p_place, NULL::int, p_next, NULL::timestamptz, NULL::text, NULL::bytea;
     RETURN;
   END IF;
+  IF p_oldest_micros IS NOT NULL THEN
+    v_oldest := least(v_oldest, 'epoch'::timestamptz + p_oldest_micros * interval '1 microsecond' - v_window);
+  END IF;
+  IF p_next > p_known_to THEN
+    v_above := queen.window_start(p_partition, p_known_to, p_next, v_oldest);
+    IF p_next - v_above > c_gap_max THEN
+      RETURN QUERY SELECT 'unsure', p_place, NULL::int, p_next, NULL::timestamptz, NULL::text, NULL::bytea;
+      RETURN;
+    END IF;
+  END IF;
+  IF p_known_from > 0 AND p_count > 0 THEN
+    v_below := queen.window_start(p_partition, 0, p_known_from, v_oldest);
+  END IF;
 
-  v_keys := ARRAY(
-    SELECT pg_catalog.substring(p_blob, p_ends[2 * p_place - 1] + 16 * g + 1, 16) FROM pg_catalog.generate_series(0, v_count - 1) AS g
-  );
-  RETURN QUERY
-    SELECT 'duplicate', p_place - 1, n.ordinal::int - 1, k::bigint, s.created_at, s.id_base::text, NULL::bytea
-      FROM queen.segments s
-     CROSS JOIN LATERAL pg_catalog.generate_series(0, (s.last_offset - s.first_offset)::int) AS k
-      JOIN pg_catalog.unnest(v_keys) WITH ORDINALITY AS n (key, ordinal) ON n.key = pg_catalog.substring(s.keys, 16 * k + 1, 16)
-     WHERE s.partition_id = p_partition
-       AND (s.first_offset >= p_known_to OR s.last_offset < p_known_from)
-       AND s.created_at >= v_oldest
-       AND coalesce(queen.accepted_at(s.accepted, k), s.created_at)
-           BETWEEN coalesce(queen.accepted_at(p_accepted, v_before + n.ordinal::int - 1), p_now) - v_window
-               AND coalesce(queen.accepted_at(p_accepted, v_before + n.ordinal::int - 1), p_now) + v_window;
-  v_unsure := FOUND;
-
-  IF p_place - 1 = ANY (p_suspect_places) THEN
+  IF p_count > 0 AND (v_above IS NOT NULL OR v_below IS NOT NULL) THEN
     RETURN QUERY
-      SELECT CASE WHEN s.id_base IS NULL THEN 'innocent' ELSE 'suspect' END, p_place - 1, u.ordinal::int - 1,
-             u.suspect_offset - s.first_offset, s.created_at, s.id_base::text, NULL::bytea
-        FROM pg_catalog.unnest(p_suspect_places, p_suspect_offsets) WITH ORDINALITY AS u (suspect_place, suspect_offset, ordinal)
-        LEFT JOIN LATERAL (
-          SELECT c.* FROM (
-            SELECT t.id_base, t.first_offset, t.last_offset, t.created_at, t.keys, t.accepted FROM queen.segments t
-             WHERE t.partition_id = p_partition AND t.first_offset <= u.suspect_offset
-             ORDER BY t.first_offset DESC LIMIT 1
-          ) c
-           WHERE c.last_offset >= u.suspect_offset
-             AND pg_catalog.substring(c.keys, 16 * (u.suspect_offset - c.first_offset)::int + 1, 16)
-                 = pg_catalog.substring(p_suspect_keys, 16 * (u.ordinal::int - 1) + 1, 16)
-             AND coalesce(queen.accepted_at(c.accepted, (u.suspect_offset - c.first_offset)::int), c.created_at)
-                 BETWEEN coalesce(queen.accepted_at(p_suspect_accepted, u.ordinal::int - 1), p_now) - v_window
-                     AND coalesce(queen.accepted_at(p_suspect_accepted, u.ordinal::int - 1), p_now) + v_window
-        ) s ON true
-       WHERE u.suspect_place = p_place - 1;
-    -- A suspect has one row a candidate; it is innocent when none of them is confirmed, and then it must be stored in
-    -- its place among the others: the caller has to build this place anew.
+      WITH known AS MATERIALIZED (
+        -- The keys are unpacked (|| brings them into memory) once a segment, not once a message.
+        SELECT s.first_offset, g.i, pg_catalog.substring(u.keys, 16 * g.i + 1, 16) AS key
+          FROM queen.segments s
+         CROSS JOIN LATERAL (SELECT s.keys || ''::bytea AS keys OFFSET 0) u
+         CROSS JOIN LATERAL pg_catalog.generate_series(0, (s.last_offset - s.first_offset)::int) AS g (i)
+         WHERE s.partition_id = p_partition AND s.first_offset >= v_above
+        UNION ALL
+        SELECT s.first_offset, g.i, pg_catalog.substring(u.keys, 16 * g.i + 1, 16)
+          FROM queen.segments s
+         CROSS JOIN LATERAL (SELECT s.keys || ''::bytea AS keys OFFSET 0) u
+         CROSS JOIN LATERAL pg_catalog.generate_series(0, (s.last_offset - s.first_offset)::int) AS g (i)
+         WHERE s.partition_id = p_partition AND s.first_offset >= v_below AND s.first_offset < p_known_from
+      ), found AS MATERIALIZED (
+        SELECT n.i AS item, k.first_offset, k.i
+          FROM known k
+          JOIN (SELECT g.i, pg_catalog.substring(p_keys, 16 * g.i + 1, 16) AS key
+                  FROM pg_catalog.generate_series(0, p_count - 1) AS g (i)) n ON n.key = k.key
+      )
+      SELECT 'duplicate', p_place, f.item, f.i::bigint, s.created_at, s.id_base::text, NULL::bytea
+        FROM found f
+       CROSS JOIN LATERAL (
+         SELECT t.created_at, t.id_base, coalesce(queen.accepted_at(t.accepted, f.i), t.created_at) AS accepted_at
+           FROM queen.segments t WHERE t.partition_id = p_partition AND t.first_offset = f.first_offset OFFSET 0
+       ) s
+       WHERE s.accepted_at BETWEEN coalesce(queen.accepted_at(p_accepted, f.item), p_now) - v_window
+                               AND coalesce(queen.accepted_at(p_accepted, f.item), p_now) + v_window
+       ORDER BY f.first_offset, f.i;
+    v_unsure := FOUND;
+  END IF;
+
+  IF pg_catalog.cardinality(p_suspect_offsets) > 0 THEN
+    SELECT pg_catalog.array_agg(u.ordinal::int), pg_catalog.array_agg(u.suspect_offset - c.first_offset), pg_catalog.array_agg(c.id_base)
+      INTO v_ordinals, v_indices, v_bases
+      FROM pg_catalog.unnest(p_suspect_offsets) WITH ORDINALITY AS u (suspect_offset, ordinal)
+     CROSS JOIN LATERAL (
+       SELECT t.first_offset, t.last_offset, t.created_at, t.id_base, t.accepted,
+              pg_catalog.substring(t.keys, 16 * (u.suspect_offset - t.first_offset)::int + 1, 16) AS key
+         FROM queen.segments t
+        WHERE t.partition_id = p_partition AND t.first_offset <= u.suspect_offset
+        ORDER BY t.partition_id DESC, t.first_offset DESC LIMIT 1
+     ) c
+     WHERE c.last_offset >= u.suspect_offset
+       AND c.key = pg_catalog.substring(p_suspect_keys, 16 * (u.ordinal::int - 1) + 1, 16)
+       AND coalesce(queen.accepted_at(c.accepted, (u.suspect_offset - c.first_offset)::int), c.created_at)
+           BETWEEN coalesce(queen.accepted_at(p_suspect_accepted, u.ordinal::int - 1), p_now) - v_window
+               AND coalesce(queen.accepted_at(p_suspect_accepted, u.ordinal::int - 1), p_now) + v_window;
+    RETURN QUERY
+      SELECT 'suspect', p_place, p_suspects_before + u.ordinal - 1, u.i, NULL::timestamptz, u.id_base::text, NULL::bytea
+        FROM pg_catalog.unnest(v_ordinals, v_indices, v_bases) AS u (ordinal, i, id_base);
+    -- A suspect has an entry for each place it may be at; with none confirmed it is innocent and has to be stored in its
+    -- place among the others: the caller has to build this place anew.
     v_unsure := v_unsure OR EXISTS (
-      SELECT 1
-        FROM pg_catalog.unnest(p_suspect_places, p_suspect_offsets) WITH ORDINALITY AS u (suspect_place, suspect_offset, ordinal)
-       WHERE u.suspect_place = p_place - 1
-       GROUP BY pg_catalog.substring(p_suspect_keys, 16 * (u.ordinal::int - 1) + 1, 16)
-      HAVING NOT pg_catalog.bool_or(EXISTS (
-        SELECT 1 FROM (
-          SELECT t.first_offset, t.last_offset, t.created_at, t.keys, t.accepted FROM queen.segments t
-           WHERE t.partition_id = p_partition AND t.first_offset <= u.suspect_offset
-           ORDER BY t.first_offset DESC LIMIT 1
-        ) c
-         WHERE c.last_offset >= u.suspect_offset
-           AND pg_catalog.substring(c.keys, 16 * (u.suspect_offset - c.first_offset)::int + 1, 16)
-               = pg_catalog.substring(p_suspect_keys, 16 * (u.ordinal::int - 1) + 1, 16)
-           AND coalesce(queen.accepted_at(c.accepted, (u.suspect_offset - c.first_offset)::int), c.created_at)
-               BETWEEN coalesce(queen.accepted_at(p_suspect_accepted, u.ordinal::int - 1), p_now) - v_window
-                   AND coalesce(queen.accepted_at(p_suspect_accepted, u.ordinal::int - 1), p_now) + v_window
-      ))
+      SELECT pg_catalog.substring(p_suspect_keys, 16 * g.i + 1, 16)
+        FROM pg_catalog.generate_series(0, pg_catalog.cardinality(p_suspect_offsets) - 1) AS g (i)
+      EXCEPT
+      SELECT pg_catalog.substring(p_suspect_keys, 16 * (u.ordinal - 1) + 1, 16) FROM pg_catalog.unnest(v_ordinals) AS u (ordinal)
     );
   END IF;
 
   IF v_unsure THEN
-    RETURN QUERY SELECT 'unsure', p_place - 1, NULL::int, NULL::bigint, NULL::timestamptz, NULL::text, NULL::bytea;
+    RETURN QUERY SELECT 'unsure', p_place, NULL::int, NULL::bigint, NULL::timestamptz, NULL::text, NULL::bytea;
   END IF;
   RETURN QUERY
-    SELECT 'gap', p_place - 1, NULL::int, s.first_offset, s.created_at, NULL::text, s.keys
+    SELECT 'gap', p_place, NULL::int, s.first_offset, s.created_at, NULL::text, s.keys
       FROM queen.segments s
-     WHERE s.partition_id = p_partition AND s.first_offset >= p_known_to AND s.created_at >= v_oldest
-     ORDER BY s.first_offset;
+     WHERE s.partition_id = p_partition AND s.first_offset >= v_above
+     ORDER BY s.partition_id, s.first_offset;
 END
 $$;

@@ -16,10 +16,11 @@
 --   stored     place, number = first offset, at = created_at
 --   gone       place: the partition does not exist any more
 --   unsure     place: nothing was written for it (atomic: for any place). Either duplicates or an innocent suspect were
---              found, or, when number is set, the gap is too large to be probed here
---   duplicate  place, item = index in the place, text_value = id_base of the segment of the first message, number = its index there
+--              found, or, when number (next_offset) is set, the gap is too large to be probed here, or the caller claims
+--              to know more than there is
+--   duplicate  place, item = index in the place, text_value = id_base of the segment of an earlier message (oldest
+--              first), number = its index there
 --   suspect    place, item = ordinal of the suspect that is confirmed; number, text_value as for duplicate
---   innocent   place, item = ordinal of a suspect entry that is not confirmed
 --   gap        place, number = first_offset, at = created_at, data = keys: what the caller did not know
 --   version    number = config_version
 CREATE FUNCTION queen.push_messages(
@@ -33,12 +34,15 @@ CREATE FUNCTION queen.push_messages(
   p_windows         int[],
   p_known_from      bigint[],
   p_known_to        bigint[],
-  p_suspect_places  int[],
+  -- How many suspects the places up to each have; their offsets and keys lie in the order of the places.
+  p_suspect_ends    int[],
   p_suspect_offsets bigint[],
   p_suspect_keys    bytea,
-  -- Drain only: 8 bytes a message over all places, and 8 bytes a suspect: when the file buffer accepted it.
+  -- Drain only: 8 bytes a message over all places, 8 bytes a suspect (when the file buffer accepted it, microseconds),
+  -- and the earliest of these times for each place. Live pushes: NULL.
   p_accepted        bytea,
   p_suspect_accepted bytea,
+  p_oldest          bigint[],
   p_atomic          boolean,
   p_buffer_id       text,
   p_drained_from    bigint,
@@ -53,9 +57,14 @@ DECLARE
   v_version  bigint;
   v_now      timestamptz;
   v_next     bigint[];
+  -- created_at of each place: never before that of the partition's last segment, whatever the clock does.
+  v_at       timestamptz[];
   v_progress bigint;
   v_skip     int[] := '{}';
   v_place    int;
+  v_before   int := 0;
+  v_keys     int;
+  v_suspects int;
   r          record;
 BEGIN
   PERFORM pg_catalog.pg_advisory_xact_lock_shared(queen.fence_key());
@@ -78,29 +87,59 @@ BEGIN
   END IF;
 
   -- The caller sends the partitions in id order, so the locks are taken in that order on every instance.
-  SELECT pg_catalog.array_agg(l.next_offset ORDER BY l.ordinal) INTO v_next FROM (
-    SELECT i.ordinal, (SELECT p.next_offset FROM queen.partitions p WHERE p.id = i.id FOR UPDATE) AS next_offset
-      FROM pg_catalog.unnest(p_partitions) WITH ORDINALITY AS i (id, ordinal)
-  ) l;
+  SELECT pg_catalog.array_agg(l.next_offset ORDER BY l.ordinal),
+         pg_catalog.array_agg(l.last_pushed_at ORDER BY l.ordinal)
+    INTO v_next, v_at
+    FROM (
+      SELECT i.ordinal, p.next_offset, p.last_pushed_at
+        FROM pg_catalog.unnest(p_partitions) WITH ORDINALITY AS i (id, ordinal)
+        LEFT JOIN LATERAL (
+          SELECT c.next_offset, c.last_pushed_at FROM queen.partitions c WHERE c.id = i.id FOR UPDATE
+        ) p ON true
+    ) l;
   v_now := pg_catalog.clock_timestamp();
 
   FOR v_place IN 1 .. pg_catalog.cardinality(p_partitions) LOOP
+    v_at[v_place] := greatest(v_at[v_place], v_now);
     IF v_next[v_place] IS NULL THEN
       v_skip := v_skip || v_place;
-      RETURN QUERY SELECT 'gone', v_place - 1, NULL::int, NULL::bigint, NULL::timestamptz, NULL::text, NULL::bytea;
-    ELSIF p_windows[v_place] > 0
-      AND (v_next[v_place] <> p_known_to[v_place] OR p_known_from[v_place] > 0 OR v_place - 1 = ANY (p_suspect_places)) THEN
-      FOR r IN SELECT d.* FROM queen.probe_duplicates(
-        v_place, p_partitions[v_place], v_next[v_place], p_counts, p_ends, p_blob, p_windows[v_place],
-        p_known_from[v_place], p_known_to[v_place], p_suspect_places, p_suspect_offsets, p_suspect_keys,
-        p_accepted, p_suspect_accepted, v_now) d
-      LOOP
-        IF r.kind = 'unsure' THEN
-          v_skip := v_skip || v_place;
-        END IF;
-        RETURN QUERY SELECT r.kind, r.place, r.item, r.number, r.at, r.text_value, r.data;
-      END LOOP;
+      kind := 'gone';
+      place := v_place - 1;
+      RETURN NEXT;
+    ELSIF p_windows[v_place] > 0 THEN
+      v_suspects := CASE WHEN v_place = 1 THEN 0 ELSE p_suspect_ends[v_place - 1] END;
+      IF v_next[v_place] <> p_known_to[v_place] OR p_known_from[v_place] > 0 OR p_suspect_ends[v_place] > v_suspects THEN
+        v_keys := p_ends[2 * v_place - 1];
+        FOR r IN SELECT d.* FROM queen.probe_duplicates(
+          v_place - 1, p_partitions[v_place], v_next[v_place], p_counts[v_place],
+          pg_catalog.substring(p_blob, v_keys + 1, p_ends[2 * v_place] - v_keys), p_windows[v_place],
+          p_known_from[v_place], p_known_to[v_place],
+          v_suspects, p_suspect_offsets[v_suspects + 1 : p_suspect_ends[v_place]],
+          pg_catalog.substring(p_suspect_keys, 16 * v_suspects + 1, 16 * (p_suspect_ends[v_place] - v_suspects)),
+          pg_catalog.substring(p_accepted, 8 * v_before + 1, 8 * p_counts[v_place]),
+          pg_catalog.substring(p_suspect_accepted, 8 * v_suspects + 1, 8 * (p_suspect_ends[v_place] - v_suspects)),
+          p_oldest[v_place], v_at[v_place]) d
+        LOOP
+          IF r.kind = 'unsure' THEN
+            v_skip := v_skip || v_place;
+          END IF;
+          kind := r.kind;
+          place := r.place;
+          item := r.item;
+          number := r.number;
+          at := r.at;
+          text_value := r.text_value;
+          data := r.data;
+          RETURN NEXT;
+        END LOOP;
+        item := NULL;
+        number := NULL;
+        at := NULL;
+        text_value := NULL;
+        data := NULL;
+      END IF;
     END IF;
+    v_before := v_before + p_counts[v_place];
   END LOOP;
 
   IF p_atomic AND pg_catalog.cardinality(v_skip) > 0 THEN
@@ -108,24 +147,24 @@ BEGIN
   END IF;
 
   WITH i AS MATERIALIZED (
-    SELECT u.ordinal::int AS ordinal, u.id, u.n, u.id_base,
+    SELECT u.ordinal::int AS ordinal, u.id, u.n, u.id_base, u.first_offset, u.at,
+           (pg_catalog.sum(u.n) OVER (ORDER BY u.ordinal) - u.n)::int AS before,
            CASE WHEN u.ordinal = 1 THEN 0 ELSE p_ends[2 * u.ordinal - 2] END AS body_start,
-           p_ends[2 * u.ordinal - 1] AS body_end, p_ends[2 * u.ordinal] AS keys_end, v_next[u.ordinal] AS first_offset
-      FROM pg_catalog.unnest(p_partitions, p_counts, p_id_bases) WITH ORDINALITY AS u (id, n, id_base, ordinal)
-     -- A place whose items all proved duplicates has nothing to store.
-     WHERE u.ordinal <> ALL (v_skip) AND u.n > 0
+           p_ends[2 * u.ordinal - 1] AS body_end, p_ends[2 * u.ordinal] AS keys_end
+      FROM pg_catalog.unnest(p_partitions, p_counts, p_id_bases, v_next, v_at)
+           WITH ORDINALITY AS u (id, n, id_base, first_offset, at, ordinal)
+  ), w AS MATERIALIZED (
+    -- A place whose items all proved duplicates has nothing to store.
+    SELECT i.* FROM i WHERE i.ordinal <> ALL (v_skip) AND i.n > 0
   ), s AS (
     INSERT INTO queen.segments (partition_id, first_offset, last_offset, created_at, id_base, body, keys, accepted)
-    SELECT i.id, i.first_offset, i.first_offset + i.n - 1, v_now, i.id_base,
-           pg_catalog.substring(p_blob, i.body_start + 1, i.body_end - i.body_start),
-           pg_catalog.substring(p_blob, i.body_end + 1, i.keys_end - i.body_end),
-           CASE WHEN p_accepted IS NOT NULL THEN pg_catalog.substring(
-             p_accepted,
-             (SELECT 8 * coalesce(pg_catalog.sum(c.n), 0) FROM pg_catalog.unnest(p_counts[: i.ordinal - 1]) AS c (n))::int + 1,
-             8 * i.n) END
-      FROM i
+    SELECT w.id, w.first_offset, w.first_offset + w.n - 1, w.at, w.id_base,
+           pg_catalog.substring(p_blob, w.body_start + 1, w.body_end - w.body_start),
+           pg_catalog.substring(p_blob, w.body_end + 1, w.keys_end - w.body_end),
+           pg_catalog.substring(p_accepted, 8 * w.before + 1, 8 * w.n)
+      FROM w
   )
-  UPDATE queen.partitions p SET next_offset = i.first_offset + i.n, last_pushed_at = v_now FROM i WHERE p.id = i.id;
+  UPDATE queen.partitions p SET next_offset = w.first_offset + w.n, last_pushed_at = w.at FROM w WHERE p.id = w.id;
 
   IF p_buffer_id IS NOT NULL THEN
     UPDATE queen.buffer_progress b SET drained_through = p_drained_through, updated_at = v_now
@@ -133,8 +172,8 @@ BEGIN
   END IF;
 
   RETURN QUERY
-    SELECT 'stored', u.ordinal::int - 1, NULL::int, u.first_offset, v_now, NULL::text, NULL::bytea
-      FROM pg_catalog.unnest(v_next) WITH ORDINALITY AS u (first_offset, ordinal)
+    SELECT 'stored', u.ordinal::int - 1, NULL::int, u.first_offset, u.at, NULL::text, NULL::bytea
+      FROM pg_catalog.unnest(v_next, v_at) WITH ORDINALITY AS u (first_offset, at, ordinal)
      WHERE u.ordinal <> ALL (v_skip);
   RETURN QUERY SELECT 'version', NULL::int, NULL::int, v_version, NULL::timestamptz, NULL::text, NULL::bytea;
 END

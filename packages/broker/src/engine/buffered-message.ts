@@ -31,7 +31,7 @@ export function recordsOf(items: readonly PushItem[], outcomeUnknown: boolean): 
   }
   let queue = ''
   let partition = ''
-  let head = Buffer.alloc(0)
+  let head: Buffer = Buffer.alloc(0)
   const flags = outcomeUnknown ? RecordFlag.OUTCOME_UNKNOWN : 0
   return {
     count: items.length,
@@ -66,7 +66,7 @@ const parts = emptyFrameParts()
 
 /** Decodes records; consecutive ones mostly name the same partition, so the names are decoded once for a run. */
 export class RecordReader {
-  #head = Buffer.alloc(0)
+  #head: Buffer = Buffer.alloc(0)
   #queue = ''
   #partition = ''
 
@@ -90,7 +90,7 @@ export class RecordReader {
       encrypted: (parts.flags & FrameFlag.ENCRYPTED) !== 0,
       generatedId: (parts.flags & FrameFlag.GENERATED_ID) !== 0,
       acceptedAtMicros: record.acceptedAtMicros,
-      innocent: false,
+      innocentBelow: 0,
       status: null,
       messageId: null,
       partitionId: null,

@@ -1,13 +1,17 @@
 /**
  * What this instance remembers of recent transactionId keys, so that a flush need not look for duplicates in
- * PostgreSQL: per partition a hash table from key to offset, complete for the offsets [from, to).
+ * PostgreSQL: per partition a hash table from key to offset, complete for the offsets below `to`.
  *
- * Only 45 bits of a key are kept beside the offset (8 bytes a message): a hit says where a duplicate may be, and the
- * flush has PostgreSQL verify it. So the cache can save a probe but never decide; what it does not know, PostgreSQL
- * probes under the partition's lock. Losing entries only moves `from` up.
+ * Only 45 bits of a key are kept beside the offset (8 bytes a slot): a hit says where a duplicate may be, and the flush
+ * has PostgreSQL verify it. So the cache can save a probe but never decide; what it does not know, PostgreSQL probes
+ * under the partition's lock.
  *
  * Entries live in generations that are dropped whole: when all of one is older than the window, or when the memory
- * limit is reached (then the oldest of the partition that was not used for longest).
+ * limit is reached (then the oldest of the partition that was not used for longest). Of one dropped for memory its
+ * offsets and the range of its keys stay: a key outside that range is still known not to be there. Ids that begin with
+ * the time they were made at (UUIDs of version 7) nearly always are.
+ *
+ * Ages are measured with a clock that never jumps: a wall clock set forward must not make anything look too old.
  */
 import { KEY_BYTES } from './transaction-key.ts'
 
@@ -46,11 +50,21 @@ function slotOf(placed: number, mask: number): number {
   return (Math.imul(placed, 0x9e3779b1) >>> 8) & mask
 }
 
+/** The first 48 bits of a key, in which UUIDs of version 7 carry their time. */
+function prefixOf(keys: Uint8Array, at: number): number {
+  return (
+    (((keys[at]! << 24) | (keys[at + 1]! << 16) | (keys[at + 2]! << 8) | keys[at + 3]!) >>> 0) * 65_536 +
+    ((keys[at + 4]! << 8) | keys[at + 5]!)
+  )
+}
+
 class Generation {
   readonly firstOffset: number
   readonly startedAtMs: number
   endedAtMs: number
   count = 0
+  prefixMin = Number.POSITIVE_INFINITY
+  prefixMax = Number.NEGATIVE_INFINITY
   #marks = new Uint32Array(SLOTS_MIN)
   #places = new Uint32Array(SLOTS_MIN)
   #mask = SLOTS_MIN - 1
@@ -65,7 +79,9 @@ class Generation {
   }
 
   /** Adds the key mixed last. */
-  add(offset: number): void {
+  add(offset: number, prefix: number): void {
+    if (prefix < this.prefixMin) this.prefixMin = prefix
+    if (prefix > this.prefixMax) this.prefixMax = prefix
     if ((this.count + 1) * 4 > (this.#mask + 1) * 3) this.#grow()
     this.count++
     this.#insert(mark, extra | (offset - this.firstOffset))
@@ -105,38 +121,68 @@ class Generation {
   }
 }
 
+/** What stays of keys that were dropped for memory. */
+interface Forgotten {
+  /** The offset after their last. */
+  to: number
+  prefixMin: number
+  prefixMax: number
+  endedAtMs: number
+}
+
+// More are merged: they are looked through for every message.
+const FORGOTTEN_MAX = 32
+
 export class PartitionKeys {
-  /** Complete for [from, to). */
-  from = 0
+  /** All keys stored inside the window are known up to here, except for what blindUpTo tells. */
   to = 0
+  /** From here on keys are known however old they are: a drain judges by times that lie further back. */
+  heldFrom = 0
   lastUsedAtMs = 0
-  windowSeconds: number
+  readonly windowSeconds: number
   readonly #cache: DedupCache
-  readonly #generations: Generation[] = []
+  #generations: Generation[] = []
+  #forgotten: Forgotten[] = []
+  // Nobody finds these keys any more: what is learnt late must not be accounted for.
+  #detached = false
 
   constructor(cache: DedupCache, windowSeconds: number) {
     this.#cache = cache
     this.windowSeconds = windowSeconds
   }
 
-  /** Offsets where a message with the key at `at` may be; empty = not in [from, to). Fills and returns `found`. */
+  /** Offsets where a message with the key at `at` may be, ascending; empty = in no place that is known. Fills and returns `found`. */
   find(keys: Uint8Array, at: number, found: number[]): number[] {
     found.length = 0
     if (this.#generations.length === 0) return found
     mixKey(keys, at)
     for (let i = this.#generations.length - 1; i >= 0; i--) this.#generations[i]!.find(found)
+    if (found.length > 1) found.sort((a, b) => a - b)
     return found
   }
 
-  /** Remembers a stored segment's keys. Ignored unless it begins where the knowledge ends: a gap must not be papered over. */
-  add(firstOffset: number, keys: Uint8Array, nowMs: number): void {
-    if (firstOffset !== this.to) {
-      if (firstOffset < this.to) return
-      if (this.from !== this.to) return
-      // Nothing was known: what lies below was outside the window when it was looked for.
-      this.to = firstOffset
+  /** The offset below which the key at `at` may have been forgotten; 0 = it was not. */
+  blindUpTo(keys: Uint8Array, at: number): number {
+    const forgotten = this.#forgotten
+    if (forgotten.length === 0) return 0
+    const prefix = prefixOf(keys, at)
+    for (let i = forgotten.length - 1; i >= 0; i--) {
+      const entry = forgotten[i]!
+      if (prefix >= entry.prefixMin && prefix <= entry.prefixMax) return entry.to
     }
+    return 0
+  }
+
+  /**
+   * Remembers a stored segment's keys. What it does not continue is a gap that must not be papered over: everything
+   * below counts as forgotten then. (Whoever knows that the gap lies outside the window says so first, with skipTo.)
+   */
+  add(firstOffset: number, keys: Uint8Array): void {
+    if (this.#detached || firstOffset < this.to) return
+    const nowMs = this.#cache.nowMs()
+    if (firstOffset > this.to) this.#forgetAll(firstOffset, nowMs)
     const count = keys.length / KEY_BYTES
+    if (count === 0) return
     let generation = this.#generations.at(-1)
     if (
       generation === undefined ||
@@ -151,8 +197,9 @@ export class PartitionKeys {
     }
     const before = generation.bytes
     for (let i = 0; i < count; i++) {
-      mixKey(keys, i * KEY_BYTES)
-      generation.add(firstOffset + i)
+      const at = i * KEY_BYTES
+      mixKey(keys, at)
+      generation.add(firstOffset + i, prefixOf(keys, at))
     }
     generation.endedAtMs = nowMs
     this.to = firstOffset + count
@@ -160,18 +207,35 @@ export class PartitionKeys {
     this.#cache.account(generation.bytes - before)
   }
 
-  /** Says that there is nothing inside the window between the knowledge and `offset`. */
+  /** Says that between the knowledge and `offset` nothing was stored inside the window. */
   skipTo(offset: number): void {
-    if (offset > this.to) {
-      if (this.#generations.length === 0) this.from = 0
-      this.to = offset
-    }
+    if (offset <= this.to) return
+    this.to = offset
+    this.heldFrom = offset
+  }
+
+  /** PostgreSQL is behind what is known here (it was restored from a backup): nothing of it can be trusted. */
+  reset(): void {
+    this.#dropGenerations()
+    this.#forgotten = []
+    this.to = 0
+    this.heldFrom = 0
+  }
+
+  detach(): void {
+    this.reset()
+    this.#detached = true
   }
 
   /** Drops what has left the window; that leaves the knowledge complete. */
   expire(nowMs: number): void {
-    while (this.#generations.length > 0 && nowMs - this.#generations[0]!.endedAtMs > this.windowSeconds * 1000) {
+    const windowMs = this.windowSeconds * 1000
+    while (this.#forgotten.length > 0 && nowMs - this.#forgotten[0]!.endedAtMs > windowMs) {
+      this.heldFrom = Math.max(this.heldFrom, this.#forgotten.shift()!.to)
+    }
+    while (this.#generations.length > 0 && nowMs - this.#generations[0]!.endedAtMs > windowMs) {
       this.#cache.account(-this.#generations.shift()!.bytes)
+      this.heldFrom = Math.max(this.heldFrom, this.#generations[0]?.firstOffset ?? this.to)
     }
   }
 
@@ -180,22 +244,47 @@ export class PartitionKeys {
     const dropped = this.#generations.shift()
     if (dropped === undefined) return false
     this.#cache.account(-dropped.bytes)
-    this.from = this.#generations[0]?.firstOffset ?? this.to
+    const { prefixMin, prefixMax, endedAtMs } = dropped
+    this.#forget({ to: this.#generations[0]?.firstOffset ?? this.to, prefixMin, prefixMax, endedAtMs })
     return true
   }
 
-  clear(): void {
-    while (this.dropOldest());
+  #forget(entry: Forgotten): void {
+    this.#forgotten.push(entry)
+    if (this.#forgotten.length <= FORGOTTEN_MAX) return
+    const oldest = this.#forgotten.shift()!
+    const next = this.#forgotten[0]!
+    next.prefixMin = Math.min(next.prefixMin, oldest.prefixMin)
+    next.prefixMax = Math.max(next.prefixMax, oldest.prefixMax)
+  }
+
+  #forgetAll(to: number, nowMs: number): void {
+    this.#dropGenerations()
+    this.#forgotten = [
+      { to, prefixMin: Number.NEGATIVE_INFINITY, prefixMax: Number.POSITIVE_INFINITY, endedAtMs: nowMs },
+    ]
+    this.to = to
+  }
+
+  #dropGenerations(): void {
+    for (const generation of this.#generations) this.#cache.account(-generation.bytes)
+    this.#generations = []
   }
 }
 
+// Beyond it the partition created first is forgotten: an entry without keys costs a few hundred bytes.
+const PARTITIONS_MAX = 200_000
+
 export class DedupCache {
+  readonly nowMs: () => number
   readonly #bytesMax: number
   readonly #partitions = new Map<string, PartitionKeys>()
   #bytes = 0
 
-  constructor(bytesMax: number) {
+  /** `nowMs`: a clock that never jumps. */
+  constructor(bytesMax: number, nowMs: () => number = () => performance.now()) {
     this.#bytesMax = bytesMax
+    this.nowMs = nowMs
   }
 
   get bytes(): number {
@@ -207,27 +296,27 @@ export class DedupCache {
   }
 
   /** The partition's memory; a changed window forgets it, because what was left out before may count now. */
-  partition(id: string, windowSeconds: number, nowMs: number): PartitionKeys {
+  partition(id: string, windowSeconds: number): PartitionKeys {
     let keys = this.#partitions.get(id)
     if (keys === undefined || keys.windowSeconds !== windowSeconds) {
-      keys?.clear()
+      keys?.detach()
       keys = new PartitionKeys(this, windowSeconds)
       this.#partitions.set(id, keys)
-      // A partition's bookkeeping outside its generations.
       if (this.#partitions.size > PARTITIONS_MAX) this.forget(this.#partitions.keys().next().value!)
     }
-    keys.lastUsedAtMs = nowMs
+    keys.lastUsedAtMs = this.nowMs()
     return keys
   }
 
   forget(id: string): void {
-    this.#partitions.get(id)?.clear()
+    this.#partitions.get(id)?.detach()
     this.#partitions.delete(id)
   }
 
   /** Brings the memory under its limit, from the partitions longest unused. To be called after adding. */
-  trim(nowMs: number): void {
+  trim(): void {
     if (this.#bytes <= this.#bytesMax) return
+    const nowMs = this.nowMs()
     for (const keys of this.#partitions.values()) keys.expire(nowMs)
     if (this.#bytes <= this.#bytesMax) return
     // Down to nine tenths, so that sorting is rare.
@@ -236,6 +325,3 @@ export class DedupCache {
     for (const keys of byAge) while (this.#bytes > goal && keys.dropOldest());
   }
 }
-
-// Beyond it the partition created first is forgotten: an entry without keys costs a few hundred bytes.
-const PARTITIONS_MAX = 200_000

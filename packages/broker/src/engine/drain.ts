@@ -50,6 +50,8 @@ interface Step {
   readonly from: number
   through: number
   readonly outcomeUnknown: boolean
+  /** Records it began with. */
+  records: number
 }
 
 interface Prepared {
@@ -71,6 +73,7 @@ export class Drain {
   readonly #reader = new RecordReader()
   readonly #unknownKeys = new DedupCache(UNKNOWN_KEYS_BYTES_MAX)
   #inSync = false
+  #begun = false
 
   constructor(parts: DrainParts) {
     this.#parts = parts
@@ -87,9 +90,15 @@ export class Drain {
    */
   async run(goOn: () => boolean): Promise<DrainEnd> {
     const { store, log } = this.#parts
+    let reading: Promise<unknown> = Promise.resolve()
     try {
       if (!this.#inSync) {
-        await log.setDrainedThrough(await store.readDrainProgress(log.bufferId))
+        const drainedThrough = await store.readDrainProgress(log.bufferId)
+        // Only what PostgreSQL remembered at the start may move the buffer back or past its end; later it can be no
+        // more than a commit whose answer was lost.
+        if (this.#begun) await log.drained(drainedThrough)
+        else await log.setDrainedThrough(drainedThrough)
+        this.#begun = true
         this.#inSync = true
       }
       log.rewind()
@@ -100,13 +109,16 @@ export class Drain {
         const storing = this.#storeAll(prepared)
         // Reading and decoding the next batch takes place while PostgreSQL works on this one.
         const next = this.#prepare()
-        next.catch(() => {})
+        reading = next.catch(() => {})
         if (!(await storing)) return 'diverted'
         prepared = await next
       }
     } catch (error) {
       if (error instanceof StoreError && error.outcomeUnknown) this.distrust()
       throw error
+    } finally {
+      // The next run must not read while this one still does.
+      await reading
     }
   }
 
@@ -119,9 +131,10 @@ export class Drain {
     for (const record of batch.records) {
       const outcomeUnknown = (record.flags & RecordFlag.OUTCOME_UNKNOWN) !== 0
       if (step === null || step.outcomeUnknown !== outcomeUnknown) {
-        step = { items: [], unreadable: [], from: next, through: record.number, outcomeUnknown }
+        step = { items: [], unreadable: [], from: next, through: record.number, outcomeUnknown, records: 0 }
         steps.push(step)
       }
+      step.records++
       step.through = record.number
       next = record.number + 1
       try {
@@ -131,7 +144,7 @@ export class Drain {
       }
     }
     if (step !== null) step.through = batch.through
-    else if (!batch.empty) steps.push({ items: [], unreadable: [], from: batch.through, through: batch.through, outcomeUnknown: false })
+    else if (!batch.empty) steps.push({ items: [], unreadable: [], from: batch.through, through: batch.through, outcomeUnknown: false, records: 0 })
     return { steps, empty: batch.empty }
   }
 
@@ -158,9 +171,8 @@ export class Drain {
       }
       if (++attempts > ATTEMPTS_MAX) throw new StoreError('conflict', 'the drain keeps losing races with other writers')
     }
-    const before = log.stats.pendingRecords
     await log.drained(step.through)
-    onProgress(Math.max(0, before - log.stats.pendingRecords))
+    onProgress(step.records)
     return true
   }
 
@@ -174,8 +186,8 @@ export class Drain {
     if (items.length === 0) throw error
     const half = items.length >> 1
     const middle = items[half]!.record.number
-    const first = { ...step, items: items.slice(0, half), unreadable: [], through: middle - 1 }
-    const second = { ...step, items: items.slice(half), unreadable: [], from: middle }
+    const first = { ...step, items: items.slice(0, half), unreadable: [], through: middle - 1, records: half }
+    const second = { ...step, items: items.slice(half), unreadable: [], from: middle, records: step.records - half }
     return (await this.#storeStep(first)) && (await this.#storeStep(second))
   }
 
@@ -189,8 +201,8 @@ export class Drain {
     const built: { segment: BuiltSegment<PushItem>; known: PartitionKeys | null; window: number }[] = []
     let end = 0
     for (const { place, items } of places) {
-      const window = this.#window(place, items, step.outcomeUnknown, nowMs)
-      const known = window === 0 ? null : cache.partition(place.id, window, nowMs)
+      const window = this.#window(place, step.outcomeUnknown)
+      const known = window === 0 ? null : cache.partition(place.id, window)
       const result = buildSegment(place.id, items, parts.ids.take(items.length, nowMs), known, window, blob, end)
       end = result.end
       built.push({ segment: result.segment, known, window })
@@ -202,33 +214,35 @@ export class Drain {
     )
     if (result.status === 'diverted') return 'diverted'
     if (result.status === 'progress') {
-      await parts.log.setDrainedThrough(result.drainedThrough)
+      await parts.log.drained(result.drainedThrough)
       return result.drainedThrough >= step.through ? 'stored' : this.#skip(step, result.drainedThrough)
     }
     let stored = true
     for (const [index, outcome] of result.outcomes.entries()) {
       const { segment, known, window } = built[index]!
-      const { place } = places[index]!
+      const { place, items } = places[index]!
       if (outcome.status !== 'stored') stored = false
       if (outcome.status === 'gone') {
         parts.catalog.forget(place.queue.name)
         parts.dedup.forget(place.id)
       }
       if (outcome.status === 'gone' || outcome.status === 'held') continue
-      if (known !== null) for (const gap of outcome.gap) learn(known, gap.firstOffset, gap.keys, nowMs)
+      if (known !== null) for (const gap of outcome.gap) learn(known, gap.firstOffset, gap.keys)
       if (outcome.status === 'stored') {
-        if (known !== null) learn(known, outcome.firstOffset, segment.write.keys, nowMs)
+        if (known !== null) learn(known, outcome.firstOffset, segment.write.keys)
         continue
       }
       for (const duplicate of outcome.confirmed) segment.suspects[duplicate.index]!.status = 'duplicate'
       for (const duplicate of outcome.duplicates) segment.stored[duplicate.index]!.status = 'duplicate'
-      for (const suspect of outcome.innocent) {
-        const item = segment.suspects[suspect]!
-        if (item.status === null) item.innocent = true
+      for (const suspect of outcome.innocent) segment.suspects[suspect]!.innocentBelow = segment.write.knownTo
+      if (outcome.unknownUpTo !== null && known !== null) {
+        const oldestMs = items.reduce((oldest, item) => Math.min(oldest, item.acceptedAtMicros! / 1000), nowMs)
+        // PostgreSQL's clock may be another one: a minute more is read than is asked for.
+        const lookBack = window + Math.ceil((nowMs - oldestMs) / 1000) + 60
+        await this.#readKeys(place.id, known, outcome.unknownUpTo, lookBack)
       }
-      if (outcome.unknownUpTo !== null && known !== null) await this.#readKeys(place.id, known, outcome.unknownUpTo, window, nowMs)
     }
-    cache.trim(nowMs)
+    cache.trim()
     if (!stored) return 'again'
     for (const [index, outcome] of result.outcomes.entries()) {
       const { segment } = built[index]!
@@ -310,21 +324,23 @@ export class Drain {
     return false
   }
 
-  #window(place: PartitionEntry, items: readonly PushItem[], outcomeUnknown: boolean, nowMs: number): number {
+  #window(place: PartitionEntry, outcomeUnknown: boolean): number {
     const window = place.queue.options.dedupWindowSeconds
-    if (!outcomeUnknown) return window
     // The flush that may have stored these ran just before they were accepted here; a minute is generous.
-    const oldestMs = items[0]!.acceptedAtMicros! / 1000
-    return Math.max(window, Math.ceil((nowMs - oldestMs) / 1000) + 60)
+    return outcomeUnknown ? Math.max(window, 60) : window
   }
 
-  async #readKeys(partitionId: string, known: PartitionKeys, upTo: number, window: number, nowMs: number): Promise<void> {
+  async #readKeys(partitionId: string, known: PartitionKeys, upTo: number, window: number): Promise<void> {
+    if (upTo < known.to) {
+      known.reset()
+      return
+    }
     let from = known.to
     while (from < upTo) {
       const pages = await this.#parts.store.readKeys(partitionId, from, window, KEYS_PER_PAGE)
       if (pages.length === 0) break
       for (const page of pages) {
-        learn(known, page.firstOffset, page.keys, nowMs)
+        learn(known, page.firstOffset, page.keys)
         from = page.firstOffset + page.keys.length / 16
       }
     }

@@ -80,6 +80,9 @@ const FLUSH_BYTES_MAX = 4 * 1024 * 1024
 const FLUSH_ITEMS_MAX = 10_000
 // A push has 3 s in all and a flush may take 2; what waited longer than this must not begin one.
 const FLUSH_AGE_MS_MAX = 800
+// Longer than the statement limit, so that a statement that can say its outcome does; with the age above and a slow
+// disk for the buffer, within 3 s.
+const FLUSH_MS_MAX = 2_050
 // Deadlocks and lost races are tried again at once, so many times.
 const ATTEMPTS_MAX = 8
 const KEYS_PER_PAGE = 262_144
@@ -244,16 +247,18 @@ export class PushLanes {
     lanes.forEach((lane, index) => {
       const { id, queue } = lane.partition
       const window = queue.options.dedupWindowSeconds
-      const keys = window === 0 ? null : parts.dedup.partition(id, window, nowMs)
+      const keys = window === 0 ? null : parts.dedup.partition(id, window)
       known.push(keys)
       const base = parts.ids.take(items[index]!.length, nowMs)
       const result = buildSegment(id, items[index]!, base, keys, window, blob, end)
       end = result.end
       built.push(result.segment)
     })
-    const result = await parts.store.pushMessages(
-      built.map((segment) => segment.write),
-      null,
+    const result = await inTime(
+      parts.store.pushMessages(
+        built.map((segment) => segment.write),
+        null,
+      ),
     )
     if (result.status !== 'done') {
       parts.onDiverted()
@@ -263,67 +268,90 @@ export class PushLanes {
     const again: Promise<void>[] = []
     lanes.forEach((lane, index) => {
       const outcome = result.outcomes[index]!
-      const work = this.#accept(lane, taken[index]!, built[index]!, known[index]!, outcome, nowMs)
-      if (work !== null) again.push(work)
+      const left = this.#accept(lane, taken[index]!, built[index]!, known[index]!, outcome)
+      if (left.length > 0) again.push(this.#again(lane, left, known[index]!, outcome))
     })
-    parts.dedup.trim(nowMs)
+    parts.dedup.trim()
     parts.onConfigVersion(result.configVersion)
     await Promise.all(again)
   }
 
-  /** Applies the verdict on one lane; what has to be written again goes back to the lane's front. */
+  /** Sees to it that items whose lane was not written can be: each lane by itself, because one may fail here. */
+  async #again(lane: Lane, left: Pending[], known: PartitionKeys | null, outcome: WriteOutcome): Promise<void> {
+    try {
+      if (outcome.status === 'gone') {
+        await this.#moveLane(lane, left)
+        return
+      }
+      // Someone else writes this partition so fast that every look is out of date: the lock waits are fair, so go on.
+      if (outcome.status === 'unsure' && outcome.unknownUpTo !== null && known !== null) {
+        await inTime(this.#readKeys(lane, known, outcome.unknownUpTo))
+      }
+      this.#putBack(lane, left)
+    } catch (error) {
+      await this.#failed([lane], [left], error)
+    }
+  }
+
+  /** Applies the verdict on one lane and returns what has to be written again. */
   #accept(
     lane: Lane,
     taken: Pending[],
     built: BuiltSegment<PushItem>,
     known: PartitionKeys | null,
     outcome: WriteOutcome,
-    nowMs: number,
-  ): Promise<void> | null {
+  ): Pending[] {
     const parts = this.#parts
-    if (outcome.status === 'gone') return this.#moveLane(lane, taken)
+    if (outcome.status === 'gone') return taken
     if (outcome.status === 'held') throw new Error('a flush of live pushes is never atomic')
-    if (known !== null) for (const gap of outcome.gap) learn(known, gap.firstOffset, gap.keys, nowMs)
-    for (const duplicate of outcome.confirmed) markDuplicate(built.suspects[duplicate.index]!, duplicate.messageId, lane.partition.id)
+    if (known !== null) for (const gap of outcome.gap) learn(known, gap.firstOffset, gap.keys)
+    for (const duplicate of outcome.confirmed) {
+      markDuplicate(built.suspects[duplicate.index]!, duplicate.messageId, lane.partition.id)
+    }
     if (outcome.status === 'stored') {
       lane.attempts = 0
       lane.itemsMax = FLUSH_ITEMS_MAX
       lane.alone = false
       markStored(built, lane.partition.id)
-      if (known !== null) learn(known, outcome.firstOffset, built.write.keys, nowMs)
+      if (known !== null) learn(known, outcome.firstOffset, built.write.keys)
       for (const { ticket } of taken) finish(ticket)
       if (built.stored.length > 0) {
-        parts.onStored({ partition: lane.partition, firstOffset: outcome.firstOffset, createdAt: outcome.createdAt, segment: built })
+        parts.onStored({
+          partition: lane.partition,
+          firstOffset: outcome.firstOffset,
+          createdAt: outcome.createdAt,
+          segment: built,
+        })
       }
-      return null
+      return []
     }
-    for (const duplicate of outcome.duplicates) markDuplicate(built.stored[duplicate.index]!, duplicate.messageId, lane.partition.id)
-    for (const index of outcome.innocent) {
-      const item = built.suspects[index]!
-      if (item.status === null) item.innocent = true
+    for (const duplicate of outcome.duplicates) {
+      markDuplicate(built.stored[duplicate.index]!, duplicate.messageId, lane.partition.id)
     }
+    for (const index of outcome.innocent) built.suspects[index]!.innocentBelow = built.write.knownTo
     const left: Pending[] = []
     for (const entry of taken) {
       if (entry.item.status === 'duplicate') finish(entry.ticket)
       else left.push(entry)
     }
-    this.#putBack(lane, left)
-    // Someone else writes this partition so fast that every look is out of date: the lock waits are fair, so go on.
-    if (outcome.unknownUpTo === null || known === null) return null
-    return this.#readKeys(lane, known, outcome.unknownUpTo, nowMs)
+    return left
   }
 
-  async #readKeys(lane: Lane, known: PartitionKeys, upTo: number, nowMs: number): Promise<void> {
+  async #readKeys(lane: Lane, known: PartitionKeys, upTo: number): Promise<void> {
     const { id, queue } = lane.partition
+    if (upTo < known.to) {
+      known.reset()
+      return
+    }
     let from = known.to
     while (from < upTo) {
       const pages = await this.#parts.store.readKeys(id, from, queue.options.dedupWindowSeconds, KEYS_PER_PAGE)
       if (pages.length === 0) break
       for (const page of pages) {
-        learn(known, page.firstOffset, page.keys, nowMs)
+        learn(known, page.firstOffset, page.keys)
         from = page.firstOffset + page.keys.length / 16
       }
-      this.#parts.dedup.trim(nowMs)
+      this.#parts.dedup.trim()
     }
     known.skipTo(upTo)
   }
@@ -335,9 +363,10 @@ export class PushLanes {
       await this.#divert(taken, false)
       return
     }
-    const partition = await this.#parts.onGone(lane.partition)
+    const partition = await inTime(this.#parts.onGone(lane.partition))
     this.#putBack(lane, taken)
     if (partition.id === lane.partition.id) return
+    for (const { item } of lane.pending) item.innocentBelow = 0
     const pending = lane.pending
     lane.pending = []
     lane.pendingBytes = 0
@@ -368,7 +397,8 @@ export class PushLanes {
       return
     }
     this.#parts.onDefect(error)
-    this.#bisect(lanes, unanswered)
+    if (error.failure === 'rejected') this.#bisect(lanes, unanswered)
+    else for (const pending of unanswered) failAll(pending, 'INTERNAL', 'Internal error')
   }
 
   /** PostgreSQL refused the flush itself: lanes go alone, then in halves, until the bad item stands by itself (G8). */
@@ -423,9 +453,26 @@ export class PushLanes {
 }
 
 /** Adds a stored segment to the memory of keys; what lies between was outside the window when PostgreSQL looked. */
-export function learn(known: PartitionKeys, firstOffset: number, keys: Uint8Array, nowMs: number): void {
+export function learn(known: PartitionKeys, firstOffset: number, keys: Uint8Array): void {
   known.skipTo(firstOffset)
-  known.add(firstOffset, keys, nowMs)
+  known.add(firstOffset, keys)
+}
+
+/**
+ * `work`, or a StoreError of unknown outcome when it takes longer than a flush may: the bound of a push must hold
+ * whatever becomes of the statement. Should it be committed after all, the drain finds its messages by their ids.
+ */
+async function inTime<T>(work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    const error = () => new StoreError('unavailable', 'PostgreSQL did not answer in time', { outcomeUnknown: true })
+    timer = setTimeout(() => reject(error()), FLUSH_MS_MAX)
+  })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 function markStored(built: BuiltSegment<PushItem>, partitionId: string): void {

@@ -115,7 +115,7 @@ export function createQuarantine(parts: QuarantineParts): Quarantine {
         encrypted: false,
         generatedId: false,
         acceptedAtMicros: null,
-        innocent: false,
+        innocentBelow: 0,
         status: null,
         messageId: null,
         partitionId: null,

@@ -21,8 +21,8 @@ export interface OutgoingMessage {
   readonly generatedId: boolean
   /** Microseconds since 1970 when a file buffer accepted it; null for a live push. */
   readonly acceptedAtMicros: number | null
-  /** PostgreSQL said that no earlier message has this id although the memory of keys thinks so. */
-  innocent: boolean
+  /** PostgreSQL said that no message below this offset has this id although the memory of keys thinks so; 0 = not asked. */
+  innocentBelow: number
 }
 
 export interface BuiltSegment<M extends OutgoingMessage> {
@@ -38,7 +38,6 @@ export interface BuiltSegment<M extends OutgoingMessage> {
 }
 
 const CODEC_RAW = 0
-const UNDEFINED_KEYS: PartitionKeys | null = null
 
 const inSegment = new KeySet()
 const foundOffsets: number[] = []
@@ -79,28 +78,36 @@ export function buildSegment<M extends OutgoingMessage>(
   const suspectEntries: Suspect[] = []
   const suspects: M[] = []
   const repeats: { message: M; original: number }[] = []
-  const deduplicated = known !== UNDEFINED_KEYS
+  const deduplicated = known !== null
   const accepted = messages[0]!.acceptedAtMicros === null ? null : ([] as number[])
   if (deduplicated) inSegment.reset(messages.length)
   target[at] = CODEC_RAW
   let position = at + 1
   let count = 0
+  let knownFrom = deduplicated && accepted !== null ? known.heldFrom : 0
   for (const message of messages) {
     writeTransactionKey(message.transactionId, keys, count * KEY_BYTES)
-    if (deduplicated) {
-      if (!message.innocent && known.find(keys, count * KEY_BYTES, foundOffsets).length > 0) {
-        const key = Buffer.from(keys.subarray(count * KEY_BYTES, (count + 1) * KEY_BYTES))
-        for (const offset of foundOffsets) {
-          suspectEntries.push({ key, offset, acceptedAtMicros: message.acceptedAtMicros })
-          suspects.push(message)
-        }
-        continue
+    // An id this server has just made is new; one that comes out of a buffer may have been stored already.
+    if (deduplicated && (!message.generatedId || accepted !== null)) {
+      known.find(keys, count * KEY_BYTES, foundOffsets)
+      let suspected = false
+      for (const offset of foundOffsets) {
+        if (offset < message.innocentBelow) continue
+        suspected = true
+        suspectEntries.push({
+          key: Buffer.from(keys.subarray(count * KEY_BYTES, (count + 1) * KEY_BYTES)),
+          offset,
+          acceptedAtMicros: message.acceptedAtMicros,
+        })
+        suspects.push(message)
       }
+      if (suspected) continue
       const original = inSegment.add(keys, 0, count)
       if (original !== -1) {
         repeats.push({ message, original })
         continue
       }
+      knownFrom = Math.max(knownFrom, known.blindUpTo(keys, count * KEY_BYTES))
     }
     starts[count] = position - at - 1
     position = frameMessage(message, target, position)
@@ -119,7 +126,7 @@ export function buildSegment<M extends OutgoingMessage>(
     body,
     keys: target.subarray(position, position + keyBytes),
     dedupWindowSeconds: deduplicated ? dedupWindowSeconds : 0,
-    knownFrom: deduplicated ? known.from : 0,
+    knownFrom,
     knownTo: deduplicated ? known.to : 0,
     suspects: suspectEntries,
     acceptedAtMicros: accepted,
@@ -134,7 +141,7 @@ export function buildSegment<M extends OutgoingMessage>(
 const LOOP_BYTES_MAX = 48
 
 /** Writes the frame of a message and returns its end. */
-export function frameMessage(message: Omit<OutgoingMessage, "innocent">, target: Buffer, at: number): number {
+export function frameMessage(message: Omit<OutgoingMessage, 'innocentBelow'>, target: Buffer, at: number): number {
   const { transactionId, traceId, producerSub, source, payloadStart, payloadEnd } = message
   let flags = message.encrypted ? FrameFlag.ENCRYPTED : 0
   if (message.generatedId) flags |= FrameFlag.GENERATED_ID

@@ -38,8 +38,8 @@ export interface PushItem {
   generatedId: boolean
   /** When a file buffer accepted it, microseconds since 1970; null for a live push. */
   acceptedAtMicros: number | null
-  /** PostgreSQL said that no earlier message has this id although the instance's memory of keys thinks so. */
-  innocent: boolean
+  /** PostgreSQL said that no message below this offset has this id although the instance's memory of keys thinks so; 0 = not asked. */
+  innocentBelow: number
 
   status: PushStatus | null
   messageId: string | null

@@ -29,6 +29,8 @@ export interface RecordLogStats {
   readonly oldestAcceptedAtMicros: number | null
   readonly diskFreeBytes: number | null
   readonly capacityBytes: number
+  /** What of the capacity is taken, drained parts of files that are still open included. */
+  readonly usedBytes: number
   readonly usable: boolean
   readonly quarantinedRecords: number
   readonly timeToFullSeconds: number | null

@@ -20,7 +20,6 @@ interface Row {
     | 'unsure'
     | 'duplicate'
     | 'suspect'
-    | 'innocent'
     | 'gap'
     | 'version'
   place: number | null
@@ -32,7 +31,7 @@ interface Row {
 }
 
 const STATEMENT =
-  'SELECT kind, place, item, number, at, text_value, data FROM queen.push_messages($1::uuid[],$2::int[],$3::uuid[],$4::int[],$5::bytea,$6::int[],$7::bigint[],$8::bigint[],$9::int[],$10::bigint[],$11::bytea,$12::bytea,$13::bytea,$14::boolean,$15::text,$16::bigint,$17::bigint)'
+  'SELECT kind, place, item, number, at, text_value, data FROM queen.push_messages($1::uuid[],$2::int[],$3::uuid[],$4::int[],$5::bytea,$6::int[],$7::bigint[],$8::bigint[],$9::int[],$10::bigint[],$11::bytea,$12::bytea,$13::bytea,$14::bigint[],$15::boolean,$16::text,$17::bigint,$18::bigint)'
 
 const NO_BYTES = Buffer.alloc(0)
 
@@ -59,10 +58,11 @@ export async function pushMessages(
   const knownTo: number[] = []
   const parts: Uint8Array[] = []
   const suspects: Suspect[] = []
-  const suspectPlaces: number[] = []
+  const suspectEnds: number[] = []
+  const oldest: (number | null)[] = []
   const suspectIndices: number[] = []
   let end = 0
-  order.forEach((index, place) => {
+  order.forEach((index) => {
     const write = writes[index]!
     ids.push(write.partitionId)
     counts.push(write.count)
@@ -74,11 +74,13 @@ export async function pushMessages(
     knownTo.push(write.knownTo)
     write.suspects.forEach((suspect, suspectIndex) => {
       suspects.push(suspect)
-      suspectPlaces.push(place)
       suspectIndices.push(suspectIndex)
     })
+    suspectEnds.push(suspects.length)
+    oldest.push(oldestOf(write))
   })
-  const buffered = writes.some((write) => write.acceptedAtMicros !== null)
+  // The writes of one call are all live or all from a buffer.
+  const buffered = writes[0] !== undefined && writes[0].acceptedAtMicros !== null
   const rows = await sql.run<Row>('push_messages', STATEMENT, [
     ids,
     counts,
@@ -88,17 +90,29 @@ export async function pushMessages(
     windows,
     knownFrom,
     knownTo,
-    suspectPlaces,
+    suspectEnds,
     suspects.map((suspect) => suspect.offset),
     suspects.length === 0 ? NO_BYTES : Buffer.concat(suspects.map((suspect) => suspect.key)),
     buffered ? times(order.flatMap((index) => writes[index]!.acceptedAtMicros ?? [])) : null,
     buffered ? times(suspects.map((suspect) => suspect.acceptedAtMicros ?? 0)) : null,
+    buffered ? oldest : null,
     atomic,
     drain?.bufferId ?? null,
     drain?.from ?? null,
     drain?.through ?? null,
   ])
   return readResult(rows, writes, order, suspectIndices)
+}
+
+/** The earliest time at which a buffer accepted one of the write's messages. */
+function oldestOf(write: SegmentWrite): number | null {
+  if (write.acceptedAtMicros === null) return null
+  let oldest = Number.POSITIVE_INFINITY
+  for (const micros of write.acceptedAtMicros) if (micros < oldest) oldest = micros
+  for (const { acceptedAtMicros } of write.suspects) {
+    if (acceptedAtMicros !== null && acceptedAtMicros < oldest) oldest = acceptedAtMicros
+  }
+  return Number.isFinite(oldest) ? oldest : null
 }
 
 function readResult(
@@ -114,7 +128,6 @@ function readResult(
     unknownUpTo: null as number | null,
     duplicates: [] as Duplicate[],
     confirmed: [] as Duplicate[],
-    innocent: [] as number[],
     gap: [] as KnownKeys[],
   }))
   let configVersion = 0
@@ -146,9 +159,6 @@ function readResult(
           messageId: messageIdAt(row.text_value!, Number(row.number)),
         })
         break
-      case 'innocent':
-        place.innocent.push(suspectIndices[row.item!]!)
-        break
       case 'gap':
         place.gap.push({ firstOffset: Number(row.number), createdAtMs: Date.parse(row.at!), keys: row.data! })
         break
@@ -156,7 +166,8 @@ function readResult(
   }
   const outcomes: WriteOutcome[] = new Array(writes.length)
   found.forEach((place, index) => {
-    const { confirmed, gap, innocent, duplicates, unknownUpTo } = place
+    const { confirmed, gap, duplicates, unknownUpTo } = place
+    const innocent = place.unsure && unknownUpTo === null ? unconfirmed(writes[order[index]!]!, confirmed) : []
     outcomes[order[index]!] = place.gone
       ? { status: 'gone' }
       : place.unsure
@@ -166,6 +177,11 @@ function readResult(
           : { status: 'held' }
   })
   return { status: 'done', outcomes, configVersion }
+}
+
+function unconfirmed(write: SegmentWrite, confirmed: readonly Duplicate[]): number[] {
+  const found = new Set(confirmed.map((duplicate) => duplicate.index))
+  return write.suspects.flatMap((_, index) => (found.has(index) ? [] : [index]))
 }
 
 /** The parts as one buffer; they often lie back to back in one already, and then nothing is copied. */
@@ -182,9 +198,11 @@ function joined(parts: readonly Uint8Array[], length: number): Buffer {
 
 function times(micros: readonly number[]): Buffer {
   const bytes = Buffer.allocUnsafe(micros.length * 8)
-  micros.forEach((value, index) => {
-    bytes.writeBigUInt64BE(BigInt(value), index * 8)
-  })
+  for (let i = 0; i < micros.length; i++) {
+    const value = micros[i]!
+    bytes.writeUInt32BE(Math.floor(value / 0x1_0000_0000), i * 8)
+    bytes.writeUInt32BE(value % 0x1_0000_0000, i * 8 + 4)
+  }
   return bytes
 }
 
@@ -198,13 +216,7 @@ export async function readKeys(
 ): Promise<KnownKeys[]> {
   const rows = await sql.run<{ first_offset: string; created_at: string; keys: Buffer }>(
     'read_keys',
-    `SELECT first_offset, created_at, keys FROM (
-       SELECT s.first_offset, s.created_at, s.keys,
-              sum(s.last_offset - s.first_offset + 1) OVER (ORDER BY s.first_offset) - (s.last_offset - s.first_offset + 1) AS before
-         FROM queen.segments s
-        WHERE s.partition_id = $1::uuid AND s.first_offset >= $2::bigint
-          AND s.created_at >= clock_timestamp() - make_interval(secs => $3::int)
-     ) t WHERE t.before < $4::bigint ORDER BY t.first_offset`,
+    'SELECT first_offset, created_at, keys FROM queen.read_keys($1::uuid, $2::bigint, $3::int, $4::bigint)',
     [partitionId, fromOffset, windowSeconds, keysMax],
   )
   return rows.map((row) => ({

@@ -32,7 +32,8 @@ export function parsePushBody(body: Buffer, limits: PushLimits, producerSub: str
   try {
     return new PushBodyReader(body, limits, producerSub).read()
   } catch (error) {
-    if (error instanceof JsonSyntaxError) throw new Refusal('INVALID_JSON', `The request body is not valid JSON: ${error.message}`)
+    if (error instanceof JsonSyntaxError)
+      throw new Refusal('INVALID_JSON', `The request body is not valid JSON: ${error.message}`)
     throw error
   }
 }
@@ -122,7 +123,9 @@ export class PushBodyReader {
       count++
       if (scanner.peek() !== OBJECT_OPEN) {
         scanner.skipValue()
-        refusal ??= new Refusal('INVALID_BODY', `items[${count - 1}] is not an object`, { details: { field: `items[${count - 1}]` } })
+        refusal ??= new Refusal('INVALID_BODY', `items[${count - 1}] is not an object`, {
+          details: { field: `items[${count - 1}]` },
+        })
       } else if (count > this.#limits.itemsMax || refusal !== null) {
         scanner.skipValue()
       } else {
@@ -130,7 +133,10 @@ export class PushBodyReader {
       }
     } while (scanner.nextElement())
     if (refusal === null && count > this.#limits.itemsMax) {
-      refusal = new Refusal('TOO_MANY_ITEMS', `A push may have at most ${this.#limits.itemsMax} items; this one has ${count}`)
+      refusal = new Refusal(
+        'TOO_MANY_ITEMS',
+        `A push may have at most ${this.#limits.itemsMax} items; this one has ${count}`,
+      )
     }
     return refusal
   }
@@ -187,7 +193,8 @@ export class PushBodyReader {
             break
           case 'transactionId':
             transactionId = this.#readText()
-            badTransactionId = transactionId === null || (transactionId !== '' && !this.#isName(transactionId, scanner.stringEscaped))
+            badTransactionId =
+              transactionId === null || (transactionId !== '' && !this.#isName(transactionId, scanner.stringEscaped))
             break
           case 'traceId':
             traceId = this.#readText()
@@ -217,7 +224,7 @@ export class PushBodyReader {
       encrypted: false,
       generatedId: false,
       acceptedAtMicros: null,
-      innocent: false,
+      innocentBelow: 0,
       status: null,
       messageId: null,
       partitionId: null,
