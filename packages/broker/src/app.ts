@@ -3,13 +3,13 @@
  * go to the file buffer, and everything else comes up when the database does (G11).
  */
 import { readFileSync } from 'node:fs'
-import { openFileBuffer } from '@queen/file-buffer'
+import { type Disk, openFileBuffer } from '@queen/file-buffer'
 import type { Logger } from 'pino'
 import type { Config } from './config/config.ts'
 import { Catalog } from './engine/catalog.ts'
 import { PayloadCipher } from './engine/cipher.ts'
 import { createConfiguration } from './engine/configure.ts'
-import { createConsumer } from './engine/consumer.ts'
+import { CONSUME_DEFAULTS, createConsumer } from './engine/consume.ts'
 import { createDeadLetters } from './engine/dead-letters.ts'
 import { DedupCache } from './engine/dedup-cache.ts'
 import { DelayedDrain } from './engine/delayed-drain.ts'
@@ -18,7 +18,8 @@ import { Maintenance } from './engine/maintenance.ts'
 import { MaintenanceControl } from './engine/maintenance-control.ts'
 import { MessageIdSource } from './engine/message-id.ts'
 import { Push } from './engine/push.ts'
-import { PushLanes } from './engine/push-lanes.ts'
+import { PushLanes, type StoredSegment } from './engine/push-lanes.ts'
+import { prepareTransactionPush } from './engine/push-transaction.ts'
 import { createQuarantine } from './engine/quarantine.ts'
 import { createEngine } from './engine/queen-engine.ts'
 import { QueueDepth } from './engine/queue-depth.ts'
@@ -27,11 +28,11 @@ import { WriteRoute } from './engine/write-route.ts'
 import { createHttpServer } from './http/server.ts'
 import { createConsumeStore } from './store/consume-store.ts'
 import { createDeadLetterStore } from './store/dead-letters.ts'
-import { openDatabase } from './store/pool.ts'
+import { openDatabase, type QueenDatabase } from './store/pool.ts'
 import { createQueueStore } from './store/queues.ts'
 import { createSystemStore } from './store/system-state.ts'
 import { createWriteStore } from './store/write-side.ts'
-import { followState } from './services/follow-state.ts'
+import { announceStored, followState } from './services/follow-state.ts'
 import { Periodic } from './services/periodic.ts'
 import { openSchema } from './services/schema.ts'
 import type { Service } from './services/service.ts'
@@ -46,6 +47,16 @@ export interface Broker {
   stop(): Promise<void>
 }
 
+export interface BrokerOptions {
+  readonly databaseUrl: string
+  readonly log: Logger
+  /** Where tests cut in: a disk that fails, a database that dies between two statements. */
+  readonly seams?: {
+    readonly disk?: Disk
+    readonly database?: (database: QueenDatabase) => QueenDatabase
+  }
+}
+
 // A statement of the message paths: a push has 3 s in all, of which a flush may take two.
 const LOCK_TIMEOUT_MS = 1_000
 const STATEMENT_TIMEOUT_MS = 2_000
@@ -58,8 +69,8 @@ const PURGE_MS = 60_000
  * @throws SchemaError when the database's schema is not for this broker, FileBufferError when the buffer's directory
  * belongs to somebody else, and node's error when the port cannot be opened.
  */
-export async function startBroker(config: Config, options: { databaseUrl: string; log: Logger }): Promise<Broker> {
-  const { log } = options
+export async function startBroker(config: Config, options: BrokerOptions): Promise<Broker> {
+  const { log, seams = {} } = options
   const nowMs = (): number => Date.now()
   const startedAtMs = nowMs()
   const { limits } = config
@@ -67,12 +78,13 @@ export async function startBroker(config: Config, options: { databaseUrl: string
     directory: config.bufferDir,
     bufferBytesMax: limits.bufferBytesMax,
     diskFreeBytesMin: limits.bufferDiskFreeBytesMin,
+    ...(seams.disk === undefined ? {} : { disk: seams.disk }),
     onEvent: (event) => log.debug(event, 'file buffer'),
   })
   const instanceId = config.instanceId ?? `q-${buffer.bufferId.slice(0, 8)}`
   let control: MaintenanceControl | null = null
   const ssl = config.database.kind === 'url' ? config.database.ssl : null
-  const database = openDatabase({
+  const opened = openDatabase({
     url: options.databaseUrl,
     ...(ssl === null ? {} : { ssl }),
     applicationName: `queen ${instanceId}`,
@@ -82,9 +94,11 @@ export async function startBroker(config: Config, options: { databaseUrl: string
     connectTimeoutMs: CONNECT_TIMEOUT_MS,
     log,
     onStateChange: (state) => {
+      consumer.setDatabaseAvailable(state === 'connected')
       if (state === 'connected') void control?.refresh()
     },
   })
+  const database = seams.database?.(opened) ?? opened
   const databaseUp = (): boolean => database.connectionState === 'connected'
   const schema = openSchema(database, log)
   const system = createSystemStore(database)
@@ -97,11 +111,18 @@ export async function startBroker(config: Config, options: { databaseUrl: string
     store: createConsumeStore(database),
     catalog,
     log,
-    nowMs,
-    settings: { segmentCacheBytesMax: limits.segmentCacheBytesMax, waitingPopsMax: limits.waitingPopsMax },
-    notificationsWork: () => database.listener.connected,
-    hint: (queueId, partitionId) => database.listener.notify('queen_stored', `${queueId} ${partitionId}`),
+    settings: {
+      ...CONSUME_DEFAULTS,
+      segmentCacheBytes: limits.segmentCacheBytesMax,
+      waitersMax: limits.waitingPopsMax,
+    },
+    announce: (queueId, partitionIds) => announceStored(database.listener, queueId, partitionIds),
   })
+  const onStored = (stored: StoredSegment): void => {
+    const { id, queue } = stored.partition
+    consumer.onStored(queue.id, id)
+    announceStored(database.listener, queue.id, [id])
+  }
 
   const route = new WriteRoute()
   const dedup = new DedupCache(limits.dedupCacheBytesMax)
@@ -116,7 +137,7 @@ export async function startBroker(config: Config, options: { databaseUrl: string
     divert: (items, outcomeUnknown) => push.buffer(items, outcomeUnknown),
     onDiverted: () => void control?.refresh(),
     onUnavailable: (error) => control?.lost(error),
-    onStored: (stored) => consumer.onStored(stored),
+    onStored,
     onConfigVersion: (version) => catalog.noticeVersion(version),
     onGone: async (partition) => {
       catalog.forget(partition.queue.name)
@@ -149,7 +170,7 @@ export async function startBroker(config: Config, options: { databaseUrl: string
     ids,
     cipher,
     nowMs,
-    onStored: (stored) => consumer.onStored(stored),
+    onStored,
     onProgress: (records) => {
       control?.meter.add(records)
       transitions.progress()
@@ -200,6 +221,19 @@ export async function startBroker(config: Config, options: { databaseUrl: string
     configuration,
     push,
     consumer,
+    preparePush: (items) =>
+      prepareTransactionPush(
+        {
+          store: writeStore,
+          dedup,
+          ids,
+          nowMs,
+          prepare: (list) => push.prepare(list),
+          forget: (queue) => catalog.forget(queue),
+          onStored,
+        },
+        items,
+      ),
     deadLetters: createDeadLetters({ store: createDeadLetterStore(database), cipher, log }),
     maintenance,
     control,
@@ -250,7 +284,7 @@ export async function startBroker(config: Config, options: { databaseUrl: string
     stopping = true
     await http.close()
     await Promise.all(services.map((service) => service.stop()))
-    await consumer.stop()
+    consumer.stop()
     await lanes.idle()
     await control!.stop()
     catalog.stop()
@@ -261,7 +295,6 @@ export async function startBroker(config: Config, options: { databaseUrl: string
     // A schema that is not for this broker must end the start; a database that is away must not.
     await schema.attempt()
     await control.start()
-    consumer.start()
     for (const service of services) service.start()
     const url = await http.listen(config.host, config.port)
     return { url, stop }

@@ -68,7 +68,10 @@ export class PopWait {
       this.#resolve = resolve
       this.#reject = reject
     })
-    if (signal.aborted) return this.finish()
+    if (signal.aborted) {
+      this.finish()
+      return
+    }
     signal.addEventListener('abort', this.#onAbort, { once: true })
     const early = Math.min(EARLY_MS_MAX, request.timeoutMs * EARLY_SHARE)
     this.#timer = setTimeout(() => this.#timeIsUp(), request.wait ? request.timeoutMs - early : PROMPT_MS)

@@ -17,7 +17,7 @@ import type { Catalog } from './catalog.ts'
 import { type Claim, ClaimBatch, type ClaimResult, type ClaimRound } from './claim-batch.ts'
 import { claimedRuns } from './claimed-runs.ts'
 import { DatabaseTrouble } from './database-trouble.ts'
-import { Feeds } from './feeds.ts'
+import type { Feeds } from './feeds.ts'
 import type { GroupFeed } from './group-feed.ts'
 import type { LeaseBook } from './lease-book.ts'
 import { PopWait } from './pop-wait.ts'
@@ -29,22 +29,17 @@ import { setAside } from './set-aside.ts'
 import { recordSubscriptions } from './subscription.ts'
 import type { EmptyReason, PopAnswer, PopRequest } from './types.ts'
 
-export interface PopSettings {
-  /** Requests parked at once; beyond it they are refused. */
-  readonly waitersMax: number
-  /** (queue, group) pairs kept in memory. */
-  readonly feedsMax: number
-  /** Partitions kept in memory of each. */
-  readonly partitionsMax: number
-}
-
 export interface PopParts {
   readonly store: ConsumeStore
   readonly catalog: Pick<Catalog, 'peekQueue' | 'queue' | 'partition' | 'match' | 'partitionsById' | 'forget'>
   readonly log: Log
   readonly cache: SegmentCache
   readonly book: LeaseBook
-  readonly settings: PopSettings
+  readonly feeds: Feeds
+  /** Whether hints of other instances arrive at present. */
+  readonly notificationsWork: () => boolean
+  /** Requests parked at once; beyond it they are refused. */
+  readonly waitersMax: number
 }
 
 // How often a feed with waiting requests is reconciled: hints arrive while NOTIFY works, then this only heals lost
@@ -58,6 +53,8 @@ const DEFECT_MS = 1_000
 // setTimeout fires at once beyond 2^31 ms, and nobody waits that long.
 const TIMER_MS_MAX = 300_000
 const NAMESPACE_QUEUES_MAX = 1_000
+// A consumer that has not asked for this long will not find what is cached for it.
+const FOLLOWED_MS = 60_000
 const SEEN_QUEUES_MAX = 10_000
 // Partitions offered to one request that takes several, when it is not known how much each has.
 const UNKNOWN_MESSAGES = 1
@@ -81,11 +78,10 @@ export class Popper {
   readonly #looking = new Set<object>()
   #paused = false
   #stopped = false
-  #notified = false
 
   constructor(parts: PopParts) {
     this.#parts = parts
-    this.feeds = new Feeds(parts.settings.feedsMax, parts.settings.partitionsMax)
+    this.feeds = parts.feeds
     this.#batch = new ClaimBatch(parts.store, parts.cache, {
       resolve: (states) => this.#resolve(states),
       results: (round, results) => this.#results(round, results),
@@ -106,7 +102,7 @@ export class Popper {
   }
 
   async popMessages(request: PopRequest, abandoned: AbortSignal): Promise<PopAnswer> {
-    if (this.#waits.size >= this.#parts.settings.waitersMax) throw new Refusal('OVERLOADED')
+    if (this.#waits.size >= this.#parts.waitersMax) throw new Refusal('OVERLOADED')
     const wait = new PopWait(
       request,
       abandoned,
@@ -186,15 +182,16 @@ export class Popper {
     this.#trouble.setAvailable(available)
   }
 
-  /** Whether hints of other instances arrive. */
-  setNotified(on: boolean): void {
-    if (this.#notified === on) return
-    this.#notified = on
-    // What was stored while they did not arrive has to be found, and waits be timed anew.
-    for (const feed of this.feeds.all()) {
-      feed.reconciledAtMs = Number.NEGATIVE_INFINITY
-      if (feed.waiting > 0) this.#tick(feed)
+  /** Whether somebody reads at the end of this queue, so that new segments will be wanted at once. */
+  followed(queueId: string): boolean {
+    for (const feed of this.feeds.ofQueue(queueId) ?? []) {
+      if (feed.list.readyCount === 0 && performance.now() - feed.lastUsedMs < FOLLOWED_MS) return true
     }
+    return false
+  }
+
+  start(): void {
+    this.#stopped = false
   }
 
   stop(): void {
@@ -364,7 +361,7 @@ export class Popper {
 
   #reconcileMs(feed: GroupFeed): number {
     if (!feed.list.complete) return RECONCILE_ALONE_MS
-    return this.#notified ? RECONCILE_MS : RECONCILE_ALONE_MS
+    return this.#parts.notificationsWork() ? RECONCILE_MS : RECONCILE_ALONE_MS
   }
 
   #submit(wait: PopWait): boolean {
@@ -729,7 +726,7 @@ export class Popper {
         const [first] = this.#namespaceWaits
         if (first !== undefined && !this.#stopped) this.#watchNamespaces(first)
       },
-      this.#notified ? RECONCILE_MS : RECONCILE_ALONE_MS,
+      this.#parts.notificationsWork() ? RECONCILE_MS : RECONCILE_ALONE_MS,
     )
   }
 

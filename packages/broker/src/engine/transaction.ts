@@ -7,7 +7,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { ItemErrorCode } from '@queen/protocol'
-import type { TransactionScope } from '../ports/consume-store.ts'
+import type { AckEntry, TransactionScope } from '../ports/consume-store.ts'
 import { StoreError } from '../ports/store-error.ts'
 import { type AckParts, type LeaseEnd, leaseEndOf, writeWithFrames } from './ack.ts'
 import { refused } from './ack-plan.ts'
@@ -27,7 +27,8 @@ export interface TransactionPush {
   committed(): void
 }
 
-export type PrepareTransactionPush = (items: readonly PushItem[]) => TransactionPush
+/** @throws Refusal, StoreError */
+export type PrepareTransactionPush = (items: readonly PushItem[]) => Promise<TransactionPush>
 
 interface Rejection {
   /** Of the flattened operation; -1 = a required lease. */
@@ -110,9 +111,9 @@ async function attemptOnce(
   }
   checkAcks()
   const writes = combine([plan])
-  const entries = []
+  const entries: AckEntry[] = []
   for (const write of writes) entries.push(await prepareWrite(parts, write))
-  const push = pushItems.length === 0 ? null : preparePush(pushItems)
+  const push = pushItems.length === 0 ? null : await preparePush(pushItems)
 
   const ends = await parts.store.transaction(async (scope) => {
     // In one order, so that two transactions with the same leases cannot wait for each other.

@@ -12,41 +12,45 @@ import type { ConsumeStore } from '../ports/consume-store.ts'
 import type { Log } from '../ports/log.ts'
 import { Acker, type AckParts, type LeaseEnd } from './ack.ts'
 import type { Catalog } from './catalog.ts'
+import { Feeds } from './feeds.ts'
 import { LeaseBook } from './lease-book.ts'
 import { Popper } from './pop.ts'
 import { Refusal } from './refusal.ts'
 import { SegmentCache } from './segment-cache.ts'
 import { answering } from './store-refusal.ts'
 import { executeTransaction, type PrepareTransactionPush } from './transaction.ts'
+import { type StoredHere, storedSegment } from './stored-segment.ts'
 import type { AckItem, AckResult, PopAnswer, PopRequest, TransactionOperation, TransactionOutcome } from './types.ts'
 
 export interface ConsumeSettings {
-  readonly segmentCacheBytes: number
-  /** 0 = every ack is resolved from the database. */
-  readonly leaseBookBytes: number
+  readonly segmentCacheBytesMax: number
   /** Pops parked at once. */
-  readonly waitersMax: number
+  readonly waitingPopsMax: number
+  /** What is remembered of live leases; 0 = every ack is resolved from the database. */
+  readonly leaseBookBytesMax?: number
   /** (queue, group) pairs kept in memory. */
-  readonly feedsMax: number
+  readonly feedsMax?: number
   /** Partitions kept in memory of each. */
-  readonly partitionsMax: number
+  readonly partitionsMax?: number
 }
 
-export const CONSUME_DEFAULTS: ConsumeSettings = {
-  segmentCacheBytes: 64 * 1024 * 1024,
-  leaseBookBytes: 64 * 1024 * 1024,
-  waitersMax: 20_000,
-  feedsMax: 10_000,
-  partitionsMax: 50_000,
-}
+// What is forgotten costs an ack one or two index reads, so this need not hold every lease.
+const LEASE_BOOK_BYTES = 64 * 1024 * 1024
+const FEEDS_MAX = 10_000
+// About 250 bytes each.
+const PARTITIONS_MAX = 50_000
 
 export interface ConsumeParts {
   readonly store: ConsumeStore
   readonly catalog: Catalog
   readonly log: Log
   readonly settings: ConsumeSettings
-  /** Tells the other instances that these partitions may have messages for somebody again. */
-  readonly announce?: (queueId: string, partitionIds: readonly string[]) => void
+  /** Whether hints of other instances arrive at present. */
+  readonly notificationsWork: () => boolean
+  /** Tells the other instances that this partition may have messages for somebody again. */
+  readonly hint: (queueId: string, partitionId: string) => void
+  /** Makes the push half of transactions; without it they may hold acks only. */
+  readonly preparePush?: PrepareTransactionPush
 }
 
 export interface ConsumeStats {
@@ -72,42 +76,47 @@ export interface Consumer {
   executeTransaction(
     operations: readonly TransactionOperation[],
     requiredLeases: readonly string[],
-    preparePush: PrepareTransactionPush,
   ): Promise<TransactionOutcome>
-  /** A push of this instance committed messages of the partition. */
-  onStored(queueId: string, partitionId: string): void
+  /** A push of this instance committed this segment. */
+  onStored(stored: StoredHere): void
   /** Another instance stored messages or ended leases there. */
   onHint(queueId: string, partitionIds: readonly string[]): void
   pausePops(on: boolean): void
   setDatabaseAvailable(available: boolean): void
-  /** Whether hints of other instances arrive at present. */
-  setNotified(on: boolean): void
   /** After an outage since then: gives leases that were live the time back. @throws StoreError */
   creditLeases(sinceMs: number): Promise<number>
-  /** For pushes to put in what they have just committed. */
-  readonly cache: SegmentCache
-  stop(): void
+  start(): void
+  /** Answers waiting pops; acks under way end by themselves. */
+  stop(): Promise<void>
   stats(): ConsumeStats
 }
 
 export function createConsumer(parts: ConsumeParts): Consumer {
   const { store, catalog, log, settings } = parts
-  const cache = new SegmentCache(settings.segmentCacheBytes)
-  const book = new LeaseBook(settings.leaseBookBytes)
-  const popper = new Popper({ store, catalog, log, cache, book, settings })
+  const cache = new SegmentCache(settings.segmentCacheBytesMax)
+  const book = new LeaseBook(settings.leaseBookBytesMax ?? LEASE_BOOK_BYTES)
+  const popper = new Popper({
+    store,
+    catalog,
+    log,
+    cache,
+    book,
+    notificationsWork: parts.notificationsWork,
+    waitersMax: settings.waitingPopsMax,
+    feeds: new Feeds(settings.feedsMax ?? FEEDS_MAX, settings.partitionsMax ?? PARTITIONS_MAX),
+  })
   catalog.onQueueGone((queue) => popper.queueGone(queue.id))
 
   const onLeaseEnded = (end: LeaseEnd): void => {
     const own = popper.leaseEnded(end)
     if (end.leaseId !== null) book.end(end.leaseId, end.partitionId)
     // The instance that issued the lease, or has waiting consumers, does not see this.
-    if (!own) parts.announce?.(end.queueId, [end.partitionId])
+    if (!own) parts.hint(end.queueId, end.partitionId)
   }
   const ackParts: AckParts = { store, catalog, log, cache, book, onLeaseEnded }
   const acker = new Acker(ackParts)
 
   return {
-    cache,
     popMessages: (request, abandoned) => popper.popMessages(request, abandoned),
     ackMessages: (items) => acker.ackMessages(items),
     async releaseClaim({ leaseId, runs, consumerGroup }) {
@@ -126,15 +135,22 @@ export function createConsumer(parts: ConsumeParts): Consumer {
       }
       return { expiresAtMs: extended.untilMs, partitions: extended.partitions }
     },
-    executeTransaction: (operations, requiredLeases, preparePush) =>
-      executeTransaction(ackParts, preparePush, operations, requiredLeases),
-    onStored: (queueId, partitionId) => popper.onStored(queueId, partitionId),
+    executeTransaction: (operations, requiredLeases) =>
+      executeTransaction(ackParts, parts.preparePush ?? noPush, operations, requiredLeases),
+    onStored(stored) {
+      const { id, queue } = stored.partition
+      // Worth the copy only where somebody reads at the end of the queue.
+      if (popper.followed(queue.id)) cache.put(storedSegment(stored))
+      popper.onStored(queue.id, id)
+    },
     onHint: (queueId, partitionIds) => popper.onHint(queueId, partitionIds),
     pausePops: (on) => popper.pausePops(on),
     setDatabaseAvailable: (available) => popper.setDatabaseAvailable(available),
-    setNotified: (on) => popper.setNotified(on),
     creditLeases: (sinceMs) => store.creditLeases(sinceMs),
-    stop: () => popper.stop(),
+    start: () => popper.start(),
+    async stop() {
+      popper.stop()
+    },
     stats: () => ({
       waiting: popper.waiting,
       feeds: popper.feeds.count,
@@ -145,4 +161,8 @@ export function createConsumer(parts: ConsumeParts): Consumer {
       ackStatements: acker.statements,
     }),
   }
+}
+
+const noPush: PrepareTransactionPush = () => {
+  throw new Error('this consumer was built without a push half for transactions')
 }

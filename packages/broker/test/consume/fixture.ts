@@ -1,0 +1,158 @@
+/**
+ * What the consume tests stand on: a fresh database, queues and segments written by plain SQL (no push code), one or
+ * several consumers on it.
+ */
+import { randomUUID } from 'node:crypto'
+import { QUEUE_OPTIONS, type QueueOptions } from '@queen/protocol'
+import { Catalog } from '../../src/engine/catalog.ts'
+import { type Consumer, type ConsumeParts, createConsumer } from '../../src/engine/consumer.ts'
+import { frameBytes, writeFrame } from '../../src/engine/frame.ts'
+import { transactionIdBytes } from '../../src/engine/lease-book.ts'
+import { MessageIdSource } from '../../src/engine/message-id.ts'
+import { encodeSegmentBody } from '../../src/engine/segment-body.ts'
+import { KEY_BYTES, writeTransactionKey } from '../../src/engine/transaction-key.ts'
+import type { AckItem, PopAnswer, PopRequest } from '../../src/engine/types.ts'
+import type { ConsumeStore } from '../../src/ports/consume-store.ts'
+import { createConsumeStore } from '../../src/store/consume-store.ts'
+import type { QueenDatabase } from '../../src/store/pool.ts'
+import { createQueueStore } from '../../src/store/queues.ts'
+import { openTestDatabase, silent } from '../store/test-database.ts'
+
+const ids = new MessageIdSource()
+
+export interface ConsumeFixture extends AsyncDisposable {
+  readonly url: string
+  readonly database: QueenDatabase
+  readonly store: ConsumeStore
+  createQueue(name: string, options?: Partial<QueueOptions>): Promise<string>
+  createPartition(queueId: string, name: string): Promise<string>
+  /** Appends one segment and returns its first offset. */
+  append(partitionId: string, transactionIds: readonly string[], payload?: string): Promise<number>
+  consumer(parts?: Partial<ConsumeParts>): Consumer
+  sql<Row extends object>(text: string, values?: readonly unknown[]): Promise<Row[]>
+}
+
+export async function openFixture(): Promise<ConsumeFixture> {
+  const opened = await openTestDatabase({ poolSize: 6 })
+  const { database, url } = opened
+  const store = createConsumeStore(database)
+  const consumers: Consumer[] = []
+  let statements = 0
+  const sql = <Row extends object>(text: string, values: readonly unknown[] = []) =>
+    database.admin.run<Row>(`test_${text.length}_${statements++}`, text, values)
+  return {
+    url,
+    database,
+    store,
+    sql,
+    async createQueue(name, options = {}) {
+      const id = randomUUID()
+      const [namespace = '', task = ''] = name.split('.', 2)
+      await sql(
+        'INSERT INTO queen.queues (id, name, namespace, task, options) VALUES ($1::uuid, $2::text, $3::text, $4::text, $5::jsonb)',
+        [id, name, namespace, task, JSON.stringify(options)],
+      )
+      return id
+    },
+    async createPartition(queueId, name) {
+      const id = randomUUID()
+      await sql('INSERT INTO queen.partitions (id, queue_id, name) VALUES ($1::uuid, $2::uuid, $3::text)', [id, queueId, name])
+      return id
+    },
+    async append(partitionId, transactionIds, payload = '{"n":1}') {
+      const { body, keys } = segmentBytes(transactionIds, payload)
+      const [row] = await sql<{ first: string }>(
+        `WITH p AS (UPDATE queen.partitions SET next_offset = next_offset + $2::int, last_pushed_at = clock_timestamp()
+                     WHERE id = $1::uuid RETURNING next_offset, last_pushed_at)
+         INSERT INTO queen.segments (partition_id, first_offset, last_offset, created_at, id_base, body, keys)
+         SELECT $1::uuid, p.next_offset - $2::int, p.next_offset - 1, p.last_pushed_at, $3::uuid, $4::bytea, $5::bytea FROM p
+         RETURNING first_offset AS first`,
+        [partitionId, transactionIds.length, ids.take(transactionIds.length, Date.now()), body, keys],
+      )
+      return Number(row!.first)
+    },
+    consumer(parts = {}) {
+      const consumer = createConsumer({
+        store,
+        catalog: new Catalog({ store: createQueueStore(database), log: silent, nowMs: Date.now }),
+        log: silent,
+        settings: { segmentCacheBytesMax: 8 << 20, waitingPopsMax: 1000 },
+        notificationsWork: () => true,
+        hint: () => {},
+        ...parts,
+      })
+      consumer.start()
+      consumers.push(consumer)
+      return consumer
+    },
+    async [Symbol.asyncDispose]() {
+      for (const consumer of consumers) await consumer.stop()
+      await opened[Symbol.asyncDispose]()
+    },
+  }
+}
+
+export function segmentBytes(transactionIds: readonly string[], payload: string): { body: Buffer; keys: Buffer } {
+  const contents = transactionIds.map((transactionId) => ({
+    flags: 0,
+    transactionId: Buffer.from(transactionId),
+    traceId: null,
+    producerSub: null,
+    payload: Buffer.from(payload),
+  }))
+  const frames = Buffer.alloc(contents.reduce((sum, content) => sum + frameBytes(content), 0))
+  const keys = Buffer.alloc(transactionIds.length * KEY_BYTES)
+  let at = 0
+  contents.forEach((content, index) => {
+    at = writeFrame(frames, at, content)
+    writeTransactionKey(transactionIds[index]!, keys, index * KEY_BYTES)
+  })
+  return { body: encodeSegmentBody(frames, true), keys }
+}
+
+export function popRequest(request: Partial<PopRequest> = {}): PopRequest {
+  return {
+    queue: 'q',
+    partition: null,
+    namespace: null,
+    task: null,
+    consumerGroup: '__QUEUE_MODE__',
+    batch: 1,
+    partitions: 1,
+    wait: false,
+    timeoutMs: 30_000,
+    autoAck: false,
+    subscription: { mode: 'all' },
+    ...request,
+  }
+}
+
+export const never = new AbortController().signal
+
+/** transactionIds of an answer, in delivery order. */
+export function delivered(answer: PopAnswer): string[] {
+  return answer.runs.flatMap(({ segment, indices }) =>
+    indices.map((index) => Buffer.from(transactionIdBytes(segment, index), 'latin1').toString()),
+  )
+}
+
+export function acksOf(answer: PopAnswer, status: AckItem['status'] = 'completed'): AckItem[] {
+  return answer.runs.flatMap(({ partition, segment, indices }) =>
+    indices.map((index) => ({
+      transactionId: Buffer.from(transactionIdBytes(segment, index), 'latin1').toString(),
+      partitionId: partition.id,
+      status,
+      leaseId: answer.leaseId,
+      consumerGroup: null,
+      error: null,
+    })),
+  )
+}
+
+export function names(prefix: string, count: number, from = 0): string[] {
+  return Array.from({ length: count }, (_, index) => `${prefix}${from + index}`)
+}
+
+export const DEFAULT_OPTIONS = Object.fromEntries(
+  Object.entries(QUEUE_OPTIONS).map(([name, spec]) => [name, spec.default]),
+) as unknown as QueueOptions
