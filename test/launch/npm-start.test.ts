@@ -27,7 +27,7 @@ async function push(url: string, text: string): Promise<number> {
 }
 
 async function pop(url: string): Promise<unknown[]> {
-  const answer = await fetch(`${url}/api/v1/pop/queue/hello?autoAck=true&batch=10`)
+  const answer = await fetch(`${url}/api/v1/pop/queue/hello?autoAck=true&batch=10&wait=true&timeout=20000`)
   if (answer.status === 204) return []
   return ((await answer.json()) as { messages: { data: { text: string } }[] }).messages.map((each) => each.data.text)
 }
