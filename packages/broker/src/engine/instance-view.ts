@@ -31,7 +31,7 @@ export function selfReport(stats: RecordLogStats, phase: MaintenancePhase, drain
     diskFreeBytes: stats.diskFreeBytes,
     capacityBytes: stats.capacityBytes,
     timeToFullSeconds: stats.timeToFullSeconds,
-    bufferHealthy: stats.usable && stats.pendingBytes < stats.capacityBytes,
+    bufferHealthy: stats.usable && stats.usedBytes < stats.capacityBytes,
     drain,
   }
 }

@@ -52,13 +52,7 @@ export class Push {
   /** @throws Refusal when nothing of the request was or will be stored and trying again may help */
   async pushMessages(items: PushItem[], options: PushOptions): Promise<void> {
     const parts = this.#parts
-    const nowMs = parts.nowMs()
-    for (const item of items) {
-      if (item.transactionId === '') {
-        item.transactionId = parts.ids.take(1, nowMs)
-        item.generatedId = true
-      }
-    }
+    this.#nameAll(items)
     if (parts.route.mode === 'held') await parts.route.opened()
     if (options.bufferMs > 0) {
       await this.#delay(items, options)
@@ -127,15 +121,13 @@ export class Push {
       await this.buffer(items, false)
       return
     }
-    const limited = places.some((place) => place.queue.options.maxSize > 0)
-    if (limited) await parts.depth.admit(items, places)
+    await this.#admit(items, places)
     const lanes = new Map<string, { place: PartitionEntry; list: PushItem[] }>()
     let count = 0
     for (let i = 0; i < items.length; i++) {
       const item = items[i]!
       if (item.status !== null) continue
       const place = places[i]!
-      if (place.queue.options.encryptionEnabled && !this.#encrypt(item)) continue
       count++
       const lane = lanes.get(place.id)
       if (lane === undefined) lanes.set(place.id, { place, list: [item] })
@@ -146,6 +138,33 @@ export class Push {
     const ticket: PushTicket = { remaining: count, startedAtMs: parts.nowMs(), done: resolve }
     for (const { place, list } of lanes.values()) parts.lanes.add(place, list, ticket)
     await promise
+  }
+
+  /** Partitions of a transaction's items; items that cannot be stored are failed. @throws StoreError */
+  async prepare(items: PushItem[]): Promise<PartitionEntry[]> {
+    this.#nameAll(items)
+    const places = this.#peekAll(items) ?? (await this.#parts.catalog.ensurePartitions(items))
+    await this.#admit(items, places)
+    return places
+  }
+
+  /** Gives every item without a transactionId one. */
+  #nameAll(items: readonly PushItem[]): void {
+    const nowMs = this.#parts.nowMs()
+    for (const item of items) {
+      if (item.transactionId !== '') continue
+      item.transactionId = this.#parts.ids.take(1, nowMs)
+      item.generatedId = true
+    }
+  }
+
+  /** Fails what its queue has no room or no key for, encrypts what is to be encrypted. */
+  async #admit(items: PushItem[], places: readonly PartitionEntry[]): Promise<void> {
+    if (places.some((place) => place.queue.options.maxSize > 0)) await this.#parts.depth.admit(items, places)
+    for (let i = 0; i < items.length; i++) {
+      const item = items[i]!
+      if (places[i]!.queue.options.encryptionEnabled && item.status === null) this.#encrypt(item)
+    }
   }
 
   #peekAll(items: readonly PushItem[]): PartitionEntry[] | null {

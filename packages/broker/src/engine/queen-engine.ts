@@ -9,12 +9,15 @@ import type { MaintenanceControl } from './maintenance-control.ts'
 import type { Push } from './push.ts'
 import type { Quarantine } from './quarantine.ts'
 import { RateMeter } from './rate-meter.ts'
+import { Refusal } from './refusal.ts'
+import type { PrepareTransactionPush } from './transaction.ts'
 import type { WriteRoute } from './write-route.ts'
 
 export interface EngineParts {
   readonly configuration: Configuration
   readonly push: Push
   readonly consumer: Consumer
+  readonly preparePush: PrepareTransactionPush
   readonly deadLetters: Pick<Engine, 'listDeadLetters'>
   readonly maintenance: Maintenance
   readonly control: MaintenanceControl
@@ -29,11 +32,21 @@ export interface EngineParts {
   readonly nowMs: () => number
 }
 
+// How long a transaction with pushes waits for a drain to end (http-api section 8).
+const TRANSACTION_WAIT_MS = 5_000
 // Above this share of its capacity the buffer is worth an operator's look (http-api section 3).
 const BUFFER_SHARE_DEGRADED = 0.8
 
 export function createEngine(parts: EngineParts): Engine {
   const { configuration, consumer, control, deadLetters, log, maintenance, push, quarantine, route } = parts
+  /** Transactions are never buffered: while writes do not go the direct way they wait for the end of a drain, or are refused. */
+  async function directOrRefuse(): Promise<void> {
+    if (control.state === 'draining' || control.state === 'gate') await route.direct(TRANSACTION_WAIT_MS)
+    if (route.mode === 'direct') return
+    if (control.state === 'outage') throw new Refusal('DATABASE_UNAVAILABLE')
+    throw new Refusal('MAINTENANCE', undefined, { retryAfterSeconds: control.state === 'window' ? 5 : 1 })
+  }
+
   const rate = new RateMeter(parts.nowMs, () => push.acceptedMessages)
   return {
     configureQueue: (request) => configuration.configureQueue(request),
@@ -43,7 +56,10 @@ export function createEngine(parts: EngineParts): Engine {
     popMessages: (request, abandoned) => consumer.popMessages(request, abandoned),
     releaseClaim: (answer) => consumer.releaseClaim(answer),
     ackMessages: (items) => consumer.ackMessages(items),
-    executeTransaction: (operations, requiredLeases) => consumer.executeTransaction(operations, requiredLeases),
+    async executeTransaction(operations, requiredLeases) {
+      if (operations.some((operation) => operation.type === 'push')) await directOrRefuse()
+      return consumer.executeTransaction(operations, requiredLeases, parts.preparePush)
+    },
     extendLease: (leaseId, seconds) => consumer.extendLease(leaseId, seconds),
     listDeadLetters: (query) => deadLetters.listDeadLetters(query),
     maintenanceStatus: () => maintenance.status(),
@@ -57,12 +73,12 @@ export function createEngine(parts: EngineParts): Engine {
     health() {
       const { stats } = log
       const databaseUp = parts.databaseUp()
-      const full = stats.pendingBytes >= stats.capacityBytes
+      const full = stats.usedBytes >= stats.capacityBytes
       const bufferOk = stats.usable && !full
       const direct = route.mode === 'direct' && databaseUp
       const accepting = !parts.stopping() && (direct || bufferOk)
       const worrying =
-        !databaseUp || !bufferOk || stats.pendingBytes > stats.capacityBytes * BUFFER_SHARE_DEGRADED || stats.quarantinedRecords > 0
+        !databaseUp || !bufferOk || stats.usedBytes > stats.capacityBytes * BUFFER_SHARE_DEGRADED || stats.quarantinedRecords > 0
       return {
         status: !accepting ? 'unhealthy' : worrying ? 'degraded' : 'healthy',
         ready: accepting,

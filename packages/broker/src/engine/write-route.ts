@@ -11,6 +11,7 @@ export type WriteMode = 'direct' | 'buffer' | 'held'
 
 export class WriteRoute {
   #mode: WriteMode = 'buffer'
+  readonly #awaiting = new Set<() => void>()
   #opened: { promise: Promise<void>; resolve: () => void } | null = null
 
   get mode(): WriteMode {
@@ -23,6 +24,21 @@ export class WriteRoute {
       this.#opened?.resolve()
       this.#opened = null
     }
+    if (mode === 'direct') {
+      for (const resume of this.#awaiting) resume()
+      this.#awaiting.clear()
+    }
+  }
+
+  /** Resolves when writes go direct, or after `waitMs`. */
+  async direct(waitMs: number): Promise<void> {
+    if (this.#mode === 'direct') return
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const timer = setTimeout(resolve, waitMs)
+    this.#awaiting.add(resolve)
+    await promise
+    clearTimeout(timer)
+    this.#awaiting.delete(resolve)
   }
 
   /** Resolves when writes are no longer held. */

@@ -80,6 +80,8 @@ export interface PushStore {
    * @throws StoreError; with outcomeUnknown the flush may have been committed.
    */
   pushMessages(writes: readonly SegmentWrite[], drain: DrainStep | null): Promise<PushResult>
+  /** The same inside a transaction of the consume store (`session` is its handle): all places or none. @throws StoreError */
+  pushInTransaction(session: unknown, writes: readonly SegmentWrite[]): Promise<PushResult>
   /** Keys of the partition's segments stored within the window, from `fromOffset` on, oldest first, at most `keysMax` (and always whole segments). */
   readKeys(partitionId: string, fromOffset: number, windowSeconds: number, keysMax: number): Promise<KnownKeys[]>
   /** How far a buffer is drained; 0 when nothing was. */

@@ -2,7 +2,7 @@
 import type { QueueDepthStore } from '../engine/queue-depth.ts'
 import type { PushStore } from '../ports/push-store.ts'
 import { pushMessages, readDrainProgress, readKeys } from './push-messages.ts'
-import type { Database } from './sql.ts'
+import type { Database, Sql } from './sql.ts'
 
 export interface WriteStore extends PushStore, QueueDepthStore {
   /** When the queue of this name was last deleted, microseconds since 1970; null = never. */
@@ -12,6 +12,7 @@ export interface WriteStore extends PushStore, QueueDepthStore {
 export function createWriteStore({ hot, admin }: Pick<Database, 'hot' | 'admin'>): WriteStore {
   return {
     pushMessages: (writes, drain) => pushMessages(hot, writes, drain),
+    pushInTransaction: (session, writes) => pushMessages(session as Sql, writes, null, true),
     readKeys: (partitionId, fromOffset, windowSeconds, keysMax) => readKeys(hot, partitionId, fromOffset, windowSeconds, keysMax),
     readDrainProgress: (bufferId) => readDrainProgress(hot, bufferId),
 
