@@ -1,5 +1,6 @@
--- The schema after all migrations, read from the catalogs of a real server. Not executed by anything: a test
--- compares it, so that a change of the schema is seen in review. Written anew by: npm test -- -u
+-- The tables after all migrations, read from the catalogs of a real server. Executed by nothing: a test compares
+-- it, so that a change of the schema is seen in review. Written anew by
+--   npx vitest run packages/broker/test/store/schema.test.ts -u
 
 CREATE TABLE queen.buffer_progress (
   buffer_id text NOT NULL,
@@ -156,33 +157,3 @@ CREATE TABLE queen.system_state (
   updated_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
   CONSTRAINT system_state_pkey PRIMARY KEY (key)
 );
-
-CREATE FUNCTION queen.accepted_at(p_accepted bytea, p_index integer) RETURNS timestamp with time zone LANGUAGE sql;
-CREATE FUNCTION queen.ack_entry(p_entry integer, p_partition uuid, p_group text, p_lease text, p_completed int8multirange, p_failed int8multirange, p_retry int8multirange, p_dead int8multirange, p_retry_limit integer, p_retry_delay_ms bigint, p_dead_entry integer[], p_dead_offset bigint[], p_dead_queue uuid[], p_dead_message uuid[], p_dead_transaction text[], p_dead_frame bytea[], p_dead_error text[], p_dead_created timestamp with time zone[]) RETURNS TABLE(state text, ended boolean, committed bigint, dead text, before_committed bigint, before_acked text, before_leased text, before_released text, before_failed text, dead_before text) LANGUAGE plpgsql;
-CREATE FUNCTION queen.ack_messages(p_partition uuid[], p_group text[], p_lease text[], p_completed int8multirange[], p_count bigint[], p_mixed boolean[], p_failed int8multirange[], p_retry int8multirange[], p_dead int8multirange[], p_retry_limit integer[], p_retry_delay_ms bigint[], p_dead_entry integer[], p_dead_offset bigint[], p_dead_queue uuid[], p_dead_message uuid[], p_dead_transaction text[], p_dead_frame bytea[], p_dead_error text[], p_dead_created timestamp with time zone[]) RETURNS TABLE(ordinal integer, state text, ended boolean, committed bigint, dead text, before_committed bigint, before_acked text, before_leased text, before_released text, before_failed text, dead_before text) LANGUAGE plpgsql;
-CREATE FUNCTION queen.clear_queue(p_name text, p_partition text) RETURNS TABLE(queue_found boolean, partition_found boolean, messages bigint, dead_letters bigint) LANGUAGE plpgsql;
-CREATE FUNCTION queen.configure_queue(p_name text, p_namespace text, p_task text, p_set jsonb, p_unset text[], p_replace boolean) RETURNS TABLE(id uuid, name text, namespace text, task text, options jsonb, created_at timestamp with time zone, created boolean, partition_id uuid, version bigint) LANGUAGE plpgsql;
-CREATE FUNCTION queen.credit_leases(p_since timestamp with time zone, p_until timestamp with time zone) RETURNS bigint LANGUAGE sql;
-CREATE FUNCTION queen.dead_offsets(p_partition uuid, p_group text, p_offsets int8multirange) RETURNS text LANGUAGE sql;
-CREATE FUNCTION queen.delete_queue(p_name text) RETURNS boolean LANGUAGE plpgsql;
-CREATE FUNCTION queen.ensure_partitions(p_queue_id uuid, p_names text[]) RETURNS TABLE(id uuid, name text) LANGUAGE plpgsql;
-CREATE FUNCTION queen.ensure_queue(p_name text, p_namespace text, p_task text) RETURNS TABLE(id uuid, name text, namespace text, task text, options jsonb, created_at timestamp with time zone, created boolean) LANGUAGE plpgsql;
-CREATE FUNCTION queen.extend_lease(p_lease text, p_partition uuid, p_seconds integer) RETURNS TABLE(until_ms bigint, partitions integer) LANGUAGE plpgsql;
-CREATE FUNCTION queen.fence_key() RETURNS bigint LANGUAGE sql;
-CREATE FUNCTION queen.hold_lease(p_lease text, p_partition uuid) RETURNS boolean LANGUAGE plpgsql;
-CREATE FUNCTION queen.live_cursors(p_lease text, p_partition uuid) RETURNS TABLE(partition_id uuid, group_name text) LANGUAGE plpgsql;
-CREATE FUNCTION queen.offset_at(p_partition uuid, p_time timestamp with time zone, p_after boolean) RETURNS bigint LANGUAGE plpgsql;
-CREATE FUNCTION queen.offset_count(p_set int8multirange) RETURNS bigint LANGUAGE sql;
-CREATE FUNCTION queen.pop_messages(p_partition uuid[], p_group text[], p_request integer[], p_want bigint[], p_lease text[], p_shared boolean[], p_lease_ms bigint[], p_delay_ms bigint[], p_window_ms bigint[], p_cached_from bigint[], p_cached_to bigint[], p_bytes_max bigint, p_durable boolean, p_start_mode text[], p_start_at timestamp with time zone[]) RETURNS TABLE(ordinal integer, state text, position_at bigint, leased_to bigint, next_offset bigint, wake_ms bigint, until_ms bigint, leased_set text, failures text, first_offset bigint, last_offset bigint, created_at timestamp with time zone, id_base uuid, body bytea) LANGUAGE plpgsql;
-CREATE FUNCTION queen.probe_duplicates(p_place integer, p_partition uuid, p_next bigint, p_count integer, p_keys bytea, p_window integer, p_known_from bigint, p_known_to bigint, p_suspects_before integer, p_suspect_offsets bigint[], p_suspect_keys bytea, p_accepted bytea, p_suspect_accepted bytea, p_oldest_micros bigint, p_now timestamp with time zone) RETURNS TABLE(kind text, place integer, item integer, number bigint, at timestamp with time zone, text_value text, data bytea) LANGUAGE plpgsql;
-CREATE FUNCTION queen.purge_segments(p_rows integer) RETURNS boolean LANGUAGE plpgsql;
-CREATE FUNCTION queen.push_messages(p_partitions uuid[], p_counts integer[], p_id_bases uuid[], p_ends integer[], p_blob bytea, p_windows integer[], p_known_from bigint[], p_known_to bigint[], p_suspect_ends integer[], p_suspect_offsets bigint[], p_suspect_keys bytea, p_accepted bytea, p_suspect_accepted bytea, p_oldest bigint[], p_atomic boolean, p_buffer_id text, p_drained_from bigint, p_drained_through bigint) RETURNS TABLE(kind text, place integer, item integer, number bigint, at timestamp with time zone, text_value text, data bytea) LANGUAGE plpgsql;
-CREATE FUNCTION queen.raise_config_version() RETURNS bigint LANGUAGE plpgsql;
-CREATE FUNCTION queen.read_keys(p_partition uuid, p_from bigint, p_window integer, p_keys_max bigint) RETURNS TABLE(first_offset bigint, created_at timestamp with time zone, keys bytea) LANGUAGE plpgsql;
-CREATE FUNCTION queen.reconcile_partitions(p_queue uuid, p_group text, p_after text, p_limit integer, p_window_ms bigint, p_start_mode text, p_start_at timestamp with time zone) RETURNS TABLE(partition_id uuid, name text, state text, wake_ms bigint, position_at bigint, next_offset bigint) LANGUAGE plpgsql;
-CREATE FUNCTION queen.record_subscription(p_queue text, p_group text, p_mode text, p_from timestamp with time zone, p_ago_ms bigint) RETURNS TABLE(mode text, starts_at timestamp with time zone) LANGUAGE plpgsql;
-CREATE FUNCTION queen.release_claim(p_partition uuid[], p_group text, p_lease text) RETURNS void LANGUAGE sql;
-CREATE FUNCTION queen.skip_hole(p_partition uuid, p_group text) RETURNS bigint LANGUAGE plpgsql;
-CREATE FUNCTION queen.unacked_end(p_acked int8multirange, p_from bigint, p_to bigint, p_want bigint) RETURNS bigint LANGUAGE plpgsql;
-CREATE FUNCTION queen.unfinished_failures(p_failures jsonb, p_committed bigint, p_acked int8multirange) RETURNS jsonb LANGUAGE sql;
-CREATE FUNCTION queen.window_start(p_partition uuid, p_from bigint, p_to bigint, p_oldest timestamp with time zone) RETURNS bigint LANGUAGE plpgsql;

@@ -17,7 +17,7 @@ export class CachedQueue implements QueueEntry {
   readonly partitions = new Map<string, CachedPartition>()
   /** The configuration's version it was read at. */
   version: number
-  used = true
+  used = false
 
   constructor(entry: QueueEntry, version: number) {
     this.version = version
@@ -43,7 +43,7 @@ export class CachedPartition implements PartitionEntry {
   readonly id: string
   readonly name: string
   readonly queue: CachedQueue
-  used = true
+  used = false
 
   constructor(id: string, name: string, queue: CachedQueue) {
     this.id = id
@@ -54,7 +54,8 @@ export class CachedPartition implements PartitionEntry {
 
 /**
  * Makes room in a map used as a clock: entries used since the hand last passed get a second round, the first one that
- * was not leaves. Costs one step per insertion in the long run, and a look-up only sets a flag.
+ * was not leaves. Entries come in unused, so what is looked up once goes before what is looked up again and again.
+ * Costs one step per insertion in the long run, and a look-up only sets a flag.
  */
 export function evictOne<Entry extends { used: boolean }>(entries: Map<string, Entry>): Entry | undefined {
   for (const [key, entry] of entries) {

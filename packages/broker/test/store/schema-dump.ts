@@ -1,13 +1,14 @@
 /**
- * The schema `queen` as text, from the catalogs: what sql/schema.generated.sql holds and every supported PostgreSQL
- * has to agree with. Functions appear with their unversioned names and without bodies.
+ * The tables of the schema `queen` as text, from the catalogs: what sql/schema.generated.sql holds and every supported
+ * PostgreSQL has to agree with. Functions are not shown: their files say all there is to say.
  */
 import type { Sql } from '../../src/store/sql.ts'
 
-export async function dumpSchema(sql: Sql, functionVersion: string): Promise<string> {
+export async function dumpSchema(sql: Sql): Promise<string> {
   const lines: string[] = [
-    '-- The schema after all migrations, read from the catalogs of a real server. Not executed by anything: a test',
-    '-- compares it, so that a change of the schema is seen in review. Written anew by: npm test -- -u',
+    '-- The tables after all migrations, read from the catalogs of a real server. Executed by nothing: a test compares',
+    '-- it, so that a change of the schema is seen in review. Written anew by',
+    '--   npx vitest run packages/broker/test/store/schema.test.ts -u',
     '',
   ]
   const tables = await sql.run<{ oid: string; name: string; options: string | null }>(
@@ -48,14 +49,5 @@ export async function dumpSchema(sql: Sql, functionVersion: string): Promise<str
     )
     lines.push(...indexes.map(({ line }) => `${line};`), '')
   }
-  const functions = await sql.run<{ line: string }>(
-    'dump_functions',
-    `SELECT format('CREATE FUNCTION queen.%s(%s) RETURNS %s LANGUAGE %s;', regexp_replace(p.proname, '_' || $1::text || '$', ''),
-              pg_get_function_identity_arguments(p.oid), pg_get_function_result(p.oid), l.lanname) AS line
-       FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
-      WHERE p.pronamespace = to_regnamespace('queen') AND p.proname LIKE '%\\_' || $1::text ORDER BY 1`,
-    [functionVersion],
-  )
-  lines.push(...functions.map(({ line }) => line), '')
   return lines.join('\n')
 }
