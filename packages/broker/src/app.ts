@@ -9,7 +9,7 @@ import type { Config } from './config/config.ts'
 import { Catalog } from './engine/catalog.ts'
 import { PayloadCipher } from './engine/cipher.ts'
 import { createConfiguration } from './engine/configure.ts'
-import { CONSUME_DEFAULTS, createConsumer } from './engine/consumer.ts'
+import { createConsumer } from './engine/consumer.ts'
 import { createDeadLetters } from './engine/dead-letters.ts'
 import { DedupCache } from './engine/dedup-cache.ts'
 import { DelayedDrain } from './engine/delayed-drain.ts'
@@ -26,21 +26,21 @@ import { QueueDepth } from './engine/queue-depth.ts'
 import { readSwitch } from './engine/switch-state.ts'
 import { WriteRoute } from './engine/write-route.ts'
 import { createHttpServer } from './http/server.ts'
+import { followState } from './services/follow-state.ts'
+import { Periodic } from './services/periodic.ts'
+import { reportTransitions } from './services/report-transitions.ts'
+import { openSchema } from './services/schema.ts'
+import type { Service } from './services/service.ts'
 import { createConsumeStore } from './store/consume-store.ts'
 import { createDeadLetterStore } from './store/dead-letters.ts'
+import { migrate } from './store/migrator.ts'
 import { openDatabase, type QueenDatabase } from './store/pool.ts'
 import { createQueueStore } from './store/queues.ts'
 import { createSystemStore } from './store/system-state.ts'
 import { createWriteStore } from './store/write-side.ts'
-import { announceStored, followState } from './services/follow-state.ts'
-import { Periodic } from './services/periodic.ts'
-import { openSchema } from './services/schema.ts'
-import type { Service } from './services/service.ts'
-import { reportTransitions } from './services/report-transitions.ts'
 
-const VERSION = (
-  JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
-).version
+const VERSION = (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string })
+  .version
 
 export interface Broker {
   readonly url: string
@@ -100,28 +100,39 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
   })
   const database = seams.database?.(opened) ?? opened
   const databaseUp = (): boolean => database.connectionState === 'connected'
-  const schema = openSchema(database, log)
+  const schema = openSchema(() => migrate(database), log)
   const system = createSystemStore(database)
   const queueStore = createQueueStore(database)
   const writeStore = createWriteStore(database)
   const cipher = config.encryptionKey === null ? null : new PayloadCipher(config.encryptionKey)
   const catalog = new Catalog({ store: queueStore, log, nowMs })
 
+  const announce = (queueId: string, partitionId: string): void =>
+    database.listener.notify('queen_stored', `${queueId} ${partitionId}`)
   const consumer = createConsumer({
     store: createConsumeStore(database),
     catalog,
     log,
-    settings: {
-      ...CONSUME_DEFAULTS,
-      segmentCacheBytes: limits.segmentCacheBytesMax,
-      waitersMax: limits.waitingPopsMax,
-    },
-    announce: (queueId, partitionIds) => announceStored(database.listener, queueId, partitionIds),
+    settings: { segmentCacheBytesMax: limits.segmentCacheBytesMax, waitingPopsMax: limits.waitingPopsMax },
+    notificationsWork: () => database.listener.connected,
+    hint: announce,
+    preparePush: (items) =>
+      prepareTransactionPush(
+        {
+          store: writeStore,
+          dedup,
+          ids,
+          nowMs,
+          prepare: (list) => push.prepare(list),
+          forget: (queue) => catalog.forget(queue),
+          onStored,
+        },
+        items,
+      ),
   })
   const onStored = (stored: StoredSegment): void => {
-    const { id, queue } = stored.partition
-    consumer.onStored(queue.id, id)
-    announceStored(database.listener, queue.id, [id])
+    consumer.onStored(stored)
+    announce(stored.partition.queue.id, stored.partition.id)
   }
 
   const route = new WriteRoute()
@@ -200,7 +211,12 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     system,
     control,
     log: buffer,
-    self: { id: instanceId, hostname: config.hostname, pid: process.pid, startedAt: new Date(startedAtMs).toISOString() },
+    self: {
+      id: instanceId,
+      hostname: config.hostname,
+      pid: process.pid,
+      startedAt: new Date(startedAtMs).toISOString(),
+    },
     nowMs,
     databaseUp,
     onPopMaintenance: (on) => consumer.pausePops(on),
@@ -221,19 +237,6 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     configuration,
     push,
     consumer,
-    preparePush: (items) =>
-      prepareTransactionPush(
-        {
-          store: writeStore,
-          dedup,
-          ids,
-          nowMs,
-          prepare: (list) => push.prepare(list),
-          forget: (queue) => catalog.forget(queue),
-          onStored,
-        },
-        items,
-      ),
     deadLetters: createDeadLetters({ store: createDeadLetterStore(database), cipher, log }),
     maintenance,
     control,
@@ -284,7 +287,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     stopping = true
     await http.close()
     await Promise.all(services.map((service) => service.stop()))
-    consumer.stop()
+    await consumer.stop()
     await lanes.idle()
     await control!.stop()
     catalog.stop()
@@ -295,6 +298,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     // A schema that is not for this broker must end the start; a database that is away must not.
     await schema.attempt()
     await control.start()
+    consumer.start()
     for (const service of services) service.start()
     const url = await http.listen(config.host, config.port)
     return { url, stop }

@@ -2,6 +2,7 @@ import { LIMITS } from './limits.ts'
 
 // Control characters (C0, DEL, C1) and lone surrogates: PostgreSQL cannot store the latter, terminals and logs
 // suffer from the former.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
 const FORBIDDEN = /[\u0000-\u001f\u007f-\u009f]/
 
 /** Whether `name` may name a queue, partition, consumer group, namespace, task, trace or transaction. */

@@ -32,7 +32,8 @@ export class DrainMeter {
     this.#drained += records
     const nowMs = this.#nowMs()
     const last = this.#samples.at(-1)
-    if (last === undefined || nowMs - last.atMs >= SAMPLE_MS) this.#samples.push({ atMs: nowMs, drained: this.#drained })
+    if (last === undefined || nowMs - last.atMs >= SAMPLE_MS)
+      this.#samples.push({ atMs: nowMs, drained: this.#drained })
     while (this.#samples.length > 2 && nowMs - this.#samples[0]!.atMs > WINDOW_MS) this.#samples.shift()
   }
 

@@ -1,8 +1,8 @@
 /** What an instance tells the others about itself, and how what the others told is read. Pure. */
 import type { RecordLogStats } from '../ports/record-log.ts'
 import type { InstanceRow } from '../ports/system-store.ts'
-import type { InstanceStatus } from './engine.ts'
 import type { DrainProgress } from './drain-meter.ts'
+import type { InstanceStatus } from './engine.ts'
 import type { MaintenancePhase } from './types.ts'
 
 /** Heard of in the last 15 s = live (http-api: instances[].live). */

@@ -11,8 +11,15 @@ import type { RecordLog } from '../ports/record-log.ts'
 import { StoreError } from '../ports/store-error.ts'
 import type { DelayedDrain } from './delayed-drain.ts'
 import type { Drain } from './drain.ts'
-import { DRAINS, type MaintenanceEvent, type MaintenanceState, nextState, PHASE, WRITE_MODE } from './maintenance-machine.ts'
 import { DrainMeter } from './drain-meter.ts'
+import {
+  DRAINS,
+  type MaintenanceEvent,
+  type MaintenanceState,
+  nextState,
+  PHASE,
+  WRITE_MODE,
+} from './maintenance-machine.ts'
 import { readSwitch, SWITCH_OFF, type SwitchState } from './switch-state.ts'
 import type { MaintenancePhase } from './types.ts'
 import type { WriteRoute } from './write-route.ts'
@@ -121,7 +128,8 @@ export class MaintenanceControl {
     } catch (error) {
       this.#stale = true
       this.#lastError = error instanceof Error ? error.message : String(error)
-      if (!(error instanceof StoreError)) this.#parts.report.error({ err: error }, 'the maintenance switch cannot be read')
+      if (!(error instanceof StoreError))
+        this.#parts.report.error({ err: error }, 'the maintenance switch cannot be read')
     }
   }
 
@@ -192,7 +200,10 @@ export class MaintenanceControl {
   }
 
   #wanted(): boolean {
-    return DRAINS[this.#state] || (this.#state === 'direct' && this.#parts.log.stats.pendingRecords > 0 && this.#parts.delayed.active)
+    return (
+      DRAINS[this.#state] ||
+      (this.#state === 'direct' && this.#parts.log.stats.pendingRecords > 0 && this.#parts.delayed.active)
+    )
   }
 
   async #drain(): Promise<void> {

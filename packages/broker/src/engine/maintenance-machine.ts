@@ -31,7 +31,9 @@ export type MaintenanceEvent =
   /** The gate was held for as long as a push may be held. */
   | 'late'
 
-export const MAINTENANCE_TABLE: Readonly<Record<MaintenanceState, Readonly<Record<MaintenanceEvent, MaintenanceState>>>> = {
+export const MAINTENANCE_TABLE: Readonly<
+  Record<MaintenanceState, Readonly<Record<MaintenanceEvent, MaintenanceState>>>
+> = {
   direct: { on: 'window', off: 'direct', lost: 'outage', empty: 'direct', late: 'direct' },
   window: { on: 'window', off: 'draining', lost: 'window', empty: 'window', late: 'window' },
   outage: { on: 'window', off: 'draining', lost: 'outage', empty: 'outage', late: 'outage' },

@@ -6,7 +6,7 @@
  */
 import type { RecordLog } from '../ports/record-log.ts'
 import { StoreError } from '../ports/store-error.ts'
-import type { InstanceRow, SystemStore, SwitchValue, WindowRow } from '../ports/system-store.ts'
+import type { InstanceRow, SwitchValue, SystemStore, WindowRow } from '../ports/system-store.ts'
 import type { InstanceStatus, MaintenanceStatus, MaintenanceWindow, PopMaintenanceStatus } from './engine.ts'
 import { instanceStatus, isoOfMicros, selfReport, sumOf } from './instance-view.ts'
 import type { MaintenanceControl } from './maintenance-control.ts'
@@ -90,7 +90,9 @@ export class Maintenance {
 
   async status(): Promise<MaintenanceStatus> {
     const { control, log, system } = this.#parts
-    const read = await within(STATUS_MS_MAX, Promise.all([system.readSystemState(), system.listInstances()])).catch(() => null)
+    const read = await within(STATUS_MS_MAX, Promise.all([system.readSystemState(), system.listInstances()])).catch(
+      () => null,
+    )
     if (read !== null) {
       const [state, instances] = read
       this.#instances = instances
@@ -105,7 +107,10 @@ export class Maintenance {
     const draining = !state.enabled && live.some((instance) => instance.phase === 'draining')
     const phase = state.enabled ? 'maintenance' : draining ? 'draining' : 'normal'
     const safeToMigrate = phase === 'maintenance' && state.safeAt !== null
-    const oldest = instances.map((instance) => instance.oldestBufferedAt).filter((at) => at !== null).sort()[0]
+    const oldest = instances
+      .map((instance) => instance.oldestBufferedAt)
+      .filter((at) => at !== null)
+      .sort()[0]
     return {
       maintenanceMode: known === null ? null : state.enabled,
       popMaintenanceMode: known === null ? null : this.#popSwitch.enabled,
@@ -155,7 +160,9 @@ export class Maintenance {
   async setPop(enabled: boolean, reason: string | null): Promise<PopMaintenanceStatus> {
     const at = new Date(this.#parts.nowMs()).toISOString()
     const value = await this.#parts.system
-      .changeSwitch('pop_maintenance_mode', (current) => asValue(flipSwitch(readSwitch(current), enabled, reason, null, at)))
+      .changeSwitch('pop_maintenance_mode', (current) =>
+        asValue(flipSwitch(readSwitch(current), enabled, reason, null, at)),
+      )
       .catch(refuse)
     this.learnPopSwitch(value)
     return this.#popAnswer()
@@ -197,7 +204,13 @@ export class Maintenance {
   async #writeHistory(enabled: boolean, reason: string | null, by: string | null): Promise<void> {
     const { system } = this.#parts
     if (enabled) {
-      this.#windowId = await system.openWindow({ kind: 'maintenance', instanceId: null, startedAt: null, reason, startedBy: by })
+      this.#windowId = await system.openWindow({
+        kind: 'maintenance',
+        instanceId: null,
+        startedAt: null,
+        reason,
+        startedBy: by,
+      })
       return
     }
     const { windows } = await system.listWindows(20, 0)
@@ -245,7 +258,8 @@ export class Maintenance {
       phase: control.phase,
       bufferedMessages: report.bufferedMessages,
       bufferedBytes: report.bufferedBytes,
-      oldestBufferedAt: log.stats.oldestAcceptedAtMicros === null ? null : isoOfMicros(log.stats.oldestAcceptedAtMicros),
+      oldestBufferedAt:
+        log.stats.oldestAcceptedAtMicros === null ? null : isoOfMicros(log.stats.oldestAcceptedAtMicros),
       quarantinedMessages: report.quarantinedMessages,
       diskFreeBytes: report.diskFreeBytes,
       capacityBytes: report.capacityBytes,
@@ -264,7 +278,9 @@ export class Maintenance {
     const ageMs = this.#parts.nowMs() - this.#instancesAtMs
     return this.#instances.every(
       (row) =>
-        row.id === this.#parts.self.id || !instanceStatus({ ...row, silentMs: row.silentMs + ageMs }).live || row.report['bufferHealthy'] === true,
+        row.id === this.#parts.self.id ||
+        !instanceStatus({ ...row, silentMs: row.silentMs + ageMs }).live ||
+        row.report['bufferHealthy'] === true,
     )
   }
 
@@ -277,7 +293,12 @@ export class Maintenance {
     const total = all.reduce((sum, drain) => sum + drain.total, 0)
     const drained = all.reduce((sum, drain) => sum + drain.drained, 0)
     const ratePerSecond = all.reduce((sum, drain) => sum + drain.ratePerSecond, 0)
-    return { total, drained, ratePerSecond, etaSeconds: ratePerSecond > 0 ? Math.ceil((total - drained) / ratePerSecond) : null }
+    return {
+      total,
+      drained,
+      ratePerSecond,
+      etaSeconds: ratePerSecond > 0 ? Math.ceil((total - drained) / ratePerSecond) : null,
+    }
   }
 
   async #blockers(

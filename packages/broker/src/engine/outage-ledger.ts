@@ -23,7 +23,10 @@ export class OutageLedger {
   /** Follows the machine; returns the finished outage when the instance is back to normal. */
   follow(from: MaintenanceState, to: MaintenanceState, nowMs: number, counts: Counts): OutageRecord | null {
     if (to === 'outage' && this.#begun === null && from !== 'outage') {
-      this.#begun = { atMs: nowMs, counts: { lastRecord: counts.lastRecord, quarantinedRecords: counts.quarantinedRecords } }
+      this.#begun = {
+        atMs: nowMs,
+        counts: { lastRecord: counts.lastRecord, quarantinedRecords: counts.quarantinedRecords },
+      }
     }
     if (from === 'outage' && this.#begun !== null) this.#endedAtMs = nowMs
     // A maintenance window that begins meanwhile takes the outage's records over.

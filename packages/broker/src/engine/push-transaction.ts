@@ -41,7 +41,10 @@ interface Built {
 const ATTEMPTS_MAX = 8
 const KEYS_PER_PAGE = 262_144
 
-export async function prepareTransactionPush(parts: TransactionPushParts, given: readonly PushItem[]): Promise<TransactionPush> {
+export async function prepareTransactionPush(
+  parts: TransactionPushParts,
+  given: readonly PushItem[],
+): Promise<TransactionPush> {
   const items = [...given]
   const places = await parts.prepare(items)
   let done: { built: Built; outcome: WriteOutcome & { status: 'stored' } }[] = []
@@ -59,7 +62,10 @@ export async function prepareTransactionPush(parts: TransactionPushParts, given:
       )
       if (result.status !== 'done') throw new Refusal('MAINTENANCE', undefined, { retryAfterSeconds: 5 })
       if (result.outcomes.every((outcome) => outcome.status === 'stored')) {
-        done = built.map((each, index) => ({ built: each, outcome: result.outcomes[index] as WriteOutcome & { status: 'stored' } }))
+        done = built.map((each, index) => ({
+          built: each,
+          outcome: result.outcomes[index] as WriteOutcome & { status: 'stored' },
+        }))
         for (const { built: each, outcome } of done) settle(each, outcome)
         return null
       }
@@ -115,11 +121,16 @@ function settle({ place, segment }: Built, outcome: WriteOutcome & { status: 'st
     item.messageId = messageIdAt(segment.write.idBase, index)
     item.partitionId = place.id
   })
-  for (const { message, original } of segment.repeats) markDuplicate(message, messageIdAt(segment.write.idBase, original), place.id)
+  for (const { message, original } of segment.repeats)
+    markDuplicate(message, messageIdAt(segment.write.idBase, original), place.id)
   for (const { index, messageId } of outcome.confirmed) markDuplicate(segment.suspects[index]!, messageId, place.id)
 }
 
-async function learnFrom(parts: TransactionPushParts, { known, place, segment }: Built, outcome: WriteOutcome): Promise<void> {
+async function learnFrom(
+  parts: TransactionPushParts,
+  { known, place, segment }: Built,
+  outcome: WriteOutcome,
+): Promise<void> {
   if (outcome.status === 'gone') {
     // The next try of the whole transaction finds the partition that takes its place.
     parts.forget(place.queue.name)

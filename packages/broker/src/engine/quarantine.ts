@@ -10,8 +10,8 @@ import { RecordReader } from './buffered-message.ts'
 import type { PayloadCipher } from './cipher.ts'
 import type { Engine, QuarantinedRecord } from './engine.ts'
 import { isoOfMicros } from './instance-view.ts'
-import type { MaintenancePhase, Page, PushItem } from './types.ts'
 import { Refusal } from './refusal.ts'
+import type { MaintenancePhase, Page, PushItem } from './types.ts'
 
 export interface QuarantineParts {
   readonly log: RecordLog
@@ -35,7 +35,12 @@ export function createQuarantine(parts: QuarantineParts): Quarantine {
   function decode(entry: SetAsideRecord): PushItem | null {
     if (entry.number === null || entry.acceptedAtMicros === null || entry.flags === null) return null
     try {
-      const record = { number: entry.number, acceptedAtMicros: entry.acceptedAtMicros, flags: entry.flags, body: entry.body }
+      const record = {
+        number: entry.number,
+        acceptedAtMicros: entry.acceptedAtMicros,
+        flags: entry.flags,
+        body: entry.body,
+      }
       return new RecordReader().read(record)
     } catch {
       return null
@@ -78,14 +83,23 @@ export function createQuarantine(parts: QuarantineParts): Quarantine {
 
   return {
     async listQuarantine(query) {
-      const none: Page<QuarantinedRecord> = { rows: [], total: 0, limit: query.limit, offset: query.offset, hasMore: false, next: null }
+      const none: Page<QuarantinedRecord> = {
+        rows: [],
+        total: 0,
+        limit: query.limit,
+        offset: query.offset,
+        hasMore: false,
+        next: null,
+      }
       if (query.instance !== null && query.instance !== instanceId) return none
       let rows: QuarantinedRecord[]
       let total = log.quarantine.count
       if (query.queue === null) {
         rows = (await log.quarantine.list({ offset: query.offset, limit: query.limit })).map(view)
       } else {
-        const all = (await log.quarantine.list({ limit: SCAN_MAX })).map(view).filter((row) => row.queue === query.queue)
+        const all = (await log.quarantine.list({ limit: SCAN_MAX }))
+          .map(view)
+          .filter((row) => row.queue === query.queue)
         total = all.length
         rows = all.slice(query.offset, query.offset + query.limit)
       }

@@ -10,14 +10,12 @@ import type { Push } from './push.ts'
 import type { Quarantine } from './quarantine.ts'
 import { RateMeter } from './rate-meter.ts'
 import { Refusal } from './refusal.ts'
-import type { PrepareTransactionPush } from './transaction.ts'
 import type { WriteRoute } from './write-route.ts'
 
 export interface EngineParts {
   readonly configuration: Configuration
   readonly push: Push
   readonly consumer: Consumer
-  readonly preparePush: PrepareTransactionPush
   readonly deadLetters: Pick<Engine, 'listDeadLetters'>
   readonly maintenance: Maintenance
   readonly control: MaintenanceControl
@@ -58,7 +56,7 @@ export function createEngine(parts: EngineParts): Engine {
     ackMessages: (items) => consumer.ackMessages(items),
     async executeTransaction(operations, requiredLeases) {
       if (operations.some((operation) => operation.type === 'push')) await directOrRefuse()
-      return consumer.executeTransaction(operations, requiredLeases, parts.preparePush)
+      return consumer.executeTransaction(operations, requiredLeases)
     },
     extendLease: (leaseId, seconds) => consumer.extendLease(leaseId, seconds),
     listDeadLetters: (query) => deadLetters.listDeadLetters(query),
@@ -78,7 +76,10 @@ export function createEngine(parts: EngineParts): Engine {
       const direct = route.mode === 'direct' && databaseUp
       const accepting = !parts.stopping() && (direct || bufferOk)
       const worrying =
-        !databaseUp || !bufferOk || stats.usedBytes > stats.capacityBytes * BUFFER_SHARE_DEGRADED || stats.quarantinedRecords > 0
+        !databaseUp ||
+        !bufferOk ||
+        stats.usedBytes > stats.capacityBytes * BUFFER_SHARE_DEGRADED ||
+        stats.quarantinedRecords > 0
       return {
         status: !accepting ? 'unhealthy' : worrying ? 'degraded' : 'healthy',
         ready: accepting,

@@ -27,7 +27,6 @@ export function readSwitch(value: unknown): SwitchState {
   }
 }
 
-
 /** The switch after an operator's call, null = no change: the same position keeps its time, a new reason replaces the old. */
 export function flipSwitch(
   now: SwitchState,
@@ -48,7 +47,10 @@ const MESSAGES = {
   normal: 'Maintenance mode is off: pushes are stored in PostgreSQL.',
 } as const
 
-export function maintenanceMessage(status: Pick<MaintenanceStatus, 'phase' | 'safeToMigrate'>, databaseUp: boolean): string {
+export function maintenanceMessage(
+  status: Pick<MaintenanceStatus, 'phase' | 'safeToMigrate'>,
+  databaseUp: boolean,
+): string {
   if (status.phase === 'maintenance') return status.safeToMigrate ? MESSAGES.safe : MESSAGES.entering
   if (status.phase === 'draining') return MESSAGES.draining
   return databaseUp ? MESSAGES.normal : MESSAGES.outage

@@ -43,7 +43,13 @@ export interface KnownKeys {
 }
 
 export type WriteOutcome =
-  | { readonly status: 'stored'; readonly firstOffset: number; readonly createdAt: string; readonly confirmed: readonly Duplicate[]; readonly gap: readonly KnownKeys[] }
+  | {
+      readonly status: 'stored'
+      readonly firstOffset: number
+      readonly createdAt: string
+      readonly confirmed: readonly Duplicate[]
+      readonly gap: readonly KnownKeys[]
+    }
   /** The partition does not exist any more. */
   | { readonly status: 'gone' }
   /** Nothing written here: duplicates among the messages, or suspects that are none (by index into `suspects`). */

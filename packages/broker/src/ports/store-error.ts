@@ -22,7 +22,11 @@ export class StoreError extends Error {
   readonly outcomeUnknown: boolean
   readonly sqlState: string | null
 
-  constructor(failure: StoreFailure, message: string, more: { outcomeUnknown?: boolean; sqlState?: string | null; cause?: unknown } = {}) {
+  constructor(
+    failure: StoreFailure,
+    message: string,
+    more: { outcomeUnknown?: boolean; sqlState?: string | null; cause?: unknown } = {},
+  ) {
     super(message, more.cause === undefined ? undefined : { cause: more.cause })
     this.name = 'StoreError'
     this.failure = failure

@@ -2,29 +2,21 @@
  * Keeps this instance's view of the cluster fresh: the switches at least every 5 s and at once on NOTIFY, the
  * configuration's changes, and hints about messages that other instances stored. Correct without NOTIFY, only later.
  */
-import type { Listener } from '../store/listener.ts'
+import type { Notifications } from '../ports/notifications.ts'
 import { Periodic } from './periodic.ts'
 import type { Service } from './service.ts'
 
 export interface FollowParts {
-  readonly listener: Listener
+  readonly listener: Notifications
   readonly control: { refresh(): Promise<void> }
   readonly maintenance: { completeFence(waitMs: number): Promise<void> }
-  readonly consumer: { onHint(queueId: string, partitionIds: readonly string[]): void; setNotified(on: boolean): void }
+  readonly consumer: { onHint(queueId: string, partitionIds: readonly string[]): void }
   readonly pauseMs: number
   readonly onError: (error: unknown) => void
 }
 
 // A window whose opening instance died before the fence was recorded is made safe by whoever notices.
 const FENCE_WAIT_MS = 1_000
-
-// A hint names one partition; more of them in one turn would only fill the channel.
-const HINTS_MAX = 100
-
-/** Tells the other instances where messages were stored or leases ended. Lost hints cost time, never messages. */
-export function announceStored(listener: Listener, queueId: string, partitionIds: readonly string[]): void {
-  for (const id of partitionIds.slice(0, HINTS_MAX)) listener.notify('queen_stored', `${queueId} ${id}`)
-}
 
 export function followState(parts: FollowParts): Service {
   const { consumer, control, listener, maintenance } = parts
@@ -51,7 +43,6 @@ export function followState(parts: FollowParts): Service {
           if (!own && space > 0) consumer.onHint(payload.slice(0, space), [payload.slice(space + 1)])
         }),
         listener.onConnected(() => refresh.nudge()),
-        watchConnection(listener, (on) => consumer.setNotified(on)),
       )
     },
     async stop() {
@@ -59,13 +50,4 @@ export function followState(parts: FollowParts): Service {
       await refresh.stop()
     },
   }
-}
-
-// How soon a lost NOTIFY connection makes consumers look for themselves.
-const WATCH_MS = 500
-
-function watchConnection(listener: Listener, tell: (on: boolean) => void): () => void {
-  tell(listener.connected)
-  const timer = setInterval(() => tell(listener.connected), WATCH_MS)
-  return () => clearInterval(timer)
 }

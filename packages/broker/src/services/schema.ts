@@ -4,8 +4,9 @@
  */
 import type { Log } from '../ports/log.ts'
 import { StoreError } from '../ports/store-error.ts'
-import { migrate } from '../store/migrator.ts'
-import type { QueenDatabase } from '../store/pool.ts'
+
+/** What the migrator reports. @throws StoreError, SchemaError */
+export type Migrate = () => Promise<{ readonly applied: readonly string[]; readonly functionsInstalled: boolean }>
 
 export interface Schema {
   /** Resolves when the schema is there. @throws StoreError when PostgreSQL cannot bring it up now, SchemaError when it must not */
@@ -14,12 +15,12 @@ export interface Schema {
   attempt(): Promise<void>
 }
 
-export function openSchema(database: Pick<QueenDatabase, 'dedicated'>, log: Log): Schema {
+export function openSchema(migrate: Migrate, log: Log): Schema {
   let done = false
   let running: Promise<void> | null = null
 
   async function bringUp(): Promise<void> {
-    const { applied, functionsInstalled } = await migrate(database)
+    const { applied, functionsInstalled } = await migrate()
     done = true
     if (applied.length > 0) log.info({ migrations: applied }, 'the schema is migrated')
     else if (functionsInstalled) log.info({}, 'the functions of this version are installed')

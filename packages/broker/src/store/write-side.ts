@@ -13,7 +13,8 @@ export function createWriteStore({ hot, admin }: Pick<Database, 'hot' | 'admin'>
   return {
     pushMessages: (writes, drain) => pushMessages(hot, writes, drain),
     pushInTransaction: (session, writes) => pushMessages(session as Sql, writes, null, true),
-    readKeys: (partitionId, fromOffset, windowSeconds, keysMax) => readKeys(hot, partitionId, fromOffset, windowSeconds, keysMax),
+    readKeys: (partitionId, fromOffset, windowSeconds, keysMax) =>
+      readKeys(hot, partitionId, fromOffset, windowSeconds, keysMax),
     readDrainProgress: (bufferId) => readDrainProgress(hot, bufferId),
 
     async countUnfinished(queueId) {
