@@ -114,7 +114,7 @@ BEGIN
                AND coalesce(queen.accepted_at(p_suspect_accepted, u.ordinal::int - 1), p_now) + v_window;
     RETURN QUERY
       SELECT 'suspect', p_place, p_suspects_before + u.ordinal - 1, u.i, NULL::timestamptz, u.id_base::text, NULL::bytea
-        FROM pg_catalog.unnest(v_ordinals, v_indices, v_bases) AS u (ordinal, i, id_base);
+        FROM unnest(v_ordinals, v_indices, v_bases) AS u (ordinal, i, id_base);
     -- A suspect has an entry for each place it may be at; with none confirmed it is innocent and has to be stored in its
     -- place among the others: the caller has to build this place anew.
     v_unsure := v_unsure OR EXISTS (

@@ -151,7 +151,7 @@ BEGIN
            (pg_catalog.sum(u.n) OVER (ORDER BY u.ordinal) - u.n)::int AS before,
            CASE WHEN u.ordinal = 1 THEN 0 ELSE p_ends[2 * u.ordinal - 2] END AS body_start,
            p_ends[2 * u.ordinal - 1] AS body_end, p_ends[2 * u.ordinal] AS keys_end
-      FROM pg_catalog.unnest(p_partitions, p_counts, p_id_bases, v_next, v_at)
+      FROM unnest(p_partitions, p_counts, p_id_bases, v_next, v_at)
            WITH ORDINALITY AS u (id, n, id_base, first_offset, at, ordinal)
   ), w AS MATERIALIZED (
     -- A place whose items all proved duplicates has nothing to store.
@@ -173,7 +173,7 @@ BEGIN
 
   RETURN QUERY
     SELECT 'stored', u.ordinal::int - 1, NULL::int, u.first_offset, u.at, NULL::text, NULL::bytea
-      FROM pg_catalog.unnest(v_next, v_at) WITH ORDINALITY AS u (first_offset, at, ordinal)
+      FROM unnest(v_next, v_at) WITH ORDINALITY AS u (first_offset, at, ordinal)
      WHERE u.ordinal <> ALL (v_skip);
   RETURN QUERY SELECT 'version', NULL::int, NULL::int, v_version, NULL::timestamptz, NULL::text, NULL::bytea;
 END

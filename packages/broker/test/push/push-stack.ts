@@ -1,0 +1,170 @@
+/** The push side of one instance on a test database: catalog, lanes and Push, with a real or a given store and buffer. */
+import { QUEUE_OPTIONS, type QueueOptions } from '@queen/protocol'
+import { Catalog } from '../../src/engine/catalog.ts'
+import type { PayloadCipher } from '../../src/engine/cipher.ts'
+import { DedupCache } from '../../src/engine/dedup-cache.ts'
+import { DelayedDrain } from '../../src/engine/delayed-drain.ts'
+import { MessageIdSource } from '../../src/engine/message-id.ts'
+import { Push } from '../../src/engine/push.ts'
+import { PushLanes, type StoredSegment } from '../../src/engine/push-lanes.ts'
+import { QueueDepth } from '../../src/engine/queue-depth.ts'
+import type { PartitionEntry, PushItem, QueueEntry } from '../../src/engine/types.ts'
+import { WriteRoute } from '../../src/engine/write-route.ts'
+import type { PushStore } from '../../src/ports/push-store.ts'
+import type { RecordLog, RecordSource } from '../../src/ports/record-log.ts'
+import type { StoreError } from '../../src/ports/store-error.ts'
+import type { QueenDatabase } from '../../src/store/pool.ts'
+import { pushMessages, readDrainProgress, readKeys } from '../../src/store/push-messages.ts'
+import { createQueueStore } from '../../src/store/queues.ts'
+import { silent } from '../store/test-database.ts'
+
+export function storeOn(database: Pick<QueenDatabase, 'hot'>): PushStore {
+  return {
+    pushMessages: (writes, drain) => pushMessages(database.hot, writes, drain),
+    readKeys: (...place) => readKeys(database.hot, ...place),
+    readDrainProgress: (bufferId) => readDrainProgress(database.hot, bufferId),
+  }
+}
+
+export function item(queue: string, partition: string, transactionId: string, payload = '{"n":1}'): PushItem {
+  const source = Buffer.from(payload)
+  return {
+    queue,
+    partition,
+    transactionId,
+    traceId: null,
+    producerSub: null,
+    source,
+    payloadStart: 0,
+    payloadEnd: source.length,
+    encrypted: false,
+    generatedId: false,
+    acceptedAtMicros: null,
+    innocentBelow: 0,
+    status: null,
+    messageId: null,
+    partitionId: null,
+    code: null,
+    error: null,
+  }
+}
+
+/** A file buffer that only remembers which items it was given. */
+export class ListLog {
+  readonly bufferId = 'list'
+  readonly stats = { usable: true, pendingRecords: 0 } as RecordLog['stats']
+  readonly sources: { bodies: Buffer[]; flags: number }[] = []
+  failure: { code: string; times: number } | null = null
+
+  append(source: RecordSource): Promise<{ first: number; last: number; acceptedAtMicros: number }> {
+    if (this.failure !== null && this.failure.times-- > 0) {
+      return Promise.reject(Object.assign(new Error('no'), { code: this.failure.code }))
+    }
+    const target = Buffer.alloc(source.bytesMax)
+    const bodies: Buffer[] = []
+    let at = 0
+    for (let i = 0; i < source.count; i++) {
+      const end = source.write(i, target, at)
+      bodies.push(Buffer.from(target.subarray(at, end)))
+      at = end
+    }
+    this.sources.push({ bodies, flags: source.flags(0) })
+    return Promise.resolve({ first: 1, last: source.count, acceptedAtMicros: 0 })
+  }
+}
+
+export interface StackOptions {
+  readonly store?: PushStore
+  readonly log?: RecordLog
+  readonly cipher?: PayloadCipher
+  readonly dedupBytesMax?: number
+  readonly onUnavailable?: (error: StoreError) => void
+}
+
+export class PushStack {
+  readonly catalog: Catalog
+  readonly store: PushStore
+  readonly dedup: DedupCache
+  readonly ids = new MessageIdSource()
+  readonly route = new WriteRoute()
+  readonly lanes: PushLanes
+  readonly push: Push
+  readonly delayed: DelayedDrain
+  readonly listLog = new ListLog()
+  readonly log: RecordLog
+  readonly stored: StoredSegment[] = []
+  readonly unavailable: StoreError[] = []
+  readonly defects: unknown[] = []
+  diverted = 0
+  due = 0
+
+  constructor(database: QueenDatabase, options: StackOptions = {}) {
+    const nowMs = Date.now
+    this.catalog = new Catalog({ store: createQueueStore(database), log: silent, nowMs })
+    this.store = options.store ?? storeOn(database)
+    this.dedup = new DedupCache(options.dedupBytesMax ?? 64 * 1024 * 1024)
+    this.log = options.log ?? (this.listLog as unknown as RecordLog)
+    this.delayed = new DelayedDrain(() => this.due++)
+    this.route.set('direct')
+    const onUnavailable = (error: StoreError) => {
+      this.unavailable.push(error)
+      this.route.set('buffer')
+      options.onUnavailable?.(error)
+    }
+    this.lanes = new PushLanes({
+      store: this.store,
+      dedup: this.dedup,
+      ids: this.ids,
+      route: this.route,
+      nowMs,
+      divert: (items, outcomeUnknown) => this.push.buffer(items, outcomeUnknown),
+      onDiverted: () => {
+        this.diverted++
+      },
+      onUnavailable,
+      onStored: (stored) => this.stored.push(stored),
+      onConfigVersion: (version) => this.catalog.noticeVersion(version),
+      onGone: (partition) => {
+        this.catalog.forget(partition.queue.name)
+        return this.catalog.ensurePartition(partition.queue.name, partition.name)
+      },
+      onDefect: (error) => this.defects.push(error),
+    })
+    this.push = new Push({
+      catalog: this.catalog,
+      route: this.route,
+      lanes: this.lanes,
+      log: this.log,
+      ids: this.ids,
+      cipher: options.cipher ?? null,
+      depth: new QueueDepth({ countUnfinished: () => Promise.resolve(0) }, nowMs),
+      delayed: this.delayed,
+      nowMs,
+      onUnavailable,
+    })
+  }
+
+  async send(...items: PushItem[]): Promise<PushItem[]> {
+    await this.push.pushMessages(items, { bufferMs: 0, bufferMax: 100 })
+    return items
+  }
+}
+
+export function defaultOptions(changed: Partial<QueueOptions> = {}): QueueOptions {
+  const options: Record<string, number | boolean> = {}
+  for (const [name, spec] of Object.entries(QUEUE_OPTIONS)) options[name] = spec.default
+  return { ...(options as QueueOptions), ...changed }
+}
+
+/** A partition nobody has to look up. */
+export function place(id: string, name: string, changed: Partial<QueueOptions> = {}): PartitionEntry {
+  const queue: QueueEntry = {
+    id: 'f0000000-0000-4000-8000-000000000000',
+    name: 'orders',
+    namespace: '',
+    task: '',
+    options: defaultOptions(changed),
+    createdAt: '2026-11-23T00:00:00.000000Z',
+  }
+  return { id, name, queue }
+}
