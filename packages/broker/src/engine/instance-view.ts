@@ -42,8 +42,8 @@ export function instanceStatus(row: InstanceRow): InstanceStatus {
   return {
     id: row.id,
     hostname: row.hostname,
-    startedAt: row.startedAt.length > 24 ? `${row.startedAt.slice(0, 23)}Z` : row.startedAt,
-    lastSeenAt: row.lastSeenAt.length > 24 ? `${row.lastSeenAt.slice(0, 23)}Z` : row.lastSeenAt,
+    startedAt: millis(row.startedAt),
+    lastSeenAt: millis(row.lastSeenAt),
     phase: phaseOf(report['phase']),
     bufferedMessages: numberOf(report['bufferedMessages']),
     bufferedBytes: numberOf(report['bufferedBytes']),
@@ -68,6 +68,11 @@ export function sumOf(values: readonly (number | null)[]): number | null {
 
 export function isoOfMicros(micros: number): string {
   return new Date(micros / 1000).toISOString()
+}
+
+/** A time of the store, which has microseconds, as the wire shows it. */
+export function millis<T extends string | null>(iso: T): T {
+  return iso !== null && iso.length > 24 ? (`${iso.slice(0, 23)}Z` as T) : iso
 }
 
 function numberOf(value: unknown): number | null {

@@ -8,7 +8,7 @@ import type { RecordLog } from '../ports/record-log.ts'
 import { StoreError } from '../ports/store-error.ts'
 import type { InstanceRow, SwitchValue, SystemStore, WindowRow } from '../ports/system-store.ts'
 import type { InstanceStatus, MaintenanceStatus, MaintenanceWindow, PopMaintenanceStatus } from './engine.ts'
-import { instanceStatus, isoOfMicros, selfReport, sumOf } from './instance-view.ts'
+import { instanceStatus, isoOfMicros, millis, selfReport, sumOf } from './instance-view.ts'
 import type { MaintenanceControl } from './maintenance-control.ts'
 import { Refusal } from './refusal.ts'
 import { flipSwitch, maintenanceMessage, readSwitch, SWITCH_OFF, type SwitchState } from './switch-state.ts'
@@ -345,7 +345,14 @@ export class Maintenance {
 
 function windowOf(row: WindowRow): MaintenanceWindow {
   const { id: _, startedBy, ...rest } = row
-  return { ...rest, by: startedBy }
+  return {
+    ...rest,
+    startedAt: millis(row.startedAt)!,
+    safeAt: millis(row.safeAt),
+    endedAt: millis(row.endedAt),
+    drainedAt: millis(row.drainedAt),
+    by: startedBy,
+  }
 }
 
 function asValue(state: SwitchState | null): SwitchValue | null {
