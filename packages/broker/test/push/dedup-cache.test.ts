@@ -1,0 +1,166 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { DedupCache, type PartitionKeys } from '../../src/engine/dedup-cache.ts'
+import { learn } from '../../src/engine/push-lanes.ts'
+import { KEY_BYTES } from '../../src/engine/transaction-key.ts'
+
+function keyNumber(number: number, time = 0): Buffer {
+  const key = Buffer.alloc(KEY_BYTES)
+  key.writeUIntBE(time, 0, 6)
+  key.writeUInt32BE(number, 12)
+  return key
+}
+
+const keysOf = (numbers: readonly number[], time = 0) => Buffer.concat(numbers.map((number) => keyNumber(number, time)))
+
+/** Says whether the memory knows, or admits not to know, that `key` lies at `offset`. */
+function covers(known: PartitionKeys, key: Buffer, offset: number): boolean {
+  return offset >= known.to || offset < known.blindUpTo(key, 0) || known.find(key, 0, []).includes(offset)
+}
+
+describe('the memory of keys', () => {
+  test('G3 never misses a key inside the window of what it claims to know', () => {
+    const step = fc.oneof(
+      { weight: 6, arbitrary: fc.record({ do: fc.constant('store' as const), count: fc.integer({ min: 1, max: 40 }), time: fc.integer({ min: 0, max: 3 }) }) },
+      // Another instance stored it: told in order, or not at all (a lost answer) and found as a gap later.
+      { weight: 3, arbitrary: fc.record({ do: fc.constant('other' as const), count: fc.integer({ min: 1, max: 40 }), time: fc.integer({ min: 0, max: 3 }) }) },
+      { weight: 2, arbitrary: fc.record({ do: fc.constant('wait' as const), count: fc.integer({ min: 1, max: 30_000 }), time: fc.constant(0) }) },
+      { weight: 2, arbitrary: fc.record({ do: fc.constant('trim' as const), count: fc.integer({ min: 0, max: 3 }), time: fc.constant(0) }) },
+      { weight: 1, arbitrary: fc.record({ do: fc.constant('blunder' as const), count: fc.integer({ min: 1, max: 40 }), time: fc.constant(1) }) },
+    )
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 1, maxLength: 60 }), (steps) => {
+        let nowMs = 0
+        const cache = new DedupCache(Number.MAX_SAFE_INTEGER, () => nowMs)
+        const known = cache.partition('p', 60)
+        const log: { key: Buffer; offset: number; atMs: number }[] = []
+        let unseenFrom = 0
+        let serial = 0
+        const segments: { first: number; keys: Buffer; atMs: number }[] = []
+        const append = (count: number, time: number) => {
+          const first = log.length
+          const keys = keysOf(Array.from({ length: count }, () => serial++), time)
+          for (let i = 0; i < count; i++) log.push({ key: keys.subarray(i * 16, i * 16 + 16), offset: first + i, atMs: nowMs })
+          segments.push({ first, keys, atMs: nowMs })
+          return { first, keys }
+        }
+        for (const { do: what, count, time } of steps) {
+          if (what === 'wait') nowMs += count
+          else if (what === 'trim') for (let i = 0; i < count; i++) known.dropOldest()
+          else if (what === 'other') append(count, time)
+          else if (what === 'blunder') {
+            // Somebody forgets to tell of a gap.
+            const { first, keys } = append(count, time)
+            known.add(first, keys)
+            unseenFrom = segments.length
+          } else {
+            // As a flush does: what lies between inside the window is told, then its own.
+            const { first, keys } = append(count, time)
+            for (const segment of segments.slice(unseenFrom, -1)) {
+              if (nowMs - segment.atMs <= 60_000) learn(known, segment.first, segment.keys)
+            }
+            learn(known, first, keys)
+            unseenFrom = segments.length
+          }
+          for (const { key, offset, atMs } of log) {
+            if (nowMs - atMs <= 60_000) expect(covers(known, key, offset)).toBe(true)
+            if (offset >= known.heldFrom) expect(covers(known, key, offset)).toBe(true)
+          }
+        }
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  test('finds a key of each of half a million, and mistakes hardly any other', () => {
+    const cache = new DedupCache(Number.MAX_SAFE_INTEGER, () => 0)
+    const known = cache.partition('p', 3600)
+    const count = 500_000
+    for (let first = 0; first < count; first += 5_000) {
+      learn(known, first, keysOf(Array.from({ length: 5_000 }, (_, i) => first + i)))
+    }
+    const found: number[] = []
+    let wrong = 0
+    for (let number = 0; number < count; number += 7) {
+      if (!known.find(keyNumber(number), 0, found).includes(number)) throw new Error(`missed ${number}`)
+    }
+    for (let number = count; number < 2 * count; number++) wrong += known.find(keyNumber(number), 0, found).length
+    // Half a million look-ups among half a million with 45 bits: one in a hundred runs would see one.
+    expect(wrong).toBeLessThanOrEqual(2)
+    expect(cache.bytes / count).toBeLessThan(24)
+  })
+
+  test('keys of UUIDs made in sequence and of short counters spread as well as random ones', () => {
+    for (const key of [
+      (i: number) => keyNumber(i),
+      (i: number) => keyNumber(i & 0xffff, i),
+      (i: number) => Buffer.from(`00000000${(i * 16).toString(16).padStart(24, '0')}`, 'hex'),
+    ]) {
+      const cache = new DedupCache(Number.MAX_SAFE_INTEGER, () => 0)
+      const known = cache.partition('p', 3600)
+      known.add(0, Buffer.concat(Array.from({ length: 100_000 }, (_, i) => key(i))))
+      const found: number[] = []
+      const startedAt = performance.now()
+      for (let i = 0; i < 100_000; i++) known.find(key(i), 0, found)
+      // A table whose slots cluster takes seconds.
+      expect(performance.now() - startedAt).toBeLessThan(500)
+      expect(found).toEqual([99_999])
+    }
+  })
+
+  test('G9 keeps under its limit, oldest partitions first, and still knows what time-ordered ids cannot be', () => {
+    let nowMs = 0
+    const limit = 1024 * 1024
+    const cache = new DedupCache(limit, () => nowMs)
+    for (let p = 0; p < 40; p++) {
+      nowMs += 10
+      cache.partition(`p${p}`, 3600).add(0, keysOf(Array.from({ length: 10_000 }, (_, i) => i), 1_000 + p))
+      cache.trim()
+      expect(cache.bytes).toBeLessThanOrEqual(limit)
+    }
+    const oldest = cache.partition('p0', 3600)
+    expect(oldest.find(keyNumber(5, 1_000), 0, [])).toEqual([])
+    expect(oldest.blindUpTo(keyNumber(5, 1_000), 0)).toBe(10_000)
+    expect(oldest.blindUpTo(keyNumber(5, 999), 0)).toBe(0)
+    expect(oldest.blindUpTo(keyNumber(5, 1_001), 0)).toBe(0)
+    const newest = cache.partition('p39', 3600)
+    expect(newest.find(keyNumber(5, 1_039), 0, [])).toEqual([5])
+    expect(newest.blindUpTo(keyNumber(5, 1_039), 0)).toBe(0)
+  })
+
+  test('what leaves the window is dropped, and a drain is told that it is not held any more', () => {
+    let nowMs = 0
+    const cache = new DedupCache(Number.MAX_SAFE_INTEGER, () => nowMs)
+    const known = cache.partition('p', 100)
+    learn(known, 0, keysOf([1, 2, 3]))
+    nowMs = 50_000
+    learn(known, 3, keysOf([4, 5]))
+    const bytes = cache.bytes
+    nowMs = 100_001
+    known.expire(nowMs)
+    expect(cache.bytes).toBeLessThan(bytes)
+    expect([known.find(keyNumber(1), 0, []), known.find(keyNumber(4), 0, [])]).toEqual([[], [3]])
+    expect([known.heldFrom, known.blindUpTo(keyNumber(1), 0), known.to]).toEqual([3, 0, 5])
+    nowMs = 1_000_000
+    known.expire(nowMs)
+    expect([cache.bytes, known.heldFrom, known.to]).toEqual([0, 5, 5])
+  })
+
+  test('another window, a deleted partition and a restored database forget all of it', () => {
+    const cache = new DedupCache(Number.MAX_SAFE_INTEGER, () => 0)
+    const first = cache.partition('p', 60)
+    first.add(0, keysOf([1]))
+    const second = cache.partition('p', 61)
+    expect([second.to, cache.bytes]).toEqual([0, 0])
+    // An answer that comes late for the old memory is not accounted for.
+    first.add(0, keysOf([1, 2]))
+    expect(cache.bytes).toBe(0)
+    second.add(0, keysOf([1]))
+    cache.forget('p')
+    expect(cache.bytes).toBe(0)
+    const third = cache.partition('p', 61)
+    learn(third, 0, keysOf([1, 2]))
+    third.reset()
+    expect([third.to, third.find(keyNumber(1), 0, []), cache.bytes]).toEqual([0, [], 0])
+  })
+})

@@ -1,0 +1,124 @@
+import { randomUUID } from 'node:crypto'
+import { expect, test } from 'vitest'
+import { pushMessages, readKeys } from '../../src/store/push-messages.ts'
+import type { Sql } from '../../src/store/sql.ts'
+import { openTestDatabase } from '../store/test-database.ts'
+import { describePushStore, type PushStoreBench, write } from './push-store-conformance.ts'
+import { storeOn } from './push-stack.ts'
+
+async function openBench(): Promise<PushStoreBench> {
+  const opened = await openTestDatabase()
+  const { database } = opened
+  const store = storeOn(database)
+  const run = <Row extends object = object>(name: string, text: string, values: unknown[]) =>
+    database.admin.run<Row>(`bench_${name}`, text, values)
+  return {
+    // The pool gives each of these calls a connection of its own.
+    stores: [store, store, store, store],
+    async createPartitions(count) {
+      const queueId = randomUUID()
+      await run('queue', `INSERT INTO queen.queues (id, name, namespace, task) VALUES ($1::uuid, $2::text, '', '')`, [queueId, queueId])
+      const names = Array.from({ length: count }, (_, i) => `p${i}`)
+      const rows = await run<{ id: string; name: string }>('partitions', 'SELECT id, name FROM queen.ensure_partitions($1::uuid, $2::text[])', [queueId, names])
+      // As they come, so mostly not in id order.
+      return rows.map(({ id }) => id)
+    },
+    async deletePartition(id) {
+      await run('delete', 'DELETE FROM queen.partitions WHERE id = $1::uuid', [id])
+    },
+    async setMaintenance(enabled) {
+      await run('switch', `UPDATE queen.system_state SET value = jsonb_build_object('enabled', $1::boolean) WHERE key = 'maintenance_mode'`, [enabled])
+    },
+    async age(id, seconds) {
+      await run('age', 'UPDATE queen.segments SET created_at = created_at - make_interval(secs => $2::int) WHERE partition_id = $1::uuid', [id, seconds])
+      await run('age_partition', 'UPDATE queen.partitions SET last_pushed_at = last_pushed_at - make_interval(secs => $2::int) WHERE id = $1::uuid', [id, seconds])
+    },
+    async segments(id) {
+      const rows = await run<{ first_offset: string; last_offset: string; created_at: string }>(
+        'segments',
+        `SELECT first_offset, last_offset, to_char(created_at, 'YYYY-MM-DD HH24:MI:SS.US') AS created_at
+           FROM queen.segments WHERE partition_id = $1::uuid ORDER BY first_offset`,
+        [id],
+      )
+      return rows.map((row) => [Number(row.first_offset), Number(row.last_offset), row.created_at])
+    },
+    async nextOffset(id) {
+      const rows = await run<{ next_offset: string }>('next', 'SELECT next_offset FROM queen.partitions WHERE id = $1::uuid', [id])
+      return Number(rows[0]!.next_offset)
+    },
+    async holdFence() {
+      const released = Promise.withResolvers<void>()
+      const held = Promise.withResolvers<void>()
+      const done = database.transaction('state', async (sql) => {
+        await sql.run('bench_fence', 'SELECT pg_catalog.pg_advisory_xact_lock(queen.fence_key())', [])
+        held.resolve()
+        await released.promise
+      })
+      await held.promise
+      return async () => {
+        released.resolve()
+        await done
+      }
+    },
+    close: () => opened[Symbol.asyncDispose](),
+  }
+}
+
+describePushStore('PostgreSQL', openBench)
+
+test('no statement inside push_messages reads more than its partition, analysed or not', async () => {
+  await using opened = await openTestDatabase()
+  const { database } = opened
+  const queueId = randomUUID()
+  await database.admin.run('plan_queue', `INSERT INTO queen.queues (id, name, namespace, task) VALUES ($1::uuid, 'plans', '', '')`, [queueId])
+  const rows = await database.admin.run<{ id: string }>('plan_partitions', 'SELECT id FROM queen.ensure_partitions($1::uuid, $2::text[])', [
+    queueId,
+    Array.from({ length: 300 }, (_, i) => `p${i}`),
+  ])
+  for (let round = 0; round < 3; round++) {
+    await pushMessages(database.hot, rows.map(({ id }) => write(id, [randomUUID()], { known: [0, round] })), null)
+  }
+  /** Whole scans and rows fetched by index, of the two large tables together, while `work` runs. */
+  const readBy = (work: (sql: Sql) => Promise<unknown>) =>
+    database.transaction('hot', async (sql) => {
+      const counts = async () => {
+        const [row] = await sql.run<{ scans: string; rows: string }>(
+          'plan_read',
+          `SELECT sum(seq_scan) AS scans, sum(idx_tup_fetch) AS rows FROM pg_catalog.pg_stat_xact_user_tables
+            WHERE schemaname = 'queen' AND relname IN ('partitions', 'segments')`,
+          [],
+        )
+        return { scans: Number(row!.scans), rows: Number(row!.rows) }
+      }
+      // What the session did before may not have been reported yet and counts here too.
+      const before = await counts()
+      await work(sql)
+      const after = await counts()
+      return { scans: after.scans - before.scans, rows: after.rows - before.rows }
+    })
+  const id = rows[7]!.id
+  const at = { acceptedAtMicros: [Date.now() * 1000] }
+  const suspects = [{ key: Buffer.alloc(16), offset: 1, acceptedAtMicros: null }]
+  const works: Record<string, (sql: Sql) => Promise<unknown>> = {
+    'all known': (sql) => pushMessages(sql, [write(id, [randomUUID()], { known: [0, 3] })], null),
+    'a gap': (sql) => pushMessages(sql, [write(id, [randomUUID()])], null),
+    'below the knowledge': (sql) => pushMessages(sql, [write(id, [randomUUID()], { known: [2, 3] })], null),
+    drained: (sql) => pushMessages(sql, [write(id, [randomUUID()], at)], { bufferId: 'plans', from: 1, through: 1 }),
+    suspected: (sql) => pushMessages(sql, [write(id, [], { known: [0, 3], suspects })], null),
+    pages: (sql) => readKeys(sql, id, 0, 3600, 10),
+  }
+  for (const state of ['never analysed', 'analysed']) {
+    if (state === 'analysed') {
+      await database.dedicated({ lockTimeoutMs: 0, statementTimeoutMs: 0 }, (sql) => sql.command('ANALYZE queen.segments, queen.partitions'))
+    }
+    for (const [what, work] of Object.entries(works)) {
+      const read = await readBy(work)
+      expect(read.scans, `${what}, ${state}`).toBe(0)
+      // The partition has three to twelve segments by now, the tables have 900 and 300 rows.
+      expect(read.rows, `${what}, ${state}`).toBeLessThan(60)
+    }
+  }
+  // The counters do count.
+  const planted = await readBy((sql) => sql.run('plan_planted', 'SELECT count(*) FROM queen.segments WHERE body IS NULL', []))
+  expect(planted.scans + planted.rows).toBeGreaterThan(0)
+})
