@@ -26,8 +26,6 @@ CREATE FUNCTION queen.ack_entry(
   before_committed bigint, before_acked text, before_leased text, before_released text, before_failed text, dead_before text
 )
 LANGUAGE plpgsql
-SET search_path = '' SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -1,7 +1,6 @@
 -- Which of the offsets a group has dead-lettered in a partition, as the text of a multirange.
 CREATE FUNCTION queen.dead_offsets(p_partition uuid, p_group text, p_offsets int8multirange) RETURNS text
 LANGUAGE sql STABLE STRICT
-SET search_path = '' SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
   SELECT coalesce(range_agg(int8range(d.message_offset, d.message_offset + 1))::text, '{}')
     FROM queen.dead_letters d

@@ -2,7 +2,6 @@
 CREATE FUNCTION queen.live_cursors(p_lease text, p_partition uuid)
 RETURNS TABLE (partition_id uuid, group_name text)
 LANGUAGE plpgsql STABLE
-SET search_path = '' SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -21,7 +20,6 @@ $$;
 CREATE FUNCTION queen.extend_lease(p_lease text, p_partition uuid, p_seconds int)
 RETURNS TABLE (until_ms bigint, partitions int)
 LANGUAGE plpgsql
-SET search_path = '' SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -45,7 +43,6 @@ $$;
 -- Whether anything is held.
 CREATE FUNCTION queen.hold_lease(p_lease text, p_partition uuid) RETURNS boolean
 LANGUAGE plpgsql
-SET search_path = '' SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -60,7 +57,6 @@ $$;
 -- Ends leases whose messages could not be delivered. They are available again at once and nothing is counted.
 CREATE FUNCTION queen.release_claim(p_partition uuid[], p_group text, p_lease text) RETURNS void
 LANGUAGE sql
-SET search_path = '' SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
   UPDATE queen.cursors k
      SET lease_until = NULL, leased = '{}', batch_count = k.batch_count - 1
@@ -72,7 +68,6 @@ $$;
 -- that was live at p_since but has meanwhile been replaced or resolved is left alone. How many were credited.
 CREATE FUNCTION queen.credit_leases(p_since timestamptz, p_until timestamptz) RETURNS bigint
 LANGUAGE sql
-SET search_path = ''
 AS $$
   WITH credited AS (
     UPDATE queen.cursors k SET lease_until = k.lease_until + (p_until - p_since)

@@ -3,13 +3,11 @@
 -- How many offsets a set holds.
 CREATE FUNCTION queen.offset_count(p_set int8multirange) RETURNS bigint
 LANGUAGE sql IMMUTABLE STRICT
-SET search_path = ''
 AS $$ SELECT coalesce(sum(upper(r) - lower(r)), 0)::bigint FROM unnest(p_set) AS r $$;
 
 -- The offset after the p_want-th one of [p_from, p_to) that is not in p_acked; p_to when there are fewer.
 CREATE FUNCTION queen.unacked_end(p_acked int8multirange, p_from bigint, p_to bigint, p_want bigint) RETURNS bigint
 LANGUAGE plpgsql IMMUTABLE STRICT
-SET search_path = ''
 AS $$
 DECLARE
   v_left bigint := p_want;
@@ -28,7 +26,6 @@ $$;
 -- The failure counts without those of finished messages.
 CREATE FUNCTION queen.unfinished_failures(p_failures jsonb, p_committed bigint, p_acked int8multirange) RETURNS jsonb
 LANGUAGE sql IMMUTABLE STRICT
-SET search_path = ''
 AS $$
   SELECT coalesce(jsonb_object_agg(f.key, f.value), '{}')
     FROM jsonb_each(p_failures) AS f
@@ -39,7 +36,6 @@ $$;
 -- so this is a binary search by primary key: some forty look-ups however long the partition is.
 CREATE FUNCTION queen.offset_at(p_partition uuid, p_time timestamptz, p_after boolean) RETURNS bigint
 LANGUAGE plpgsql STABLE STRICT
-SET search_path = '' SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
 DECLARE
   v_low    bigint;

@@ -42,8 +42,6 @@ CREATE FUNCTION queen.pop_messages(
   leased_set text, failures text, first_offset bigint, last_offset bigint, created_at timestamptz, id_base uuid, body bytea
 )
 LANGUAGE plpgsql
-SET search_path = '' SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_memoize = off SET jit = off SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 BEGIN

@@ -7,8 +7,6 @@ CREATE FUNCTION queen.reconcile_partitions(
   p_queue uuid, p_group text, p_after text, p_limit int, p_window_ms bigint, p_start_mode text, p_start_at timestamptz
 ) RETURNS TABLE (partition_id uuid, name text, state text, wake_ms bigint, position_at bigint, next_offset bigint)
 LANGUAGE plpgsql STABLE
-SET search_path = '' SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET enable_memoize = off SET enable_sort = off SET jit = off SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -48,7 +46,6 @@ $$;
 -- message or to the end. Where the cursor stands now; NULL when it cannot be moved now.
 CREATE FUNCTION queen.skip_hole(p_partition uuid, p_group text) RETURNS bigint
 LANGUAGE plpgsql
-SET search_path = '' SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
 DECLARE
   v_position bigint;
