@@ -17,7 +17,7 @@ export interface Listener {
   on(channel: string, handler: (payload: string, own: boolean) => void): () => void
   /** Called after every (re)connection: whatever was notified in between is lost. */
   onConnected(handler: () => void): () => void
-  /** Sends soon. Payload: at most 7999 bytes of UTF-8. Dropped while disconnected or over the limit. */
+  /** Sends soon. Dropped while disconnected, when too many wait, and when the payload exceeds 7999 bytes of UTF-8. */
   notify(channel: string, payload: string): void
   close(): void
 }
@@ -33,6 +33,8 @@ export interface ListenerOptions {
 const SEND_PAUSE_MS = 20
 // One second's worth at the far end of what one instance can touch; more hints would not be worth their bytes.
 const PENDING_MAX = 1_000
+// PostgreSQL's own limit: 8000 with the terminating zero.
+const PAYLOAD_BYTES_MAX = 7_999
 const RECONNECT_PAUSE_MS_MIN = 100
 const RECONNECT_PAUSE_MS_MAX = 2_000
 // Without traffic a connection that was cut off in silence is noticed by asking.
@@ -146,7 +148,7 @@ export function createListener(options: ListenerOptions): Listener {
       return () => connectedHandlers.delete(handler)
     },
     notify(channel, payload) {
-      if (!connected || pending.size >= PENDING_MAX) return
+      if (!connected || pending.size >= PENDING_MAX || Buffer.byteLength(payload) > PAYLOAD_BYTES_MAX) return
       pending.set(`${channel}\0${payload}`, [channel, payload])
       if (!busy && pending.size === 1) wakeIn(SEND_PAUSE_MS)
     },

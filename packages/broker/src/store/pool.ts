@@ -77,6 +77,7 @@ export function openDatabase(options: DatabaseOptions): QueenDatabase {
   const functions = options.functions ?? ownFunctions()
   const known: KnownColumns = new Map()
   const bound = new Map<string, { text: string; bound: string }>()
+  const dedicated = new Set<DatabaseConnection>()
   let closed = false
 
   const open = (settings: Record<string, string>) =>
@@ -182,6 +183,7 @@ export function openDatabase(options: DatabaseOptions): QueenDatabase {
     async dedicated(own, work) {
       if (closed) throw new StoreError('unavailable', 'the database connections are closed')
       const connection = await open(baseSettings(own))
+      dedicated.add(connection)
       const patienceMs = own.statementTimeoutMs === 0 ? UNLIMITED_MS : own.statementTimeoutMs
       try {
         return await work({
@@ -189,6 +191,7 @@ export function openDatabase(options: DatabaseOptions): QueenDatabase {
           command: (text) => connection.command(text, patienceMs, true),
         })
       } finally {
+        dedicated.delete(connection)
         connection.close()
       }
     },
@@ -203,6 +206,7 @@ export function openDatabase(options: DatabaseOptions): QueenDatabase {
       while (Object.values(pools).some((each) => each.busy > 0) && performance.now() < endsAt)
         await new Promise((resolve) => setTimeout(resolve, CLOSE_POLL_MS))
       for (const each of Object.values(pools)) each.destroyBusy()
+      for (const connection of dedicated) connection.destroy()
     },
   }
 }
