@@ -30,7 +30,7 @@ export function selfReport(stats: RecordLogStats, phase: MaintenancePhase, drain
     quarantinedMessages: stats.quarantinedRecords,
     diskFreeBytes: stats.diskFreeBytes,
     capacityBytes: stats.capacityBytes,
-    timeToFullSeconds: stats.timeToFullSeconds,
+    timeToFullSeconds: stats.timeToFullSeconds === null ? null : Math.floor(stats.timeToFullSeconds),
     bufferHealthy: stats.usable && stats.usedBytes < stats.capacityBytes,
     drain,
   }

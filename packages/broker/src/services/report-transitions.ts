@@ -81,7 +81,8 @@ export function reportTransitions(parts: TransitionParts): Transitions {
       if (to === 'outage') outageSinceMs ??= nowMs()
       if (to === 'draining' && from !== 'gate') {
         reported = 0
-        reportedAtMs = nowMs()
+        // The first thousand is told at once: most drains are over within a second.
+        reportedAtMs = Number.NEGATIVE_INFINITY
         if (from === 'window') {
           windowDrain = true
           setAsideBefore = buffer.stats.quarantinedRecords
