@@ -95,7 +95,7 @@ export class Exchange {
     this.closed = true
     const { context, response } = this
     context.bodies.give(this.bodyBytes)
-    context.unread.forget(response)
+    context.unread.forget(response, this.connection.exchanges.size > 0)
     this.body = EMPTY
     if (!this.answered) this.waiting?.abandon()
     this.waiting = null

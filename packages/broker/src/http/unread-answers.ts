@@ -1,21 +1,14 @@
 /**
  * Watches answers that clients have not taken yet. A client that takes nothing for a while is cut off, and the bytes
- * that wait in all answers together are bounded by a budget that pops ask before they claim anything.
+ * that wait in all answers together are counted in a budget that pops ask before they claim anything.
  */
 import type { ServerResponse } from 'node:http'
 import type { ByteBudget } from './byte-budget.ts'
 
-interface Unread {
-  readonly bytes: number
-  writtenBefore: number
-  sinceMs: number
-}
-
 export class UnreadAnswers {
-  readonly #answers = new Map<ServerResponse, Unread>()
+  readonly #bytes = new Map<ServerResponse, number>()
   readonly #budget: ByteBudget
   readonly #stallTimeMs: number
-  #timer: NodeJS.Timeout | null = null
 
   constructor(budget: ByteBudget, stallTimeMs: number) {
     this.#budget = budget
@@ -27,40 +20,20 @@ export class UnreadAnswers {
     const bytes = response.writableLength
     if (bytes === 0) return
     this.#budget.force(bytes)
-    this.#answers.set(response, {
-      bytes,
-      writtenBefore: response.socket?.bytesWritten ?? 0,
-      sinceMs: performance.now(),
-    })
-    this.#timer ??= setInterval(() => this.#check(), Math.max(10, this.#stallTimeMs / 4)).unref()
+    this.#bytes.set(response, bytes)
+    // The socket's own timer counts every byte that the client takes as progress, within one large write too. When it
+    // runs out, node destroys the socket.
+    response.req.socket.setTimeout(this.#stallTimeMs)
   }
 
-  forget(response: ServerResponse): void {
-    if (this.#answers.size === 0) return
-    const unread = this.#answers.get(response)
-    if (unread === undefined) return
-    this.#answers.delete(response)
-    this.#budget.give(unread.bytes)
-    if (this.#answers.size === 0 && this.#timer !== null) {
-      clearInterval(this.#timer)
-      this.#timer = null
-    }
-  }
-
-  #check(): void {
-    const nowMs = performance.now()
-    for (const [response, unread] of this.#answers) {
-      const { socket } = response
-      // Not at the head of its connection: the answer before it is watched too.
-      if (socket === null) continue
-      // What the kernel took counts as progress; bytesWritten alone counts what was only queued.
-      const taken = socket.bytesWritten - socket.writableLength
-      if (taken !== unread.writtenBefore) {
-        unread.writtenBefore = taken
-        unread.sinceMs = nowMs
-      } else if (nowMs - unread.sinceMs >= this.#stallTimeMs) {
-        socket.destroy()
-      }
-    }
+  /** The answer has left or its connection is gone. `more` = others wait behind it on the connection. */
+  forget(response: ServerResponse, more: boolean): void {
+    if (this.#bytes.size === 0) return
+    const bytes = this.#bytes.get(response)
+    if (bytes === undefined) return
+    this.#bytes.delete(response)
+    this.#budget.give(bytes)
+    // Without others node has set its keep-alive timer by now; with others a long poll may be the next.
+    if (more) response.req.socket.setTimeout(0)
   }
 }
