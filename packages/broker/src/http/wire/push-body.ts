@@ -91,15 +91,17 @@ export class PushBodyReader {
       } while (scanner.nextMember())
     }
     scanner.expectEnd()
-    if (this.#badField !== null) throw this.#badField
+    for (const refusal of this.#badFields.values()) throw refusal
     if (shape !== null) throw shape
     if (items === null) throw new Refusal('INVALID_BODY', "'items' must be an array", { details: { field: 'items' } })
     return { items, bufferMs, bufferMax }
   }
 
-  #badField: Refusal | null = null
+  // By name: of a field that is repeated the last one counts.
+  readonly #badFields = new Map<string, Refusal>()
 
   #readLimit(field: string, min: number, max: number, fallback: number): number {
+    this.#badFields.delete(field)
     const kind = this.#scanner.kind()
     if (kind === 'null') {
       this.#scanner.skipValue()
@@ -107,7 +109,7 @@ export class PushBodyReader {
     }
     const value = kind === 'number' ? this.#scanner.readNumber() : (this.#scanner.skipValue(), Number.NaN)
     if (!Number.isInteger(value)) {
-      this.#badField = new Refusal('INVALID_BODY', `'${field}' must be a whole number`, { details: { field } })
+      this.#badFields.set(field, new Refusal('INVALID_BODY', `'${field}' must be a whole number`, { details: { field } }))
       return fallback
     }
     return Math.min(Math.max(value, min), max)

@@ -1,0 +1,217 @@
+import { PushAnswerSchema } from '@queen/protocol'
+import fc from 'fast-check'
+import { Compile } from 'typebox/compile'
+import { describe, expect, test } from 'vitest'
+import { Refusal } from '../../src/engine/refusal.ts'
+import type { PushItem } from '../../src/engine/types.ts'
+import { pushAnswer } from '../../src/http/wire/push-answer.ts'
+import { parsePushBody } from '../../src/http/wire/push-body.ts'
+
+const limits = { itemsMax: 10, payloadBytesMax: 100 }
+const parse = (body: unknown) =>
+  parsePushBody(Buffer.isBuffer(body) ? body : Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)), limits, null)
+const one = (item: unknown) => parse({ items: [item] }).items[0]!
+const payloadOf = (item: PushItem) => item.source.utf8Slice(item.payloadStart, item.payloadEnd)
+
+function codeOf(body: unknown): string {
+  try {
+    parse(body)
+  } catch (error) {
+    if (error instanceof Refusal) return error.code
+    throw error
+  }
+  return 'accepted'
+}
+
+describe('the body of a push', () => {
+  test('becomes items with defaults for what is left out', () => {
+    const { items, bufferMs, bufferMax } = parse({ items: [{ queue: 'q', payload: { b: 1, a: [2] } }, { queue: 'q', partition: null, transactionId: null, traceId: '' }] })
+    expect([bufferMs, bufferMax]).toEqual([0, 100])
+    expect(items).toMatchObject([
+      { queue: 'q', partition: 'Default', transactionId: '', traceId: null, producerSub: null, status: null },
+      { queue: 'q', partition: 'Default', transactionId: '', traceId: null, status: null },
+    ])
+    expect(items.map(payloadOf)).toEqual(['{"b":1,"a":[2]}', 'null'])
+  })
+
+  test('keeps the exact text of a payload', () => {
+    for (const text of ['12345678901234567890', '1.0', '{"b" : 1,\n"a":2, "b":3}', '"\\u00e9\\/"', '[ ]', '-0', 'null', '"é💥"']) {
+      for (const field of ['payload', 'data']) {
+        expect(payloadOf(one_(`{"items":[{"queue":"q", "${field}" :  ${text}  }]}`))).toBe(text)
+      }
+    }
+    function one_(text: string): PushItem {
+      return parse(text).items[0]!
+    }
+  })
+
+  test('reads data only when payload is absent; of repeated fields the last wins', () => {
+    expect(payloadOf(one({ queue: 'q', data: 1, payload: 2 }))).toBe('2')
+    expect(payloadOf(one({ queue: 'q', payload: null, data: 1 }))).toBe('null')
+    const text = '{"items":[],"bufferMs":5,"items":[{"queue":"x","queue":"q","payload":"\\u0000","payload":2,"partition":3,"partition":"p","traceId":1,"traceId":null}],"bufferMs":7}'
+    const { items, bufferMs } = parse(text)
+    expect(items).toMatchObject([{ queue: 'q', partition: 'p', traceId: null, status: null }])
+    expect([payloadOf(items[0]!), bufferMs]).toEqual(['2', 7])
+    expect(codeOf('{"items":[],"items":3}')).toBe('INVALID_BODY')
+    expect(parse('{"items":3,"items":[]}').items).toEqual([])
+    expect(parse('{"bufferMs":"x","bufferMs":4,"items":[]}').bufferMs).toBe(4)
+  })
+
+  test('reads names and texts as JSON.parse does, whatever their spelling', () => {
+    const spelt = fc.tuple(fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }), fc.boolean()).map(([text, escape]) => ({
+      text,
+      literal: escape ? `"${[...Array(text.length).keys()].map((i) => `\\u${text.charCodeAt(i).toString(16).padStart(4, '0')}`).join('')}"` : JSON.stringify(text),
+    }))
+    fc.assert(
+      fc.property(fc.array(fc.tuple(spelt, spelt, spelt, fc.boolean()), { minLength: 1, maxLength: 6 }), (rows) => {
+        const text = `{"items":[${rows
+          .map(([queue, partition, id, escapedKey]) => `{"${escapedKey ? '\\u0071ueue' : 'queue'}":${queue.literal},"partition":${partition.literal},"transactionId":${id.literal},"x":{"queue":1}}`)
+          .join(',')}]}`
+        const { items } = parse(text)
+        expect(items.map((item) => [item.queue, item.partition, item.transactionId])).toEqual(rows.map(([queue, partition, id]) => [queue.text, partition.text, id.text]))
+      }),
+      { numRuns: 500 },
+    )
+  })
+
+  test('refuses what is no push as a whole', () => {
+    expect(codeOf(Buffer.alloc(0))).toBe('BODY_REQUIRED')
+    expect(['', '{', '{"items":[}', 'nul', '{"items":[]}x', Buffer.from([0x7b, 0xff])].slice(1).map(codeOf)).toEqual(Array(5).fill('INVALID_JSON'))
+    expect(['[]', '3', 'null', '"x"', '{}', '{"items":null}', '{"items":{}}', '{"items":"x"}', '{"items":[1]}', '{"items":[{"queue":"q"},[]]}', '{"items":[null]}'].map(codeOf)).toEqual(
+      Array(11).fill('INVALID_BODY'),
+    )
+    // A syntax error behind it is found before anything is said about the shape.
+    expect(codeOf('{"items":[1],}')).toBe('INVALID_JSON')
+    expect(codeOf({ items: Array.from({ length: 10 }, () => ({ queue: 'q' })) })).toBe('accepted')
+    expect(codeOf({ items: Array.from({ length: 11 }, () => ({ queue: 'q' })) })).toBe('TOO_MANY_ITEMS')
+    expect(codeOf({ items: [...Array.from({ length: 11 }, () => ({ queue: 'q' })), 5] })).toBe('INVALID_BODY')
+    expect(['x', 1.5, {}, [], true].map((bufferMs) => codeOf({ items: [], bufferMs }))).toEqual(Array(5).fill('INVALID_BODY'))
+    expect(codeOf({ items: [], bufferMax: 'x' })).toBe('INVALID_BODY')
+  })
+
+  test('clamps bufferMs and bufferMax', () => {
+    const read = (bufferMs: unknown, bufferMax: unknown) => {
+      const body = parse({ items: [], bufferMs, bufferMax })
+      return [body.bufferMs, body.bufferMax]
+    }
+    expect([read(-5, -5), read(1e9, 1e9), read(null, null), read(60_000, 1), read(-1e300, 1e300)]).toEqual([
+      [0, 1],
+      [60_000, 10_000],
+      [0, 100],
+      [60_000, 1],
+      [0, 10_000],
+    ])
+  })
+
+  test('G8 fails a bad item alone, with its code', () => {
+    const long = 'x'.repeat(256)
+    const wide = '💥'.repeat(255)
+    const bad: [unknown, string][] = [
+      [{}, 'INVALID_NAME'],
+      [{ queue: null }, 'INVALID_NAME'],
+      [{ queue: '' }, 'INVALID_NAME'],
+      [{ queue: 5 }, 'INVALID_NAME'],
+      [{ queue: ['q'] }, 'INVALID_NAME'],
+      [{ queue: long }, 'INVALID_NAME'],
+      [{ queue: 'a\u0000' }, 'INVALID_NAME'],
+      [{ queue: 'a\u001f' }, 'INVALID_NAME'],
+      [{ queue: 'a\u007f' }, 'INVALID_NAME'],
+      [{ queue: 'a\u0085' }, 'INVALID_NAME'],
+      [{ queue: '\ud800' }, 'INVALID_NAME'],
+      [{ queue: `${wide}x` }, 'INVALID_NAME'],
+      [{ queue: 'q', partition: '' }, 'INVALID_NAME'],
+      [{ queue: 'q', partition: 5 }, 'INVALID_NAME'],
+      [{ queue: 'q', partition: long }, 'INVALID_NAME'],
+      [{ queue: 'q', transactionId: 5 }, 'INVALID_NAME'],
+      [{ queue: 'q', transactionId: long }, 'INVALID_NAME'],
+      [{ queue: 'q', transactionId: 'a\nb' }, 'INVALID_NAME'],
+      [{ queue: 'q', traceId: 'x' }, 'INVALID_TRACE_ID'],
+      [{ queue: 'q', traceId: 5 }, 'INVALID_TRACE_ID'],
+      [{ queue: 'q', traceId: '01a20857-5575-7000-b149-144250048d6' }, 'INVALID_TRACE_ID'],
+      [{ queue: 'q', payload: 'a\u0000b' }, 'INVALID_PAYLOAD'],
+      [{ queue: 'q', payload: { '\u0000': 1 } }, 'INVALID_PAYLOAD'],
+      [{ queue: 'q', data: ['\u0000'] }, 'INVALID_PAYLOAD'],
+      [{ queue: 'q', payload: 'x'.repeat(99) }, 'PAYLOAD_TOO_LARGE'],
+    ]
+    for (const [item, code] of bad) {
+      const { items } = parse({ items: [{ queue: 'before' }, item, { queue: 'behind', payload: 7 }] })
+      expect(items.map(({ status, code }) => [status, code]), JSON.stringify(item)).toEqual([
+        [null, null],
+        ['failed', code],
+        [null, null],
+      ])
+      expect(payloadOf(items[2]!)).toBe('7')
+    }
+  })
+
+  test('accepts the limits themselves, and anything in fields it ignores', () => {
+    const good = [
+      { queue: 'x'.repeat(255), partition: '💥'.repeat(255), transactionId: ' ' },
+      { queue: 'q', traceId: '01A20857-5575-7000-B149-144250048D64' },
+      { queue: 'q', payload: 'x'.repeat(98) },
+      { queue: 'q', payload: 1, data: '\u0000', producerSub: 'somebody', namespace: '\u0000', task: 5 },
+    ]
+    const { items } = parse({ items: good, ignored: ['\u0000'] })
+    expect(items.map(({ status }) => status)).toEqual([null, null, null, null])
+    expect(items[1]!.traceId).toBe('01a20857-5575-7000-b149-144250048d64')
+    expect(items[3]!.producerSub).toBeNull()
+    expect(parsePushBody(Buffer.from('{"items":[{"queue":"q","producerSub":"x"}]}'), limits, 'token').items[0]!.producerSub).toBe('token')
+  })
+
+  test('shows names of failed items as they were sent, or null', () => {
+    expect(JSON.parse(pushAnswer(parse({ items: [{ queue: '', partition: 'p', transactionId: 't' }, { partition: 4 }] }).items))).toMatchObject([
+      { queue: '', queueName: '', partition: 'p', transactionId: 't', transaction_id: 't', status: 'failed', code: 'INVALID_NAME' },
+      { queue: null, queueName: null, partition: null, status: 'failed' },
+    ])
+  })
+})
+
+describe('the answer of a push', () => {
+  const text = fc.oneof(fc.string({ unit: 'binary' }), fc.constantFrom('orders', '"', '\\', '\ud800', 'é', '\u2028'))
+  const uuid = fc.constantFrom('01a20857-5575-7000-b149-144250048d64', 'a25f33e1-bd26-4adb-81ef-0503b3d0d215')
+  const item = fc.record({
+    queue: fc.option(text),
+    partition: fc.option(text),
+    transactionId: text,
+    traceId: fc.option(uuid),
+    status: fc.constantFrom('queued', 'duplicate', 'buffered', 'failed'),
+    messageId: uuid,
+    partitionId: uuid,
+    error: text,
+  })
+
+  test('equals what JSON.stringify makes of the results', () => {
+    fc.assert(
+      fc.property(fc.array(item, { maxLength: 8 }), (rows) => {
+        const items = rows.map((row) => {
+          const stored = row.status === 'queued' || row.status === 'duplicate'
+          return { ...row, messageId: stored ? row.messageId : null, partitionId: stored ? row.partitionId : null, code: row.status === 'failed' ? 'INTERNAL' : null } as unknown as PushItem
+        })
+        const expected = items.map((row, index) => ({
+          index,
+          status: row.status,
+          queueName: row.queue,
+          queue: row.queue,
+          partition: row.partition,
+          ...(row.transactionId === '' ? {} : { transaction_id: row.transactionId, transactionId: row.transactionId }),
+          message_id: row.messageId,
+          partition_id: row.partitionId,
+          trace_id: row.status === 'queued' || row.status === 'buffered' ? row.traceId : null,
+          ...(row.status === 'failed' ? { error: row.error, code: row.code } : {}),
+        }))
+        expect(pushAnswer(items)).toBe(JSON.stringify(expected))
+      }),
+      { numRuns: 1_000 },
+    )
+  })
+
+  test('has the shape the schema promises', () => {
+    const validator = Compile(PushAnswerSchema)
+    const items = parse({ items: [{ queue: 'q', transactionId: 'a' }, { queue: 'q', transactionId: 'b' }, { queue: 'q', transactionId: 'c' }, { queue: '' }] }).items
+    Object.assign(items[0]!, { status: 'queued', messageId: '01a20857-5575-7000-b149-144250048d64', partitionId: 'a25f33e1-bd26-4adb-81ef-0503b3d0d215' })
+    Object.assign(items[1]!, { status: 'duplicate', messageId: '01a20857-5575-7000-b149-144250048d64', partitionId: 'a25f33e1-bd26-4adb-81ef-0503b3d0d215' })
+    Object.assign(items[2]!, { status: 'buffered' })
+    const answer: unknown = JSON.parse(pushAnswer(items))
+    expect([...validator.Errors(answer)]).toEqual([])
+  })
+})
