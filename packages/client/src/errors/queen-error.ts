@@ -44,7 +44,8 @@ export class QueenError extends Error {
     const { code: _code, retryable: _retryable, cause: _cause, ...rest } = init
     for (const [key, value] of Object.entries(rest)) {
       // Absent stays absent, so that a logged error shows only what is known.
-      if (value !== undefined) Object.defineProperty(this, key, { value, enumerable: true, writable: true })
+      if (value !== undefined)
+        Object.defineProperty(this, key, { value, enumerable: true, writable: true, configurable: true })
     }
     Object.defineProperty(this, BRAND, { value: true })
   }
