@@ -75,14 +75,12 @@ export class Push {
 
   /** Into the buffer; what has older brothers on their way into PostgreSQL goes behind them. */
   async #route(items: PushItem[]): Promise<void> {
-    const { catalog, lanes, route, delayed } = this.#parts
+    const { route, delayed } = this.#parts
     const direct: PushItem[] = []
     const buffered: PushItem[] = []
     for (const item of items) {
-      const partition = catalog.peekPartition(item.queue, item.partition)
-      const inLane = partition !== undefined && lanes.holds(partition.id)
       const free = route.mode === 'direct' && !delayed.holds(item.queue, item.partition)
-      if (inLane || free) direct.push(item)
+      if (free || this.#inLane(item)) direct.push(item)
       else buffered.push(item)
     }
     await Promise.all([
@@ -92,16 +90,22 @@ export class Push {
   }
 
   async #delay(items: PushItem[], options: PushOptions): Promise<void> {
-    const { delayed, lanes, log, route } = this.#parts
-    // Without a usable buffer the items are stored directly; and nothing may be put ahead of what is in a lane.
+    const { delayed, log, route } = this.#parts
+    // Without a usable buffer the items are stored directly. So are those with brothers in a lane: the buffer might
+    // overtake them, and waiting for a lane that others keep filling has no bound.
     if (!log.stats.usable && route.mode === 'direct') return this.#storeAll(items)
-    while (!lanes.empty && items.some((item) => this.#inLane(item))) await lanes.idle()
-    delayed.hold(items, options)
-    try {
-      await this.buffer(items, false)
-    } finally {
-      delayed.written(items, options)
+    const direct = items.filter((item) => this.#inLane(item))
+    const resting = direct.length === 0 ? items : items.filter((item) => !direct.includes(item))
+    const stored = direct.length === 0 ? null : this.#storeAll(direct)
+    if (resting.length > 0) {
+      delayed.hold(resting, options)
+      try {
+        await this.buffer(resting, false)
+      } finally {
+        delayed.written(resting, options)
+      }
     }
+    await stored
   }
 
   #inLane(item: PushItem): boolean {
@@ -221,6 +225,11 @@ export class Push {
       for (const item of going) item.status = 'buffered'
     } catch (error) {
       const code = bufferCode(error)
+      if (code === 'PAYLOAD_TOO_LARGE' && going.length > 1) {
+        // One of them does not fit into a record; the others do.
+        for (const item of going) await this.buffer([item], outcomeUnknown)
+        return
+      }
       for (const item of going) {
         item.status = 'failed'
         item.code = code
