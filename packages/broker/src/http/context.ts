@@ -19,6 +19,10 @@ export interface HttpContext {
   /** Bytes of answers not taken yet. */
   readonly answers: ByteBudget
   readonly unread: UnreadAnswers
+  /** Requests whose answer has not left yet. */
+  running: number
+  /** Called when the last of them is done while the server is stopping. */
+  idle: (() => void) | null
   /** True from the moment the server was told to close. */
   stopping: boolean
 }

@@ -47,6 +47,7 @@ export class Exchange {
     this.response = response
     this.context = context
     this.connection = connection
+    context.running++
   }
 
   /** The encoding says what the characters of `text` stand for: with latin1 each is one byte of UTF-8. */
@@ -99,6 +100,7 @@ export class Exchange {
     this.body = EMPTY
     if (!this.answered) this.waiting?.abandon()
     this.waiting = null
+    if (--context.running === 0) context.idle?.()
     const status = this.answered ? response.statusCode : 0
     context.counters.record(this.route, status, (performance.now() - this.#startedMs) / 1_000)
   }

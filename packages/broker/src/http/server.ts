@@ -44,6 +44,8 @@ export async function createHttpServer(engine: Engine, settings: HttpSettings): 
     bodies: new ByteBudget(limits.bodiesBytesMax),
     answers,
     unread: new UnreadAnswers(answers, limits.answerStallTimeMs),
+    running: 0,
+    idle: null,
     stopping: false,
   }
   const router = new Router(routeTable(context))
@@ -117,11 +119,15 @@ export async function createHttpServer(engine: Engine, settings: HttpSettings): 
   }
 
   /** Resolves when no request is running, at the latest after the grace time. Until then new ones are still answered. */
-  async function idle(): Promise<void> {
-    const deadlineMs = performance.now() + limits.stopGraceMs
-    while (performance.now() < deadlineMs && [...sockets].some(({ exchanges }) => exchanges.size > 0)) {
-      await new Promise((resolve) => setTimeout(resolve, 10))
-    }
+  function idle(): Promise<void> {
+    if (context.running === 0) return Promise.resolve()
+    return new Promise((resolve) => {
+      const grace = setTimeout(resolve, limits.stopGraceMs)
+      context.idle = () => {
+        clearTimeout(grace)
+        resolve()
+      }
+    })
   }
 }
 
