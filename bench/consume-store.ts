@@ -54,26 +54,42 @@ for (const each of CASES) {
   const begun = performance.now()
   const cpu = process.cpuUsage()
   const loop = async (group: string): Promise<void> => {
-    const request = popRequest({ queue: each.name, batch: each.batch, autoAck: each.autoAck, wait: true, timeoutMs: 1000, consumerGroup: group })
+    const request = popRequest({
+      queue: each.name,
+      batch: each.batch,
+      autoAck: each.autoAck,
+      wait: true,
+      timeoutMs: 1000,
+      consumerGroup: group,
+    })
     while (performance.now() < endsAt) {
       const answer = await consumer.popMessages(request, never)
       pops++
       for (const run of answer.runs) received += run.indices.length
       if (answer.runs.length > 0 && !each.autoAck) {
         const results = await consumer.ackMessages(acksOf(answer))
-        if (!results.every(({ success }) => success)) throw new Error(`${delivered(answer)[0]} refused: ${JSON.stringify(results[0])}`)
+        if (!results.every(({ success }) => success))
+          throw new Error(`${delivered(answer)[0]} refused: ${JSON.stringify(results[0])}`)
       }
     }
   }
   const groups = each.groups ?? 1
-  await Promise.all(Array.from({ length: CONSUMERS * groups }, (_, index) => loop(groups === 1 ? '__QUEUE_MODE__' : `g${index % groups}`)))
+  await Promise.all(
+    Array.from({ length: CONSUMERS * groups }, (_, index) =>
+      loop(groups === 1 ? '__QUEUE_MODE__' : `g${index % groups}`),
+    ),
+  )
   const seconds = (performance.now() - begun) / 1000
   const used = process.cpuUsage(cpu)
   const { claimStatements, ackStatements } = consumer.stats()
   console.log(
-    `${each.name.padEnd(32)} ${Math.round(received / seconds).toLocaleString().padStart(10)} msg/s ${Math.round(pops / seconds)
+    `${each.name.padEnd(32)} ${Math.round(received / seconds)
       .toLocaleString()
-      .padStart(8)} pops/s  ${(pops / claimStatements).toFixed(1)} pops a statement, ${ackStatements} ack statements, cpu ${((used.user + used.system) / 1e4 / seconds).toFixed(0)} %`,
+      .padStart(10)} msg/s ${Math.round(pops / seconds)
+      .toLocaleString()
+      .padStart(
+        8,
+      )} pops/s  ${(pops / claimStatements).toFixed(1)} pops a statement, ${ackStatements} ack statements, cpu ${((used.user + used.system) / 1e4 / seconds).toFixed(0)} %`,
   )
   await consumer.stop()
 }

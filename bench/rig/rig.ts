@@ -1,0 +1,125 @@
+/**
+ * What a benchmark runs on: a PostgreSQL of its own with the settings that production gets, and for every round a new
+ * database and a broker in a process of its own, started as `npm start` starts it.
+ *
+ * The data lies on the disk of the project, never in memory, and is deleted at the end.
+ */
+import { mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs'
+import { join } from 'node:path'
+import { type EmbeddedPostgres, startPostgres } from '@queen/embedded-postgres'
+import pg from 'pg'
+import { PROJECT_DIR } from '../../scripts/installation.mjs'
+import { type ServerProcess, startServerProcess } from './server-process.ts'
+
+export interface Round {
+  readonly broker: ServerProcess
+  readonly ceiling: ServerProcess
+  readonly databaseUrl: string
+  /** A connection beside the broker's, for counting and for the yardstick. */
+  readonly sql: pg.Client
+  close(): Promise<void>
+}
+
+export interface RigOptions {
+  /** Where to write profiles of the broker, or null. */
+  readonly profileDir: string | null
+}
+
+const TMPFS_MAGIC = 0x01021994
+
+export class Rig {
+  readonly #dir: string
+  readonly #postgres: EmbeddedPostgres
+  readonly #options: RigOptions
+  #ceiling: ServerProcess | null = null
+  #rounds = 0
+
+  private constructor(dir: string, postgres: EmbeddedPostgres, options: RigOptions) {
+    this.#dir = dir
+    this.#postgres = postgres
+    this.#options = options
+  }
+
+  static async open(options: RigOptions): Promise<Rig> {
+    const home = join(PROJECT_DIR, '.queen')
+    mkdirSync(home, { recursive: true })
+    const dir = mkdtempSync(join(home, 'bench-'))
+    const postgres = await startPostgres({ dataDir: join(dir, 'postgres') })
+    for (const place of [dir, postgres.dataDir]) {
+      if (statfsSync(place).type === TMPFS_MAGIC) {
+        process.stderr.write(`bench: ${place} is in memory; figures of durable writes mean nothing there\n`)
+      }
+    }
+    return new Rig(dir, postgres, options)
+  }
+
+  get postgresPid(): number {
+    return this.#postgres.pid
+  }
+
+  async openRound(): Promise<Round> {
+    this.#ceiling ??= await startServerProcess({
+      args: [...this.#profile('ceiling'), join(import.meta.dirname, 'ceiling-server.ts')],
+      env: {},
+    })
+    const database = await this.createDatabase()
+    const broker = await this.startBroker(database.url)
+    const close = async (): Promise<void> => {
+      await broker.stop()
+      await database.drop()
+    }
+    return { broker, ceiling: this.#ceiling, databaseUrl: database.url, sql: database.sql, close }
+  }
+
+  async createDatabase(): Promise<{ name: string; url: string; sql: pg.Client; drop(): Promise<void> }> {
+    const name = `round_${++this.#rounds}`
+    await this.#onServer(`CREATE DATABASE ${name} TEMPLATE template0`)
+    const url = new URL(this.#postgres.url)
+    url.pathname = `/${name}`
+    const sql = new pg.Client({ connectionString: url.href })
+    await sql.connect()
+    const drop = async (): Promise<void> => {
+      await sql.end()
+      await this.#onServer(`DROP DATABASE ${name} WITH (FORCE)`)
+      // The next round begins with a checkpoint's work done, not with what this round left behind.
+      await this.#onServer('CHECKPOINT')
+    }
+    return { name, url: url.href, sql, drop }
+  }
+
+  startBroker(databaseUrl: string): Promise<ServerProcess> {
+    const dataDir = mkdtempSync(join(this.#dir, 'broker-'))
+    return startServerProcess({
+      args: [...this.#profile('broker'), join(PROJECT_DIR, 'packages', 'broker', 'src', 'main.ts')],
+      env: {
+        DATABASE_URL: databaseUrl,
+        HOST: '127.0.0.1',
+        PORT: '0',
+        QUEEN_DATA_DIR: dataDir,
+        LOG_LEVEL: 'warn',
+      },
+    })
+  }
+
+  async close(): Promise<void> {
+    await this.#ceiling?.stop()
+    await this.#postgres.stop('fast')
+    rmSync(this.#postgres.dataDir, { recursive: true, force: true })
+    rmSync(this.#dir, { recursive: true, force: true })
+  }
+
+  #profile(name: string): string[] {
+    const { profileDir } = this.#options
+    return profileDir === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${join(profileDir, name)}`]
+  }
+
+  async #onServer(statement: string): Promise<void> {
+    const client = new pg.Client({ connectionString: this.#postgres.url })
+    await client.connect()
+    try {
+      await client.query(statement)
+    } finally {
+      await client.end()
+    }
+  }
+}

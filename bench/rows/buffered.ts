@@ -1,0 +1,53 @@
+/** The maintenance window: pushes into the file buffer, fsync included, and the drain that follows it. */
+import { runPushLoad } from '../load/push-load.ts'
+import { processFigures, resetPeak } from '../rig/process-figures.ts'
+import { PRODUCERS, RAMP_MS, type Row, usualShape } from './row.ts'
+import { expectStored } from './stored-messages.ts'
+import { closeWindow, openWindow } from './window.ts'
+
+const DRAINED_MESSAGES = 1_000_000
+
+export function bufferedRows(): Row[] {
+  return [buffered(1), buffered(100), drain]
+}
+
+function buffered(batch: number): Row {
+  return {
+    name: `buffered-${batch}`,
+    about: `maintenance on, ${batch} messages a request, synced to the buffer's disk before the answer`,
+    async run({ round, seconds, queue }) {
+      const { url } = round.broker
+      await openWindow(url)
+      const outcome = await runPushLoad(url, {
+        ...usualShape(queue, batch),
+        connections: PRODUCERS,
+        status: 'buffered',
+        seconds,
+        rampMs: RAMP_MS,
+      })
+      await closeWindow(url)
+      await expectStored(round.sql, queue, outcome.acknowledged)
+      return { messagesPerSecond: outcome.messagesPerSecond, p50Ms: outcome.p50Ms, p99Ms: outcome.p99Ms }
+    },
+  }
+}
+
+const drain: Row = {
+  name: 'drain',
+  about: 'one million buffered messages of 100 bytes, from the end of the window until all are stored',
+  async run({ round, queue }) {
+    const { url, pid } = round.broker
+    await openWindow(url)
+    const { acknowledged } = await runPushLoad(url, {
+      ...usualShape(queue, 100),
+      connections: PRODUCERS,
+      status: 'buffered',
+      messagesMax: DRAINED_MESSAGES,
+    })
+    resetPeak(pid)
+    const elapsedMs = await closeWindow(url)
+    const { rssPeakBytes } = processFigures(pid)
+    await expectStored(round.sql, queue, acknowledged)
+    return { messagesPerSecond: (acknowledged * 1000) / elapsedMs, rssPeakBytes }
+  },
+}

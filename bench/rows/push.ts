@@ -1,0 +1,48 @@
+/** Push at three batch sizes, with and without the client's transactionIds, each beside its ceiling. */
+import { runPushLoad } from '../load/push-load.ts'
+import { PRODUCERS, RAMP_MS, type Row, usualShape } from './row.ts'
+import { expectStored } from './stored-messages.ts'
+
+export const BATCHES = [1, 10, 100] as const
+
+export function pushRows(): Row[] {
+  return BATCHES.flatMap((batch) => [ceiling(batch), push(batch, true), push(batch, false)])
+}
+
+function ceiling(batch: number): Row {
+  return {
+    name: `ceiling-${batch}`,
+    about: `the same requests, ${batch} messages each, answered without storing`,
+    async run({ round, seconds, queue }) {
+      const load = {
+        ...usualShape(queue, batch),
+        connections: PRODUCERS,
+        status: 'queued',
+        seconds,
+        rampMs: RAMP_MS,
+      } as const
+      const { messagesPerSecond, p50Ms, p99Ms } = await runPushLoad(round.ceiling.url, load)
+      return { messagesPerSecond, p50Ms, p99Ms }
+    },
+  }
+}
+
+function push(batch: number, withIds: boolean): Row {
+  return {
+    name: withIds ? `push-${batch}` : `push-${batch}-without-id`,
+    about: `${batch} messages a request${withIds ? '' : ', transactionId left to the broker'}`,
+    async run({ round, seconds, queue }) {
+      const load = {
+        ...usualShape(queue, batch),
+        withIds,
+        connections: PRODUCERS,
+        status: 'queued',
+        seconds,
+        rampMs: RAMP_MS,
+      } as const
+      const outcome = await runPushLoad(round.broker.url, load)
+      await expectStored(round.sql, queue, outcome.acknowledged)
+      return { messagesPerSecond: outcome.messagesPerSecond, p50Ms: outcome.p50Ms, p99Ms: outcome.p99Ms }
+    },
+  }
+}
