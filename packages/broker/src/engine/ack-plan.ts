@@ -30,7 +30,8 @@ export function refused(code: ItemErrorCode, partition: PartitionEntry | null): 
   return {
     success: false,
     code,
-    error: code in ITEM_ERRORS ? ITEM_ERRORS[code as keyof typeof ITEM_ERRORS] : ERRORS[code as keyof typeof ERRORS].message,
+    error:
+      code in ITEM_ERRORS ? ITEM_ERRORS[code as keyof typeof ITEM_ERRORS] : ERRORS[code as keyof typeof ERRORS].message,
     queueName: partition?.queue.name ?? null,
     partitionName: partition?.name ?? null,
     leaseReleased: false,

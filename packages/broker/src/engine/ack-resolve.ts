@@ -58,7 +58,13 @@ export async function resolveAcks(
       if (offset >= 0) {
         if (part !== lastPart || lastEntry === null || lastEntry.leaseId !== item.leaseId) {
           lastPart = part
-          lastEntry = entryFor(entries, part.partition, part.group, item.leaseId, (at) => messageInPart(part, at)?.retryCount ?? 0)
+          lastEntry = entryFor(
+            entries,
+            part.partition,
+            part.group,
+            item.leaseId,
+            (at) => messageInPart(part, at)?.retryCount ?? 0,
+          )
         }
         lastEntry.acks.push({ index, offset, status: item.status, error: item.error })
         continue
@@ -80,7 +86,12 @@ export async function resolveAcks(
   return plan
 }
 
-function partOf(book: LeaseBook, item: AckItem, partitionId: string, requiredLeases: readonly string[]): LeasePart | null {
+function partOf(
+  book: LeaseBook,
+  item: AckItem,
+  partitionId: string,
+  requiredLeases: readonly string[],
+): LeasePart | null {
   if (item.leaseId !== null) return book.part(item.leaseId, partitionId)
   if (item.consumerGroup !== null) return book.current(partitionId, item.consumerGroup)
   for (const leaseId of requiredLeases) {
@@ -117,7 +128,12 @@ async function resolveStored(
     return
   }
   const cursor = await cursorOf(parts.store, partitionId, item, group, requiredLeases)
-  const offsets = await findOffsets(parts.store, partitionId, new Set(list.map((each) => each.item.transactionId)), cursor)
+  const offsets = await findOffsets(
+    parts.store,
+    partitionId,
+    new Set(list.map((each) => each.item.transactionId)),
+    cursor,
+  )
   for (const each of list) {
     const offset = offsets.get(each.item.transactionId)
     const { leaseId, consumerGroup } = each.item
@@ -163,7 +179,12 @@ async function findOffsets(
     writeTransactionKey(transactionId, key, 0)
     wanted.set(key.latin1Slice(), transactionId)
   }
-  const search = async (from: number, to: number, bytesMax: number, accept: (offset: number) => boolean): Promise<void> => {
+  const search = async (
+    from: number,
+    to: number,
+    bytesMax: number,
+    accept: (offset: number) => boolean,
+  ): Promise<void> => {
     let below = to
     let bytes = 0
     while (wanted.size > 0 && bytes < bytesMax) {
@@ -185,7 +206,9 @@ async function findOffsets(
   }
   if (cursor !== null && cursor.leased.length > 0) {
     const { leased } = cursor
-    await search(leased[0]!, leased[leased.length - 1]!, Number.POSITIVE_INFINITY, (offset) => hasOffset(leased, offset))
+    await search(leased[0]!, leased[leased.length - 1]!, Number.POSITIVE_INFINITY, (offset) =>
+      hasOffset(leased, offset),
+    )
   }
   await search(0, Number.MAX_SAFE_INTEGER, SEARCH_BYTES_MAX, () => true)
   return found

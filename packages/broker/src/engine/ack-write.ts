@@ -43,7 +43,11 @@ export function combine(plans: readonly AckPlan[]): EntryWrite[] {
 }
 
 /** Fills in what is to be written; `needFrames` are offsets the database asked for. @throws StoreError */
-export async function prepareWrite(parts: WriteParts, write: EntryWrite, needFrames: readonly number[] = []): Promise<AckEntry> {
+export async function prepareWrite(
+  parts: WriteParts,
+  write: EntryWrite,
+  needFrames: readonly number[] = [],
+): Promise<AckEntry> {
   const first = write.planned[0]!.entry
   const { partition, group, leaseId } = first
   const { retryLimit, retryDelay } = partition.queue.options
@@ -64,7 +68,10 @@ export async function prepareWrite(parts: WriteParts, write: EntryWrite, needFra
       else if (status === 'retry') retry.push(offset)
       else if (status === 'dlq') dead.push(offset)
       else failed.push(offset)
-      if (status === 'dlq' || (status === 'failed' && (entry.failuresOf(offset) >= retryLimit || hasOffset(needFrames, offset)))) {
+      if (
+        status === 'dlq' ||
+        (status === 'failed' && (entry.failuresOf(offset) >= retryLimit || hasOffset(needFrames, offset)))
+      ) {
         if (!mayDie.has(offset)) mayDie.set(offset, error)
       }
     }
@@ -110,8 +117,8 @@ export function settle(write: EntryWrite, outcome: AckEntryOutcome, again: boole
         outcome.state === 'frames'
           ? refused('MESSAGE_NOT_FOUND', entry.partition)
           : verdict.code !== null || contradicts
-          ? refused(verdict.code ?? 'ALREADY_COMPLETED', entry.partition)
-          : accepted(entry.partition, verdict.dlq)
+            ? refused(verdict.code ?? 'ALREADY_COMPLETED', entry.partition)
+            : accepted(entry.partition, verdict.dlq)
       plan.results[index] = result
       if (result.success) lastApplied = { plan, index }
     }
@@ -119,7 +126,12 @@ export function settle(write: EntryWrite, outcome: AckEntryOutcome, again: boole
   if (outcome.ended && lastApplied !== null) lastApplied.plan.results[lastApplied.index]!.leaseReleased = true
 }
 
-async function deadLetter(parts: WriteParts, entry: PlannedEntry, offset: number, error: string | null): Promise<DeadLetterWrite | null> {
+async function deadLetter(
+  parts: WriteParts,
+  entry: PlannedEntry,
+  offset: number,
+  error: string | null,
+): Promise<DeadLetterWrite | null> {
   const segment = await segmentOf(parts, entry, offset)
   if (segment === null) return null
   const index = offset - segment.firstOffset
@@ -135,7 +147,11 @@ async function deadLetter(parts: WriteParts, entry: PlannedEntry, offset: number
   }
 }
 
-async function segmentOf({ book, cache, store }: WriteParts, { partition, group }: PlannedEntry, offset: number): Promise<DecodedSegment | null> {
+async function segmentOf(
+  { book, cache, store }: WriteParts,
+  { partition, group }: PlannedEntry,
+  offset: number,
+): Promise<DecodedSegment | null> {
   const part = book.current(partition.id, group)
   const known = (part === null ? null : messageInPart(part, offset)?.segment) ?? cache.get(partition.id, offset)
   if (known !== null) return known

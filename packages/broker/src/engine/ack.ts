@@ -120,7 +120,10 @@ export class Acker {
   async #send(taken: readonly Pending[], again: boolean): Promise<void> {
     this.#underWay++
     try {
-      await this.#write(taken.map(({ plan }) => plan), again)
+      await this.#write(
+        taken.map(({ plan }) => plan),
+        again,
+      )
       this.#tries = 0
       for (const { resolve } of taken) resolve()
     } catch (error) {
@@ -163,7 +166,6 @@ export class Acker {
       else setTimeout(() => this.#submit(pending), delayMs)
     }
   }
-
 }
 
 /** Once more with the frames the database found to be needed. @throws StoreError */

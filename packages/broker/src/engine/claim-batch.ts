@@ -60,8 +60,8 @@ export class ClaimBatch {
   #turn: 'leases' | 'autoAck' = 'leases'
   #underWay = 0
   #scheduled = false
-  /** Partitions being read, with the rounds that wait for that. */
-  readonly #reading = new Map<string, ClaimRound[]>()
+  /** Partitions being read, by whom, and the rounds that wait for that. */
+  readonly #reading = new Map<string, { readonly reader: ClaimRound; readonly waiting: ClaimRound[] }>()
   /** One at a time while the database is in doubt. */
   statementsMax = STATEMENTS_MAX
   statements = 0
@@ -111,7 +111,10 @@ export class ClaimBatch {
     while (at < pending.length && claims < CLAIMS_MAX) {
       const round = pending[at++]!
       if (round.wait.done) {
-        this.#handlers.results(round, round.claims.map((claim) => ({ claim, outcome: UNUSED, cached: [] })))
+        this.#handlers.results(
+          round,
+          round.claims.map((claim) => ({ claim, outcome: UNUSED, cached: [] })),
+        )
         continue
       }
       if (this.#mustWait(round)) continue
@@ -126,13 +129,13 @@ export class ClaimBatch {
   #mustWait(round: ClaimRound): boolean {
     if (round.claims.length !== 1) return false
     const { state } = round.claims[0]!
-    const waiting = this.#reading.get(state.id)
     if (this.#covered(state, round.wait.remaining)) return false
-    if (waiting === undefined) {
-      this.#reading.set(state.id, [])
+    const reading = this.#reading.get(state.id)
+    if (reading === undefined) {
+      this.#reading.set(state.id, { reader: round, waiting: [] })
       return false
     }
-    waiting.push(round)
+    reading.waiting.push(round)
     return true
   }
 
@@ -152,7 +155,8 @@ export class ClaimBatch {
       const autoAck = wait.request.autoAck
       for (const { feed, state } of claims) {
         const from = state.position >= 0 ? state.position : this.#cache.lowest(state.id)
-        const run = from < 0 ? [] : this.#cache.run(state.id, from, state.position >= 0 ? wait.remaining : GUESS_MESSAGES)
+        const run =
+          from < 0 ? [] : this.#cache.run(state.id, from, state.position >= 0 ? wait.remaining : GUESS_MESSAGES)
         const { leaseTime, delayedProcessing, windowBuffer } = feed.queue!.options
         cached.push(run)
         candidates.push({
@@ -176,7 +180,9 @@ export class ClaimBatch {
     this.claims += candidates.length
     const bytesMax = Math.max(CLAIM_BYTES_MIN, Math.floor(STATEMENT_BYTES_MAX / candidates.length))
     try {
-      const unknown = rounds.flatMap(({ claims }) => claims.map(({ state }) => state)).filter(({ entry }) => entry === null)
+      const unknown = rounds
+        .flatMap(({ claims }) => claims.map(({ state }) => state))
+        .filter(({ entry }) => entry === null)
       if (unknown.length > 0) await this.#handlers.resolve(unknown)
       const outcomes = await this.#store.popMessages(candidates, bytesMax)
       this.#underWay--
@@ -201,10 +207,11 @@ export class ClaimBatch {
     for (const round of rounds) {
       if (round.claims.length !== 1) continue
       const { id } = round.claims[0]!.state
-      const waiting = this.#reading.get(id)
-      if (waiting === undefined) continue
+      const reading = this.#reading.get(id)
+      if (reading?.reader !== round) continue
       this.#reading.delete(id)
-      for (const parked of waiting) this.#pending[parked.wait.request.autoAck ? 'autoAck' : 'leases'].push(parked)
+      for (const parked of reading.waiting)
+        this.#pending[parked.wait.request.autoAck ? 'autoAck' : 'leases'].push(parked)
     }
   }
 }

@@ -18,8 +18,8 @@ import { Popper } from './pop.ts'
 import { Refusal } from './refusal.ts'
 import { SegmentCache } from './segment-cache.ts'
 import { answering } from './store-refusal.ts'
-import { executeTransaction, type PrepareTransactionPush } from './transaction.ts'
 import { type StoredHere, storedSegment } from './stored-segment.ts'
+import { executeTransaction, type PrepareTransactionPush } from './transaction.ts'
 import type { AckItem, AckResult, PopAnswer, PopRequest, TransactionOperation, TransactionOutcome } from './types.ts'
 
 export interface ConsumeSettings {
@@ -122,9 +122,23 @@ export function createConsumer(parts: ConsumeParts): Consumer {
     async releaseClaim({ leaseId, runs, consumerGroup }) {
       if (leaseId === '') return
       const partitions = [...new Set(runs.map(({ partition }) => partition))]
-      await answering(() => store.releaseClaim(partitions.map(({ id }) => id), consumerGroup, leaseId))
+      await answering(() =>
+        store.releaseClaim(
+          partitions.map(({ id }) => id),
+          consumerGroup,
+          leaseId,
+        ),
+      )
       for (const { id, queue } of partitions) {
-        onLeaseEnded({ queueId: queue.id, queueName: queue.name, group: consumerGroup, partitionId: id, leaseId, committed: -1, pauseMs: 0 })
+        onLeaseEnded({
+          queueId: queue.id,
+          queueName: queue.name,
+          group: consumerGroup,
+          partitionId: id,
+          leaseId,
+          committed: -1,
+          pauseMs: 0,
+        })
       }
     },
     async extendLease(leaseId, seconds) {

@@ -53,6 +53,8 @@ const DEFECT_MS = 1_000
 // setTimeout fires at once beyond 2^31 ms, and nobody waits that long.
 const TIMER_MS_MAX = 300_000
 const NAMESPACE_QUEUES_MAX = 1_000
+// A little longer than the catalog believes that something does not exist.
+const BELIEVED_MISSING_MS = 600
 // A consumer that has not asked for this long will not find what is cached for it.
 const FOLLOWED_MS = 60_000
 const SEEN_QUEUES_MAX = 10_000
@@ -213,7 +215,12 @@ export class Popper {
       // The common case without a promise: everything is known already.
       const entry = this.#parts.catalog.peekQueue(queue)
       const feed = entry === undefined ? undefined : this.feeds.peek(queue, consumerGroup)
-      if (entry !== undefined && feed !== undefined && feed.start !== null && performance.now() - feed.startReadAtMs < 60_000) {
+      if (
+        entry !== undefined &&
+        feed !== undefined &&
+        feed.start !== null &&
+        performance.now() - feed.startReadAtMs < 60_000
+      ) {
         this.#attach(feed, entry)
         feed.lastUsedMs = wait.arrivedMs
         wait.feeds = [feed]
@@ -319,9 +326,10 @@ export class Popper {
   #advance(wait: PopWait): void {
     if (wait.done || wait.claiming || !wait.ready) return
     if (this.#submit(wait)) return
-    if (wait.runs.length > 0) return wait.finish()
+    const some = wait.runs.length > 0
+    if (some && !wait.wantsMore) return wait.finish()
     if (this.#paused || this.#trouble.active) {
-      if (!wait.request.wait) wait.finish()
+      if (some || !wait.request.wait) wait.finish()
       return
     }
     if (wait.partitionId === null && wait.request.partition === null) {
@@ -333,11 +341,13 @@ export class Popper {
             this.#advance(wait)
           },
           (error) => {
-            if (!wait.done) this.#databaseError(error, wait)
+            if (wait.runs.length > 0) wait.finish()
+            this.#databaseError(error, wait)
           },
         )
         return
       }
+      if (some) return wait.finish()
     } else if (wait.partitionId !== null && !wait.request.wait) {
       // Somebody claims this very partition at the moment: its outcome will tell.
       if (wait.feeds[0]!.list.peek(wait.partitionId)?.place === 'claiming') return
@@ -433,7 +443,9 @@ export class Popper {
   #arm(feed: GroupFeed): void {
     if (feed.waiting === 0 || this.#stopped) return
     const nowMs = performance.now()
-    const reconcileAtMs = Number.isFinite(feed.reconciledAtMs) ? feed.reconciledAtMs + this.#reconcileMs(feed) : nowMs + RECONCILE_ALONE_MS
+    const reconcileAtMs = Number.isFinite(feed.reconciledAtMs)
+      ? feed.reconciledAtMs + this.#reconcileMs(feed)
+      : nowMs + RECONCILE_ALONE_MS
     const atMs = Math.min(feed.list.nextWakeMs, Math.max(reconcileAtMs, nowMs + 100))
     if (feed.timer !== null && feed.timerAtMs <= atMs) return
     if (feed.timer !== null) clearTimeout(feed.timer)
@@ -543,7 +555,11 @@ export class Popper {
     if (autoAck) {
       if (more) list.toReady(state, nowMs)
       else list.toIdle(state, nowMs)
-      if (wait.done) this.#parts.log.warn({ queue: feed.queueName, messages: claimed.count }, 'autoAck messages were claimed for a consumer that had gone')
+      if (wait.done)
+        this.#parts.log.warn(
+          { queue: feed.queueName, messages: claimed.count },
+          'autoAck messages were claimed for a consumer that had gone',
+        )
       else if (claimed.count > 0) wait.take(claimed.runs, claimed.count, null)
       return
     }
@@ -562,7 +578,8 @@ export class Popper {
     const { list } = feed
     if (outcome.position >= 0) state.position = outcome.position
     if (outcome.nextOffset >= 0) state.nextOffset = outcome.nextOffset
-    state.cursorKnown = outcome.state !== 'busy' && outcome.state !== 'gone' && (state.cursorKnown || outcome.state !== 'unused')
+    state.cursorKnown =
+      outcome.state !== 'busy' && outcome.state !== 'gone' && (state.cursorKnown || outcome.state !== 'unused')
     const again = state.again
     switch (outcome.state) {
       case 'unused':
@@ -589,13 +606,21 @@ export class Popper {
       default:
         list.toSleep(state, outcome.state, nowMs + (outcome.wakeMs ?? BUSY_MS), nowMs)
     }
-    wait.lastReason = outcome.state === 'window' ? 'window_buffer' : outcome.state === 'leased' || outcome.state === 'busy' ? 'lease_held' : 'no_message'
+    wait.lastReason =
+      outcome.state === 'window'
+        ? 'window_buffer'
+        : outcome.state === 'leased' || outcome.state === 'busy'
+          ? 'lease_held'
+          : 'no_message'
   }
 
   async #skipHole(feed: GroupFeed, state: PartitionState): Promise<void> {
     try {
       const to = await this.#parts.store.skipHole(state.id, feed.group)
-      this.#parts.log.warn({ queue: feed.queueName, partition: state.entry?.name, group: feed.group, from: state.position, to }, 'Skipped messages that are no longer stored')
+      this.#parts.log.warn(
+        { queue: feed.queueName, partition: state.entry?.name, group: feed.group, from: state.position, to },
+        'Skipped messages that are no longer stored',
+      )
       if (to !== null) state.position = to
       if (state.place === 'asleep') feed.list.toReady(state, performance.now())
       this.#pump(feed)
@@ -618,7 +643,14 @@ export class Popper {
   }
 
   #ended({ feed, state }: Claim, leaseId: string, committed: number): void {
-    this.leaseEnded({ queueName: feed.queueName, group: feed.group, partitionId: state.id, leaseId, committed, pauseMs: 0 })
+    this.leaseEnded({
+      queueName: feed.queueName,
+      group: feed.group,
+      partitionId: state.id,
+      leaseId,
+      committed,
+      pauseMs: 0,
+    })
   }
 
   #failure(rounds: readonly ClaimRound[], error: unknown): void {
@@ -733,6 +765,11 @@ export class Popper {
   #lookAgain(feed: GroupFeed): void {
     this.#once(feed, async () => {
       await this.#settle(feed)
+      if (feed.queue === null || feed.strayWaiters.size > 0) {
+        // The catalog may still believe an earlier "no".
+        await new Promise((resolve) => setTimeout(resolve, BELIEVED_MISSING_MS))
+        await this.#settle(feed)
+      }
       if (feed.queue !== null) await reconcile(this.#parts.store, feed)
       this.#pump(feed)
     })

@@ -121,7 +121,8 @@ export class ReadyList {
   hint(id: string, nowMs: number): void {
     const state = this.state(id, nowMs)
     if (state.place === 'idle') this.toReady(state, nowMs)
-    else if (state.place === 'asleep' && (state.reason === 'leased' || state.reason === 'busy')) this.toReady(state, nowMs)
+    else if (state.place === 'asleep' && (state.reason === 'leased' || state.reason === 'busy'))
+      this.toReady(state, nowMs)
     else if (state.place !== 'ready') state.again = true
   }
 
@@ -156,6 +157,13 @@ export class ReadyList {
     this.#sleepers.push({ atMs: wakeAtMs, ticket: state.ticket, item: state })
     if (this.#sleepers.size > 2 * this.#partitionsMax) {
       this.#sleepers.prune((wake) => wake.ticket === wake.item.ticket)
+    }
+  }
+
+  /** Sends sleepers to idle that `over` accepts. */
+  settle(over: (state: PartitionState) => boolean): void {
+    for (const state of this.#states.values()) {
+      if (state.place === 'asleep' && over(state)) this.toIdle(state, state.changedAtMs)
     }
   }
 

@@ -38,6 +38,7 @@ async function run(store: ConsumeStore, feed: GroupFeed): Promise<void> {
   const origin = feed.reconcileAfter
   let wrapped = origin === ''
   list.complete = true
+  const seen = new Set<string>()
   for (;;) {
     const sentMs = performance.now()
     const { sights, next } = await store.reconcilePartitions({
@@ -48,7 +49,10 @@ async function run(store: ConsumeStore, feed: GroupFeed): Promise<void> {
       windowMs: queue.options.windowBuffer * 1000,
       start,
     })
-    for (const sight of sights) apply(feed, sight, sentMs)
+    for (const sight of sights) {
+      apply(feed, sight, sentMs)
+      seen.add(sight.partitionId)
+    }
     feed.reconcileAfter = next ?? ''
     if (next === null) {
       if (wrapped) break
@@ -56,6 +60,8 @@ async function run(store: ConsumeStore, feed: GroupFeed): Promise<void> {
     } else if (wrapped && origin !== '' && next >= origin) break
     if (list.readyCount >= READY_ENOUGH) return
   }
+  // Everything was looked at: what still sleeps but was not seen has nothing left, its lease has ended elsewhere.
+  list.settle((state) => state.changedAtMs < begunMs && !seen.has(state.id))
   feed.reconcileTookMs = performance.now() - begunMs
   feed.reconciledAtMs = begunMs
 }

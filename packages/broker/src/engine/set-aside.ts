@@ -25,9 +25,13 @@ export async function setAside(
   const { log, store } = parts
   const where = { queue: partition.queue.name, partition: partition.name, group }
   for (const { row, error } of claimed.unreadable) {
-    log.error({ ...where, firstOffset: row.firstOffset, lastOffset: row.lastOffset, error }, 'A segment cannot be read; its messages are dead-lettered')
+    log.error(
+      { ...where, firstOffset: row.firstOffset, lastOffset: row.lastOffset, error },
+      'A segment cannot be read; its messages are dead-lettered',
+    )
   }
-  if (claimed.missing.length > 0) log.error({ ...where, offsets: claimed.missing.length }, 'Messages are missing from the log; they are skipped')
+  if (claimed.missing.length > 0)
+    log.error({ ...where, offsets: claimed.missing.length }, 'Messages are missing from the log; they are skipped')
   if (leaseId === null) return false
   const deadLetters = claimed.unreadable.flatMap(({ row, offsets, error }) =>
     offsets.map((offset) => {
@@ -66,7 +70,13 @@ export async function setAside(
 }
 
 function emptyFrame(transactionId: string): Buffer {
-  const content = { flags: 0, transactionId: Buffer.from(transactionId), traceId: null, producerSub: null, payload: Buffer.from('null') }
+  const content = {
+    flags: 0,
+    transactionId: Buffer.from(transactionId),
+    traceId: null,
+    producerSub: null,
+    payload: Buffer.from('null'),
+  }
   const frame = Buffer.allocUnsafe(frameBytes(content))
   writeFrame(frame, 0, content)
   return frame

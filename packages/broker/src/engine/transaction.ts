@@ -137,7 +137,10 @@ async function attemptOnce(
     const refusedPush = push === null ? null : await push.run(scope)
     if (refusedPush !== null) {
       const { code, error } = pushItems[refusedPush]!
-      throw new Rejected({ index: pushPlaces[refusedPush]!, code: code ?? 'INTERNAL', error: error ?? 'Internal error' }, acks)
+      throw new Rejected(
+        { index: pushPlaces[refusedPush]!, code: code ?? 'INTERNAL', error: error ?? 'Internal error' },
+        acks,
+      )
     }
     return found
   })

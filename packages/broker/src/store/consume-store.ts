@@ -3,7 +3,7 @@ import type { ConsumeStore } from '../ports/consume-store.ts'
 import { ackMessages } from './ack.ts'
 import { creditLeases, extendLease, holdLease, releaseClaim } from './lease.ts'
 import { popMessages } from './pop.ts'
-import { recordSubscriptions, reconcilePartitions, skipHole } from './reconcile.ts'
+import { reconcilePartitions, recordSubscriptions, skipHole } from './reconcile.ts'
 import { readCursor, readSegment, readSegmentKeys } from './segments.ts'
 import type { Database } from './sql.ts'
 

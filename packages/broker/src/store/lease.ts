@@ -21,7 +21,9 @@ export async function extendLease(
     'SELECT * FROM queen.extend_lease($1::text, $2::uuid, $3::int)',
     [leaseId, partition, seconds],
   )
-  return row === undefined || row.partitions === 0 ? null : { untilMs: Number(row.until_ms), partitions: row.partitions }
+  return row === undefined || row.partitions === 0
+    ? null
+    : { untilMs: Number(row.until_ms), partitions: row.partitions }
 }
 
 /** @throws StoreError */
@@ -36,8 +38,17 @@ export async function holdLease(sql: Sql, leaseId: string): Promise<boolean> {
 }
 
 /** @throws StoreError */
-export async function releaseClaim(sql: Sql, partitionIds: readonly string[], group: string, leaseId: string): Promise<void> {
-  await sql.run('release_claim', 'SELECT queen.release_claim($1::uuid[], $2::text, $3::text)', [partitionIds, group, leaseId])
+export async function releaseClaim(
+  sql: Sql,
+  partitionIds: readonly string[],
+  group: string,
+  leaseId: string,
+): Promise<void> {
+  await sql.run('release_claim', 'SELECT queen.release_claim($1::uuid[], $2::text, $3::text)', [
+    partitionIds,
+    group,
+    leaseId,
+  ])
 }
 
 /** @throws StoreError */

@@ -93,5 +93,7 @@ export async function popMessages(
 /** `{"12": 2}` by offset; null when there is none. */
 export function parseFailures(text: string | null): Map<number, number> | null {
   if (text === null || text === '{}') return null
-  return new Map(Object.entries(JSON.parse(text) as Record<string, number>).map(([offset, count]) => [Number(offset), count]))
+  return new Map(
+    Object.entries(JSON.parse(text) as Record<string, number>).map(([offset, count]) => [Number(offset), count]),
+  )
 }

@@ -42,10 +42,11 @@ export async function reconcilePartitions(
 
 /** Where the cursor stands afterwards; null when nothing was to be skipped. @throws StoreError */
 export async function skipHole(sql: Sql, partitionId: string, group: string): Promise<number | null> {
-  const [row] = await sql.run<{ position: string | null }>('skip_hole', 'SELECT queen.skip_hole($1::uuid, $2::text) AS position', [
-    partitionId,
-    group,
-  ])
+  const [row] = await sql.run<{ position: string | null }>(
+    'skip_hole',
+    'SELECT queen.skip_hole($1::uuid, $2::text) AS position',
+    [partitionId, group],
+  )
   return row?.position == null ? null : Number(row.position)
 }
 
@@ -61,7 +62,13 @@ export async function recordSubscriptions(
     'record_subscriptions',
     `SELECT q.name, s.mode, s.starts_at FROM unnest($1::text[]) AS q (name)
       CROSS JOIN LATERAL queen.record_subscription(q.name, $2::text, $3::text, $4::timestamptz, $5::bigint) s`,
-    [queueNames, group, subscription.mode, subscription.mode === 'timestamp' ? subscription.from : null, Math.round(agoMs)],
+    [
+      queueNames,
+      group,
+      subscription.mode,
+      subscription.mode === 'timestamp' ? subscription.from : null,
+      Math.round(agoMs),
+    ],
   )
   return new Map(rows.map((row) => [row.name, { mode: row.mode, at: row.starts_at }]))
 }

@@ -63,7 +63,13 @@ export async function readSegmentKeys(
 
 /** The segment that holds `offset`. @throws StoreError */
 export async function readSegment(sql: Sql, partitionId: string, offset: number): Promise<SegmentRow | null> {
-  const [row] = await sql.run<{ first_offset: string; last_offset: string; created_at: string; id_base: string; body: Buffer }>(
+  const [row] = await sql.run<{
+    first_offset: string
+    last_offset: string
+    created_at: string
+    id_base: string
+    body: Buffer
+  }>(
     'read_segment',
     `SELECT s.first_offset, s.last_offset, s.created_at, s.id_base, s.body FROM queen.segments s
       WHERE s.partition_id = $1::uuid AND s.first_offset <= $2::bigint ORDER BY s.first_offset DESC LIMIT 1`,

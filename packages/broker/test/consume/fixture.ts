@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto'
 import { QUEUE_OPTIONS, type QueueOptions } from '@queen/protocol'
 import { Catalog } from '../../src/engine/catalog.ts'
-import { type Consumer, type ConsumeParts, createConsumer } from '../../src/engine/consumer.ts'
+import { type ConsumeParts, type Consumer, createConsumer } from '../../src/engine/consumer.ts'
 import { frameBytes, writeFrame } from '../../src/engine/frame.ts'
 import { transactionIdBytes } from '../../src/engine/lease-book.ts'
 import { MessageIdSource } from '../../src/engine/message-id.ts'
@@ -37,6 +37,7 @@ export async function openFixture(): Promise<ConsumeFixture> {
   const { database, url } = opened
   const store = createConsumeStore(database)
   const consumers: Consumer[] = []
+  const catalogs: Catalog[] = []
   let statements = 0
   const sql = <Row extends object>(text: string, values: readonly unknown[] = []) =>
     database.admin.run<Row>(`test_${text.length}_${statements++}`, text, values)
@@ -52,11 +53,20 @@ export async function openFixture(): Promise<ConsumeFixture> {
         'INSERT INTO queen.queues (id, name, namespace, task, options) VALUES ($1::uuid, $2::text, $3::text, $4::text, $5::jsonb)',
         [id, name, namespace, task, JSON.stringify(options)],
       )
+      const [row] = await sql<{ version: string }>(
+        `UPDATE queen.system_state SET value = jsonb_build_object('version', (value ->> 'version')::bigint + 1)
+          WHERE key = 'config_version' RETURNING value ->> 'version' AS version`,
+      )
+      for (const catalog of catalogs) catalog.noticeVersion(Number(row!.version))
       return id
     },
     async createPartition(queueId, name) {
       const id = randomUUID()
-      await sql('INSERT INTO queen.partitions (id, queue_id, name) VALUES ($1::uuid, $2::uuid, $3::text)', [id, queueId, name])
+      await sql('INSERT INTO queen.partitions (id, queue_id, name) VALUES ($1::uuid, $2::uuid, $3::text)', [
+        id,
+        queueId,
+        name,
+      ])
       return id
     },
     async append(partitionId, transactionIds, payload = '{"n":1}') {
@@ -72,9 +82,11 @@ export async function openFixture(): Promise<ConsumeFixture> {
       return Number(row!.first)
     },
     consumer(parts = {}) {
+      const catalog = new Catalog({ store: createQueueStore(database), log: silent, nowMs: Date.now })
+      catalogs.push(catalog)
       const consumer = createConsumer({
         store,
-        catalog: new Catalog({ store: createQueueStore(database), log: silent, nowMs: Date.now }),
+        catalog,
         log: silent,
         settings: { segmentCacheBytesMax: 8 << 20, waitingPopsMax: 1000 },
         notificationsWork: () => true,
@@ -87,6 +99,7 @@ export async function openFixture(): Promise<ConsumeFixture> {
     },
     async [Symbol.asyncDispose]() {
       for (const consumer of consumers) await consumer.stop()
+      for (const catalog of catalogs) catalog.stop()
       await opened[Symbol.asyncDispose]()
     },
   }

@@ -1,0 +1,184 @@
+/**
+ * Random pushes, pops, acks, expiries and restarts against an oracle that keeps one plain list per partition and group.
+ * Two consumers with separate memories share the database, so whatever one believes wrongly would show.
+ */
+import fc from 'fast-check'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import type { Consumer } from '../../src/engine/consumer.ts'
+import type { AckItem, AckStatus } from '../../src/engine/types.ts'
+import { acksOf, type ConsumeFixture, delivered, names, never, openFixture, popRequest } from './fixture.ts'
+
+let fixture: ConsumeFixture
+beforeAll(async () => {
+  fixture = await openFixture()
+})
+afterAll(() => fixture[Symbol.asyncDispose]())
+
+const RETRY_LIMIT = 1
+const PARTITIONS = 2
+const GROUPS = ['__QUEUE_MODE__', 'g']
+
+interface Message {
+  readonly id: string
+  failures: number
+}
+/** What a group still has to get of a partition, in order, and what its live lease holds. */
+interface Model {
+  todo: Message[]
+  lease: { id: string; open: Map<string, Message>; acks: AckItem[] } | null
+}
+
+type Step =
+  | { readonly kind: 'push'; readonly partition: number; readonly count: number }
+  | {
+      readonly kind: 'pop'
+      readonly partition: number
+      readonly group: number
+      readonly consumer: number
+      readonly batch: number
+      readonly autoAck: boolean
+    }
+  | {
+      readonly kind: 'ack'
+      readonly partition: number
+      readonly group: number
+      readonly consumer: number
+      readonly picks: readonly { at: number; status: AckStatus }[]
+      readonly bare: boolean
+    }
+  | { readonly kind: 'expire'; readonly partition: number; readonly group: number }
+
+const at = { partition: fc.nat(PARTITIONS - 1), group: fc.nat(GROUPS.length - 1), consumer: fc.nat(1) }
+const step: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('push' as const),
+      partition: at.partition,
+      count: fc.integer({ min: 1, max: 6 }),
+    }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      kind: fc.constant('pop' as const),
+      ...at,
+      batch: fc.integer({ min: 1, max: 9 }),
+      autoAck: fc.boolean(),
+    }),
+  },
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      kind: fc.constant('ack' as const),
+      ...at,
+      picks: fc.array(
+        fc.record({
+          at: fc.nat(8),
+          status: fc.constantFrom<AckStatus>('completed', 'completed', 'failed', 'retry', 'dlq'),
+        }),
+        { minLength: 1, maxLength: 5 },
+      ),
+      bare: fc.boolean(),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant('expire' as const), partition: at.partition, group: at.group }),
+  },
+)
+
+let run = 0
+
+it('agrees with an oracle over random histories (G2, G4, G6, G7)', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), async (steps) => {
+      const queue = `model${run++}`
+      const queueId = await fixture.createQueue(queue, { retryLimit: RETRY_LIMIT })
+      const partitions = await Promise.all(names('p', PARTITIONS).map((name) => fixture.createPartition(queueId, name)))
+      const consumers: Consumer[] = [
+        fixture.consumer(),
+        fixture.consumer({ settings: { segmentCacheBytesMax: 2000, waitingPopsMax: 10, leaseBookBytesMax: 0 } }),
+      ]
+      const models: Model[][] = partitions.map(() => GROUPS.map(() => ({ todo: [], lease: null })))
+      const dead: string[] = []
+      let pushed = 0
+      for (const each of steps) {
+        const partitionId = partitions[each.partition]!
+        if (each.kind === 'push') {
+          const ids = names('m', each.count, pushed)
+          pushed += each.count
+          await fixture.append(partitionId, ids)
+          for (const model of models[each.partition]!) model.todo.push(...ids.map((id) => ({ id, failures: 0 })))
+          continue
+        }
+        const model = models[each.partition]![each.group]!
+        const consumerGroup = GROUPS[each.group]!
+        if (each.kind === 'expire') {
+          await fixture.sql(
+            `UPDATE queen.cursors SET lease_until = clock_timestamp() - interval '1 s' WHERE partition_id = $1::uuid AND group_name = $2::text AND lease_until IS NOT NULL`,
+            [partitionId, consumerGroup],
+          )
+          model.lease = null
+        } else if (each.kind === 'pop') {
+          const request = popRequest({
+            queue,
+            partition: `p${each.partition}`,
+            consumerGroup,
+            batch: each.batch,
+            autoAck: each.autoAck,
+          })
+          const answer = await consumers[each.consumer]!.popMessages(request, never)
+          const expected = model.lease === null ? model.todo.slice(0, each.batch) : []
+          expect(delivered(answer)).toEqual(expected.map(({ id }) => id))
+          expect(
+            answer.runs.flatMap(({ indices, retryCounts }) => indices.map((index) => retryCounts?.get(index) ?? 0)),
+          ).toEqual(expected.map(({ failures }) => failures))
+          if (expected.length === 0) continue
+          if (each.autoAck) model.todo.splice(0, expected.length)
+          else
+            model.lease = {
+              id: answer.leaseId,
+              open: new Map(expected.map((message) => [message.id, message])),
+              acks: acksOf(answer),
+            }
+        } else if (model.lease !== null) {
+          const { lease } = model
+          const chosen = new Map(
+            each.picks.map(({ at: index, status }) => [lease.acks[index % lease.acks.length]!.transactionId, status]),
+          )
+          const items = [...chosen]
+            .filter(([id]) => lease.open.has(id))
+            .map(([transactionId, status]) => {
+              const item = lease.acks.find((ack) => ack.transactionId === transactionId)!
+              return {
+                ...item,
+                status,
+                leaseId: each.bare ? null : item.leaseId,
+                consumerGroup: each.bare ? consumerGroup : null,
+              }
+            })
+          const results = await consumers[each.consumer]!.ackMessages(items)
+          items.forEach(({ transactionId, status }, index) => {
+            const message = lease.open.get(transactionId)!
+            lease.open.delete(transactionId)
+            const dies = status === 'dlq' || (status === 'failed' && message.failures >= RETRY_LIMIT)
+            expect(results[index]).toMatchObject({ success: true, dlq: dies })
+            if (dies) dead.push(`${consumerGroup} ${transactionId}`)
+            if (status === 'completed' || dies) model.todo.splice(model.todo.indexOf(message), 1)
+            else if (status === 'failed') message.failures++
+          })
+          expect(results.some(({ leaseReleased }) => leaseReleased)).toBe(items.length > 0 && lease.open.size === 0)
+          if (lease.open.size === 0) model.lease = null
+        }
+      }
+      const letters = await fixture.sql<{ letter: string }>(
+        `SELECT group_name || ' ' || transaction_id AS letter FROM queen.dead_letters WHERE queue_id = $1::uuid`,
+        [queueId],
+      )
+      expect(letters.map(({ letter }) => letter).sort()).toEqual(dead.sort())
+      for (const consumer of consumers) await consumer.stop()
+    }),
+    { numRuns: 60 },
+  )
+})

@@ -1,0 +1,79 @@
+/**
+ * The hot statements have one plan: nested loops over primary keys, the same on tables that were never analysed as on
+ * analysed ones, whatever their size. Seen through auto_explain, with the session settings of the message paths.
+ */
+import pg from 'pg'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { ownFunctions } from '../../src/store/functions.ts'
+import { hotSettings } from '../../src/store/pool-settings.ts'
+import { type ConsumeFixture, names, openFixture } from './fixture.ts'
+
+let fixture: ConsumeFixture
+beforeAll(async () => {
+  fixture = await openFixture()
+})
+afterAll(() => fixture[Symbol.asyncDispose]())
+
+const CALLS: Record<string, (id: string) => string> = {
+  pop: (id) =>
+    `SELECT * FROM queen.pop_messages('{${id}}', '{g}', '{0}', '{5}', '{l}', '{f}', '{0}', '{0}', '{0}', '{0}', '{0}', 1000, true, '{all}', '{NULL}')`,
+  ack: (id) =>
+    `SELECT * FROM queen.ack_messages('{${id}}', '{g}', '{l}', '{"{[0,5)}"}', '{5}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)`,
+  reconcile: (id) =>
+    `SELECT * FROM queen.reconcile_partitions((SELECT queue_id FROM queen.partitions WHERE id = '${id}'), 'g', '', 100, 0, 'all', NULL)`,
+}
+
+/** The plan's nodes without numbers; `queen` tables only through indexes. */
+async function plansOf(id: string): Promise<Record<string, string[]>> {
+  const client = new pg.Client({ connectionString: fixture.url })
+  await client.connect()
+  try {
+    const limits = { lockTimeoutMs: 1000, statementTimeoutMs: 5000 }
+    for (const [name, value] of Object.entries(hotSettings(limits)))
+      await client.query(`SELECT set_config($1, $2, false)`, [name, value])
+    await client.query(
+      `LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0; SET auto_explain.log_nested_statements = on; SET client_min_messages = log`,
+    )
+    const plans: Record<string, string[]> = {}
+    for (const [name, call] of Object.entries(CALLS)) {
+      const nodes: string[] = []
+      const listen = (notice: { message: string | undefined }): void => {
+        for (const line of (notice.message ?? '').split('\n')) {
+          const node = /^\s*(?:->\s+)?((?:Nested Loop|Hash|Merge|Seq Scan|Bitmap|Index)[^(]*)/.exec(line)
+          if (node !== null && !/Cond|Searches/.test(line)) nodes.push(node[1]!.trim())
+        }
+      }
+      client.on('notice', listen)
+      await client.query(ownFunctions().bind(call(id)))
+      client.off('notice', listen)
+      plans[name] = nodes
+    }
+    return plans
+  } finally {
+    await client.end()
+  }
+}
+
+it('plans the same before and after ANALYZE, without scans or joins that depend on statistics', async () => {
+  const queueId = await fixture.createQueue('plans')
+  const partitionId = await fixture.createPartition(queueId, 'Default')
+  await fixture.append(partitionId, names('m', 10))
+  const fresh = await plansOf(partitionId)
+  await fixture.sql(
+    `INSERT INTO queen.segments SELECT partition_id, 10 + g, 10 + g, created_at, id_base, body, keys FROM queen.segments, generate_series(0, 20000) g`,
+  )
+  await fixture.sql(
+    `INSERT INTO queen.partitions (id, queue_id, name) SELECT gen_random_uuid(), $1::uuid, 'x' || g FROM generate_series(1, 5000) g`,
+    [queueId],
+  )
+  await fixture.sql(`INSERT INTO queen.cursors (partition_id, group_name) SELECT id, 'h' FROM queen.partitions`)
+  const grown = await plansOf(partitionId)
+  await fixture.sql('ANALYZE')
+  const analysed = await plansOf(partitionId)
+  expect(grown).toEqual(fresh)
+  expect(analysed).toEqual(fresh)
+  for (const nodes of Object.values(fresh)) {
+    expect(nodes.some((node) => node.startsWith('Index'))).toBe(true)
+    expect(nodes.filter((node) => /Seq Scan|Hash|Merge|Bitmap/.test(node))).toEqual([])
+  }
+})

@@ -1,0 +1,194 @@
+/** Which messages a pop gets: partitions, groups, subscriptions, namespaces, many consumers at once. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { acksOf, type ConsumeFixture, delivered, names, never, openFixture, popRequest } from './fixture.ts'
+
+let fixture: ConsumeFixture
+beforeAll(async () => {
+  fixture = await openFixture()
+})
+afterAll(() => fixture[Symbol.asyncDispose]())
+
+describe('selection', () => {
+  it('takes from several partitions under one lease, up to batch', async () => {
+    const queueId = await fixture.createQueue('several')
+    for (const name of ['a', 'b', 'c'])
+      await fixture.append(await fixture.createPartition(queueId, name), names(name, 5))
+    const consumer = fixture.consumer()
+    const answer = await consumer.popMessages(popRequest({ queue: 'several', batch: 12, partitions: 3 }), never)
+    expect(delivered(answer)).toHaveLength(12)
+    expect(new Set(answer.runs.map(({ partition }) => partition.name)).size).toBe(3)
+    const other = fixture.consumer()
+    expect((await other.extendLease(answer.leaseId, 600)).partitions).toBe(3)
+    const results = await other.ackMessages(acksOf(answer))
+    expect(results.filter(({ leaseReleased }) => leaseReleased)).toHaveLength(3)
+    expect(
+      delivered(await other.popMessages(popRequest({ queue: 'several', batch: 12, partitions: 3 }), never)),
+    ).toHaveLength(3)
+  })
+
+  it('serves the longest unserved partition first, so none starves', async () => {
+    const queueId = await fixture.createQueue('fair')
+    for (const name of names('p', 5)) await fixture.append(await fixture.createPartition(queueId, name), names('m', 4))
+    const consumer = fixture.consumer()
+    const served: string[] = []
+    for (let i = 0; i < 10; i++) {
+      const answer = await consumer.popMessages(popRequest({ queue: 'fair', autoAck: true }), never)
+      served.push(answer.runs[0]!.partition.name)
+    }
+    expect(new Set(served.slice(0, 5)).size).toBe(5)
+    expect(new Set(served.slice(5)).size).toBe(5)
+  })
+
+  it('never gives a message to two consumers of a group, on any instance (G6)', async () => {
+    const queueId = await fixture.createQueue('crowd')
+    for (const name of names('p', 4)) {
+      const partitionId = await fixture.createPartition(queueId, name)
+      for (let i = 0; i < 10; i++) await fixture.append(partitionId, names(`${name}-`, 25, i * 25))
+    }
+    const consumers: ReturnType<typeof fixture.consumer>[] = []
+    const hint = (id: string, partitionId: string): void => {
+      for (const each of consumers) each.onHint(id, [partitionId])
+    }
+    for (let i = 0; i < 3; i++) consumers.push(fixture.consumer({ hint }))
+    const seen: string[] = []
+    const inOrder = new Map<string, number>()
+    const worker = async (index: number): Promise<void> => {
+      const consumer = consumers[index % 3]!
+      const autoAck = index % 2 === 0
+      for (;;) {
+        const answer = await consumer.popMessages(
+          popRequest({ queue: 'crowd', batch: 7, autoAck, wait: true, timeoutMs: 500 }),
+          never,
+        )
+        if (answer.runs.length === 0) return
+        const got = delivered(answer)
+        seen.push(...got)
+        const [partition, first] = got[0]!.split('-') as [string, string]
+        if (!autoAck) expect(Number(first)).toBeGreaterThanOrEqual(inOrder.get(partition) ?? 0)
+        if (!autoAck) await consumers[(index + 1) % 3]!.ackMessages(acksOf(answer))
+      }
+    }
+    await Promise.all(Array.from({ length: 12 }, (_, index) => worker(index)))
+    expect(seen).toHaveLength(1000)
+    expect(new Set(seen).size).toBe(1000)
+  })
+
+  it('reads a stream once for five groups', async () => {
+    const queueId = await fixture.createQueue('stream')
+    const partitionId = await fixture.createPartition(queueId, 'Default')
+    for (let i = 0; i < 20; i++) await fixture.append(partitionId, names('m', 10, i * 10))
+    let bodies = 0
+    const store = {
+      ...fixture.store,
+      popMessages: async (...args: Parameters<typeof fixture.store.popMessages>) => {
+        const outcomes = await fixture.store.popMessages(...args)
+        for (const outcome of outcomes) if (outcome.state === 'claimed') bodies += outcome.segments.length
+        return outcomes
+      },
+    }
+    const consumer = fixture.consumer({ store })
+    await Promise.all(
+      names('g', 5).map(async (consumerGroup) => {
+        const seen: string[] = []
+        while (seen.length < 200) {
+          const answer = await consumer.popMessages(
+            popRequest({ queue: 'stream', consumerGroup, batch: 20, wait: true }),
+            never,
+          )
+          seen.push(...delivered(answer))
+          await consumer.ackMessages(acksOf(answer))
+        }
+        expect(seen).toEqual(names('m', 200))
+      }),
+    )
+    expect(bodies).toBe(20)
+  })
+
+  it('starts groups where their first pop says, also on a queue that did not exist', async () => {
+    const consumer = fixture.consumer()
+    const pop = (consumerGroup: string, subscription: Parameters<typeof popRequest>[0] & object = {}) =>
+      consumer.popMessages(popRequest({ queue: 'sub', consumerGroup, batch: 10, ...subscription }), never)
+    expect((await pop('fresh', { subscription: { mode: 'new' } })).emptyReason).toBe('partition_not_found')
+    const queueId = await fixture.createQueue('sub')
+    const partitionId = await fixture.createPartition(queueId, 'Default')
+    await fixture.append(partitionId, ['a', 'b'])
+    const [row] = await fixture.sql<{ at: string }>(
+      `SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at`,
+    )
+    const late = { subscription: { mode: 'new' as const } }
+    const wait = { wait: true, timeoutMs: 5000 }
+    expect(delivered(await pop('fresh', { subscription: { mode: 'all' }, ...wait }))).toEqual(['a', 'b'])
+    expect((await pop('late', late)).emptyReason).toBe('no_message')
+    await fixture.append(partitionId, ['c'])
+    await fixture.append(await fixture.createPartition(queueId, 'p2'), ['d'])
+    expect(delivered(await pop('late', { ...late, partitions: 5 })).sort()).toEqual(['c', 'd'])
+    const from = { subscription: { mode: 'timestamp' as const, from: row!.at } }
+    expect(delivered(await pop('from', { ...from, partitions: 5 })).sort()).toEqual(['c', 'd'])
+    expect(delivered(await pop('all', { partition: 'Default' }))).toEqual(['a', 'b', 'c'])
+    expect(delivered(await pop('__QUEUE_MODE__', { partition: 'Default', ...late }))).toEqual(['a', 'b', 'c'])
+  })
+
+  it('serves the queues of a namespace by priority, several in one answer', async () => {
+    for (const [name, priority] of [
+      ['ns.low', 1],
+      ['ns.high', 9],
+      ['ns.mid', 5],
+    ] as const) {
+      await fixture.append(
+        await fixture.createPartition(await fixture.createQueue(name, { priority }), 'Default'),
+        names(`${name}-`, 2),
+      )
+    }
+    const consumer = fixture.consumer()
+    const space = { queue: null, namespace: 'ns' }
+    expect(delivered(await consumer.popMessages(popRequest({ ...space, batch: 2 }), never))).toEqual(
+      names('ns.high-', 2),
+    )
+    const answer = await consumer.popMessages(popRequest({ ...space, batch: 9, partitions: 9 }), never)
+    expect(delivered(answer)).toEqual([...names('ns.mid-', 2), ...names('ns.low-', 2)])
+    expect((await consumer.popMessages(popRequest({ ...space, task: 'low' }), never)).emptyReason).toBe('lease_held')
+  })
+
+  it('finds what other instances stored without any hint, among 3,000 partitions', async () => {
+    const queueId = await fixture.createQueue('wide')
+    await fixture.sql(
+      `INSERT INTO queen.partitions (id, queue_id, name) SELECT gen_random_uuid(), $1::uuid, 'w' || g FROM generate_series(1, 3000) g`,
+      [queueId],
+    )
+    const consumer = fixture.consumer()
+    expect((await consumer.popMessages(popRequest({ queue: 'wide' }), never)).emptyReason).toBe('no_message')
+    const [row] = await fixture.sql<{ id: string }>(
+      `SELECT id FROM queen.partitions WHERE queue_id = $1::uuid AND name = 'w777'`,
+      [queueId],
+    )
+    await fixture.append(row!.id, ['needle'])
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    expect(delivered(await consumer.popMessages(popRequest({ queue: 'wide' }), never))).toEqual(['needle'])
+  })
+
+  it('dead-letters what cannot be read and goes on behind it (G8)', async () => {
+    const partitionId = await fixture.createPartition(await fixture.createQueue('poison'), 'Default')
+    await fixture.append(partitionId, names('bad', 2))
+    await fixture.append(partitionId, ['good'])
+    await fixture.sql(
+      `UPDATE queen.segments SET body = '\\x07aabb' WHERE partition_id = $1::uuid AND first_offset = 0`,
+      [partitionId],
+    )
+    const consumer = fixture.consumer()
+    const answer = await consumer.popMessages(popRequest({ queue: 'poison', wait: true }), never)
+    expect(delivered(answer)).toEqual(['good'])
+    const rows = await fixture.sql('SELECT 1 AS one FROM queen.dead_letters WHERE partition_id = $1::uuid', [
+      partitionId,
+    ])
+    expect(rows).toHaveLength(2)
+  })
+
+  it('steps over messages that are no longer stored', async () => {
+    const partitionId = await fixture.createPartition(await fixture.createQueue('hole'), 'Default')
+    await fixture.append(partitionId, names('x', 3))
+    await fixture.append(partitionId, ['kept'])
+    await fixture.sql('DELETE FROM queen.segments WHERE partition_id = $1::uuid AND first_offset = 0', [partitionId])
+    const consumer = fixture.consumer()
+    expect(delivered(await consumer.popMessages(popRequest({ queue: 'hole', wait: true }), never))).toEqual(['kept'])
+  })
+})

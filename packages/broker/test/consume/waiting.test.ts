@@ -1,0 +1,162 @@
+/** Long polling: woken by pushes, hints, ends of leases, delays and windows; empty answers in time; abandoned waits. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { acksOf, type ConsumeFixture, delivered, names, never, openFixture, popRequest } from './fixture.ts'
+
+let fixture: ConsumeFixture
+beforeAll(async () => {
+  fixture = await openFixture()
+})
+afterAll(() => fixture[Symbol.asyncDispose]())
+
+const waiting = (queue: string, more = {}) => popRequest({ queue, wait: true, timeoutMs: 20_000, ...more })
+const parked = () => new Promise((resolve) => setTimeout(resolve, 60))
+
+async function oneQueue(name: string, options = {}) {
+  const queueId = await fixture.createQueue(name, options)
+  return { queueId, partitionId: await fixture.createPartition(queueId, 'Default') }
+}
+
+describe('a waiting pop', () => {
+  it('answers empty between timeout − min(250 ms, 10 %) and timeout', async () => {
+    await oneQueue('quiet')
+    const consumer = fixture.consumer()
+    for (const timeoutMs of [200, 3000]) {
+      const begun = performance.now()
+      const answer = await consumer.popMessages(waiting('quiet', { timeoutMs }), never)
+      const took = performance.now() - begun
+      expect(answer.emptyReason).toBe('no_message')
+      expect(took).toBeLessThanOrEqual(timeoutMs)
+      expect(took).toBeGreaterThanOrEqual(timeoutMs - Math.min(250, timeoutMs / 10))
+    }
+  })
+
+  it('is woken at once by a hint, and by a queue that comes into being', async () => {
+    const { queueId, partitionId } = await oneQueue('woken')
+    const consumer = fixture.consumer()
+    const first = consumer.popMessages(waiting('woken'), never)
+    const specific = consumer.popMessages(waiting('woken', { partition: 'late' }), never)
+    const missing = consumer.popMessages(waiting('not.yet'), never)
+    const space = consumer.popMessages(waiting('', { queue: null, namespace: 'not', consumerGroup: 'g' }), never)
+    await parked()
+    await fixture.append(partitionId, ['a'])
+    consumer.onHint(queueId, [partitionId])
+    expect(delivered(await first)).toEqual(['a'])
+    const late = await fixture.createPartition(queueId, 'late')
+    await fixture.append(late, ['b'])
+    consumer.onHint(queueId, [late])
+    expect(delivered(await specific)).toEqual(['b'])
+    const next = await oneQueue('not.yet')
+    await fixture.append(next.partitionId, ['c'])
+    consumer.onHint(next.queueId, [next.partitionId])
+    expect(delivered(await missing)).toEqual(['c'])
+    expect(delivered(await space)).toEqual(['c'])
+  })
+
+  it('takes what a lease, a retry pause, a delay or a window gives free', async () => {
+    const consumer = fixture.consumer()
+    const lease = await oneQueue('lease', { leaseTime: 1 })
+    await fixture.append(lease.partitionId, ['a'])
+    const held = await consumer.popMessages(waiting('lease'), never)
+    const again = await consumer.popMessages(waiting('lease'), never)
+    expect(delivered(again)).toEqual(['a'])
+    expect(again.leaseExpiresAtMs! - held.leaseExpiresAtMs!).toBeGreaterThanOrEqual(1000)
+
+    const pause = await oneQueue('pause', { retryDelay: 700 })
+    await fixture.append(pause.partitionId, ['a'])
+    await consumer.ackMessages(acksOf(await consumer.popMessages(waiting('pause'), never), 'failed'))
+    const failedAt = performance.now()
+    expect((await consumer.popMessages(popRequest({ queue: 'pause' }), never)).emptyReason).toBe('no_message')
+    expect(delivered(await consumer.popMessages(waiting('pause'), never))).toEqual(['a'])
+    expect(performance.now() - failedAt).toBeGreaterThan(600)
+
+    const delay = await oneQueue('delay', { delayedProcessing: 1 })
+    const window = await oneQueue('window', { windowBuffer: 1 })
+    await fixture.append(delay.partitionId, ['a'])
+    await fixture.append(window.partitionId, ['a'])
+    expect((await consumer.popMessages(popRequest({ queue: 'window' }), never)).emptyReason).toBe('window_buffer')
+    const both = await Promise.all([
+      consumer.popMessages(waiting('delay'), never),
+      consumer.popMessages(waiting('window'), never),
+    ])
+    expect(both.map(delivered)).toEqual([['a'], ['a']])
+  })
+
+  it('serves partitions that others acked free, and says when a lease holds them back', async () => {
+    const { partitionId } = await oneQueue('others')
+    await fixture.append(partitionId, names('m', 4))
+    const here = fixture.consumer()
+    const hints: [string, readonly string[]][] = []
+    const there = fixture.consumer({ hint: (queueId, id) => hints.push([queueId, [id]]) })
+    const answer = await here.popMessages(popRequest({ queue: 'others', batch: 2 }), never)
+    expect((await here.popMessages(popRequest({ queue: 'others' }), never)).emptyReason).toBe('lease_held')
+    expect((await there.popMessages(popRequest({ queue: 'others', partition: 'Default' }), never)).emptyReason).toBe(
+      'lease_held',
+    )
+    const next = here.popMessages(waiting('others'), never)
+    await there.ackMessages(acksOf(answer))
+    for (const [queueId, ids] of hints) here.onHint(queueId, ids)
+    expect(delivered(await next)).toEqual(['m2'])
+  })
+
+  it('is dropped when the client goes, and a claim nobody took is given back', async () => {
+    const { queueId, partitionId } = await oneQueue('gone')
+    const consumer = fixture.consumer()
+    const gone = new AbortController()
+    const answer = consumer.popMessages(waiting('gone'), gone.signal)
+    await parked()
+    await fixture.append(partitionId, ['a'])
+    consumer.onHint(queueId, [partitionId])
+    gone.abort()
+    expect((await answer).runs).toHaveLength(0)
+    const next = await consumer.popMessages(waiting('gone'), never)
+    expect(delivered(next)).toEqual(['a'])
+    await consumer.releaseClaim(next)
+    expect(delivered(await consumer.popMessages(popRequest({ queue: 'gone' }), never))).toEqual(['a'])
+    expect(consumer.stats().waiting).toBe(0)
+  })
+
+  it('costs no database statement while nothing happens', async () => {
+    await oneQueue('idle')
+    let calls = 0
+    const counting = new Proxy(fixture.store, {
+      get: (store, name, receiver) => {
+        calls++
+        return Reflect.get(store, name, receiver)
+      },
+    })
+    const consumer = fixture.consumer({ store: counting })
+    const waits = Array.from({ length: 50 }, () => consumer.popMessages(waiting('idle', { timeoutMs: 1500 }), never))
+    await parked()
+    await parked()
+    const before = calls
+    expect(before).toBeGreaterThan(0)
+    await Promise.all(waits)
+    expect(calls).toBe(before)
+  })
+
+  it('keeps waiting in pop maintenance and is served afterwards', async () => {
+    const { partitionId } = await oneQueue('paused')
+    await fixture.append(partitionId, ['a'])
+    const consumer = fixture.consumer()
+    consumer.pausePops(true)
+    expect((await consumer.popMessages(popRequest({ queue: 'paused' }), never)).emptyReason).toBe('paused')
+    expect((await consumer.popMessages(waiting('paused', { timeoutMs: 200 }), never)).emptyReason).toBe('paused')
+    const answer = consumer.popMessages(waiting('paused'), never)
+    await parked()
+    consumer.pausePops(false)
+    expect(delivered(await answer)).toEqual(['a'])
+  })
+
+  it('refuses what exceeds the bound of parked requests (G9)', async () => {
+    await oneQueue('many')
+    const consumer = fixture.consumer({ settings: { segmentCacheBytesMax: 1 << 20, waitingPopsMax: 3 } })
+    const waits = Array.from({ length: 3 }, () => consumer.popMessages(waiting('many'), never))
+    await expect(consumer.popMessages(waiting('many'), never)).rejects.toMatchObject({ code: 'OVERLOADED' })
+    await consumer.stop()
+    expect((await Promise.all(waits)).map(({ emptyReason }) => emptyReason)).toEqual([
+      'no_message',
+      'no_message',
+      'no_message',
+    ])
+  })
+})
