@@ -21,12 +21,47 @@ function covers(known: PartitionKeys, key: Buffer, offset: number): boolean {
 describe('the memory of keys', () => {
   test('G3 never misses a key inside the window of what it claims to know', () => {
     const step = fc.oneof(
-      { weight: 6, arbitrary: fc.record({ do: fc.constant('store' as const), count: fc.integer({ min: 1, max: 40 }), time: fc.integer({ min: 0, max: 3 }) }) },
+      {
+        weight: 6,
+        arbitrary: fc.record({
+          do: fc.constant('store' as const),
+          count: fc.integer({ min: 1, max: 40 }),
+          time: fc.integer({ min: 0, max: 3 }),
+        }),
+      },
       // Another instance stored it: told in order, or not at all (a lost answer) and found as a gap later.
-      { weight: 3, arbitrary: fc.record({ do: fc.constant('other' as const), count: fc.integer({ min: 1, max: 40 }), time: fc.integer({ min: 0, max: 3 }) }) },
-      { weight: 2, arbitrary: fc.record({ do: fc.constant('wait' as const), count: fc.integer({ min: 1, max: 30_000 }), time: fc.constant(0) }) },
-      { weight: 2, arbitrary: fc.record({ do: fc.constant('trim' as const), count: fc.integer({ min: 0, max: 3 }), time: fc.constant(0) }) },
-      { weight: 1, arbitrary: fc.record({ do: fc.constant('blunder' as const), count: fc.integer({ min: 1, max: 40 }), time: fc.constant(1) }) },
+      {
+        weight: 3,
+        arbitrary: fc.record({
+          do: fc.constant('other' as const),
+          count: fc.integer({ min: 1, max: 40 }),
+          time: fc.integer({ min: 0, max: 3 }),
+        }),
+      },
+      {
+        weight: 2,
+        arbitrary: fc.record({
+          do: fc.constant('wait' as const),
+          count: fc.integer({ min: 1, max: 30_000 }),
+          time: fc.constant(0),
+        }),
+      },
+      {
+        weight: 2,
+        arbitrary: fc.record({
+          do: fc.constant('trim' as const),
+          count: fc.integer({ min: 0, max: 3 }),
+          time: fc.constant(0),
+        }),
+      },
+      {
+        weight: 1,
+        arbitrary: fc.record({
+          do: fc.constant('blunder' as const),
+          count: fc.integer({ min: 1, max: 40 }),
+          time: fc.constant(1),
+        }),
+      },
     )
     fc.assert(
       fc.property(fc.array(step, { minLength: 1, maxLength: 60 }), (steps) => {
@@ -39,8 +74,12 @@ describe('the memory of keys', () => {
         const segments: { first: number; keys: Buffer; atMs: number }[] = []
         const append = (count: number, time: number) => {
           const first = log.length
-          const keys = keysOf(Array.from({ length: count }, () => serial++), time)
-          for (let i = 0; i < count; i++) log.push({ key: keys.subarray(i * 16, i * 16 + 16), offset: first + i, atMs: nowMs })
+          const keys = keysOf(
+            Array.from({ length: count }, () => serial++),
+            time,
+          )
+          for (let i = 0; i < count; i++)
+            log.push({ key: keys.subarray(i * 16, i * 16 + 16), offset: first + i, atMs: nowMs })
           segments.push({ first, keys, atMs: nowMs })
           return { first, keys }
         }
@@ -114,7 +153,13 @@ describe('the memory of keys', () => {
     const cache = new DedupCache(limit, () => nowMs)
     for (let p = 0; p < 40; p++) {
       nowMs += 10
-      cache.partition(`p${p}`, 3600).add(0, keysOf(Array.from({ length: 10_000 }, (_, i) => i), 1_000 + p))
+      cache.partition(`p${p}`, 3600).add(
+        0,
+        keysOf(
+          Array.from({ length: 10_000 }, (_, i) => i),
+          1_000 + p,
+        ),
+      )
       cache.trim()
       expect(cache.bytes).toBeLessThanOrEqual(limit)
     }

@@ -26,6 +26,7 @@ class Scripted {
       const scripted = this.script.shift()
       return scripted === undefined ? this.stored(writes) : scripted(writes)
     },
+    pushInTransaction: () => Promise.reject(new Error('no transactions here')),
     readKeys: async () => this.pages.splice(0),
     readDrainProgress: async () => 0,
   }
@@ -41,7 +42,14 @@ class Scripted {
   }
 }
 
-const unsure: WriteOutcome & { status: 'unsure' } = { status: 'unsure', duplicates: [], confirmed: [], innocent: [], gap: [], unknownUpTo: null }
+const unsure: WriteOutcome & { status: 'unsure' } = {
+  status: 'unsure',
+  duplicates: [],
+  confirmed: [],
+  innocent: [],
+  gap: [],
+  unknownUpTo: null,
+}
 const done = (...outcomes: WriteOutcome[]): PushResult => ({ status: 'done', outcomes, configVersion: 1 })
 
 function bench() {
@@ -89,7 +97,20 @@ function bench() {
     lanes.add(to, items, { remaining: items.length, startedAtMs: Date.now(), done: () => resolve(items) })
     return promise
   }
-  return { scripted, route, lanes, log, unknown, unavailable, defects, gone, add, get diverted() { return diverted } }
+  return {
+    scripted,
+    route,
+    lanes,
+    log,
+    unknown,
+    unavailable,
+    defects,
+    gone,
+    add,
+    get diverted() {
+      return diverted
+    },
+  }
 }
 
 const statuses = (items: readonly PushItem[]) => items.map(({ status }) => status)
@@ -101,12 +122,14 @@ describe('lanes', () => {
     const { scripted, add, lanes } = bench()
     const held = Promise.withResolvers<void>()
     let flying = 0
-    scripted.script = [async (writes) => {
-      flying++
-      await held.promise
-      flying--
-      return scripted.stored(writes)
-    }]
+    scripted.script = [
+      async (writes) => {
+        flying++
+        await held.promise
+        flying--
+        return scripted.stored(writes)
+      },
+    ]
     const first = [add(A, '1'), add(B, '2'), add(A, '3')]
     await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
     const second = [add(A, '4'), add(A, '5')]
@@ -115,7 +138,10 @@ describe('lanes', () => {
     held.resolve()
     await Promise.all([...first, ...second])
     expect(scripted.flushes.map((writes) => writes.map(({ partitionId, count }) => [partitionId[0], count]))).toEqual([
-      [['a', 2], ['b', 1]],
+      [
+        ['a', 2],
+        ['b', 1],
+      ],
       [['a', 2]],
     ])
     await lanes.idle()
@@ -137,18 +163,25 @@ describe('lanes', () => {
     expect([log, unavailable.length]).toEqual([['buffered 1'], 1])
   })
 
-  test.each(['unavailable', 'locked', 'read_only'] as const)('%s: everything goes to the buffer, older before newer', async (failure) => {
-    const { scripted, add, log, unknown, lanes } = bench()
-    const fail = Promise.withResolvers<PushResult>()
-    scripted.script = [() => fail.promise]
-    const first = add(A, '1', '2')
-    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
-    const second = add(A, '3')
-    fail.reject(new StoreError(failure, 'gone'))
-    expect([...statuses(await first), ...statuses(await second)]).toEqual(['buffered', 'buffered', 'buffered'])
-    expect([log, unknown, scripted.flushes.length]).toEqual([['buffered 1', 'buffered 2', 'buffered 3'], [false, false, false], 1])
-    await lanes.idle()
-  })
+  test.each(['unavailable', 'locked', 'read_only'] as const)(
+    '%s: everything goes to the buffer, older before newer',
+    async (failure) => {
+      const { scripted, add, log, unknown, lanes } = bench()
+      const fail = Promise.withResolvers<PushResult>()
+      scripted.script = [() => fail.promise]
+      const first = add(A, '1', '2')
+      await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
+      const second = add(A, '3')
+      fail.reject(new StoreError(failure, 'gone'))
+      expect([...statuses(await first), ...statuses(await second)]).toEqual(['buffered', 'buffered', 'buffered'])
+      expect([log, unknown, scripted.flushes.length]).toEqual([
+        ['buffered 1', 'buffered 2', 'buffered 3'],
+        [false, false, false],
+        1,
+      ])
+      await lanes.idle()
+    },
+  )
 
   test('G3 a lost commit answer marks the records as of unknown outcome, and only those', async () => {
     const { scripted, add, unknown, log } = bench()
@@ -156,7 +189,10 @@ describe('lanes', () => {
     const first = add(A, '1')
     await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
     await Promise.all([first, add(A, '2')])
-    expect([log, unknown]).toEqual([['buffered 1', 'buffered 2'], [true, false]])
+    expect([log, unknown]).toEqual([
+      ['buffered 1', 'buffered 2'],
+      [true, false],
+    ])
   })
 
   test('G5 a flush that meets the switch goes to the buffer', async () => {
@@ -169,17 +205,22 @@ describe('lanes', () => {
   test('G8 PostgreSQL refuses one message: it alone fails, its neighbours are stored in order', async () => {
     const { scripted, add, log, unavailable, defects, lanes } = bench()
     const refuses: Flush = (writes) => {
-      if (writes.some(({ body }) => Buffer.from(body).includes('poison'))) throw new StoreError('rejected', 'invalid', { sqlState: '22021' })
+      if (writes.some(({ body }) => Buffer.from(body).includes('poison')))
+        throw new StoreError('rejected', 'invalid', { sqlState: '22021' })
       return scripted.stored(writes)
     }
     scripted.script = Array(60).fill(refuses)
     const names = Array.from({ length: 20 }, (_, i) => (i === 13 ? 'poison' : `${i}`))
     const [items, others] = await Promise.all([add(A, ...names), add(B, 'x', 'y')])
-    expect(items.filter(({ status }) => status !== 'queued').map(({ transactionId, status, code }) => [transactionId, status, code])).toEqual([
-      ['poison', 'failed', 'INVALID_PAYLOAD'],
-    ])
+    expect(
+      items
+        .filter(({ status }) => status !== 'queued')
+        .map(({ transactionId, status, code }) => [transactionId, status, code]),
+    ).toEqual([['poison', 'failed', 'INVALID_PAYLOAD']])
     expect(statuses(others)).toEqual(['queued', 'queued'])
-    expect(log.filter((line) => !/[xy]$/.test(line))).toEqual(names.filter((name) => name !== 'poison').map((name) => `stored ${name}`))
+    expect(log.filter((line) => !/[xy]$/.test(line))).toEqual(
+      names.filter((name) => name !== 'poison').map((name) => `stored ${name}`),
+    )
     expect([unavailable.length, defects.length > 0]).toEqual([0, true])
     // Afterwards they go together again.
     await lanes.idle()
@@ -216,10 +257,18 @@ describe('lanes', () => {
     expect([items[1]!.messageId, items[3]!.messageId]).toEqual([items[0]!.messageId, items[0]!.messageId])
     // From now on it is suspected where it lies.
     await add(B, 'other')
-    scripted.script = [(writes) => {
-      expect(writes[0]).toMatchObject({ count: 0, knownTo: 2, suspects: [{ offset: 0 }] })
-      return done({ status: 'stored', firstOffset: 2, createdAt: '', confirmed: [{ index: 0, messageId: items[0]!.messageId! }], gap: [] })
-    }]
+    scripted.script = [
+      (writes) => {
+        expect(writes[0]).toMatchObject({ count: 0, knownTo: 2, suspects: [{ offset: 0 }] })
+        return done({
+          status: 'stored',
+          firstOffset: 2,
+          createdAt: '',
+          confirmed: [{ index: 0, messageId: items[0]!.messageId! }],
+          gap: [],
+        })
+      },
+    ]
     expect(await add(A, '1')).toMatchObject([{ status: 'duplicate', messageId: items[0]!.messageId }])
   })
 
@@ -235,7 +284,13 @@ describe('lanes', () => {
       },
       (writes) => {
         expect(writes[0]).toMatchObject({ count: 0, knownTo: 6, suspects: [{ offset: 5 }] })
-        return done({ status: 'stored', firstOffset: 6, createdAt: '', confirmed: [{ index: 0, messageId: first!.messageId! }], gap: [] })
+        return done({
+          status: 'stored',
+          firstOffset: 6,
+          createdAt: '',
+          confirmed: [{ index: 0, messageId: first!.messageId! }],
+          gap: [],
+        })
       },
     ]
     expect(statuses(await add(A, '1'))).toEqual(['duplicate'])
@@ -284,7 +339,14 @@ describe('lanes', () => {
   test('a failure while one lane is made writable does not touch the others', async () => {
     const { add, scripted, log, gone } = bench()
     gone.error = new StoreError('unavailable', 'away')
-    scripted.script = [(writes) => done({ status: 'gone' }, { ...unsure, duplicates: [{ index: 0, messageId: 'x' }] }, ...writes.slice(2).map((write) => scripted.storedOne(write)))]
+    scripted.script = [
+      (writes) =>
+        done(
+          { status: 'gone' },
+          { ...unsure, duplicates: [{ index: 0, messageId: 'x' }] },
+          ...writes.slice(2).map((write) => scripted.storedOne(write)),
+        ),
+    ]
     const C = place('c0000000-0000-4000-8000-000000000000', 'c')
     const results = await Promise.all([add(A, '1'), add(B, '2', '3'), add(C, '4')])
     expect(results.map(statuses)).toEqual([['buffered'], ['duplicate', 'buffered'], ['queued']])
@@ -319,10 +381,12 @@ describe('lanes', () => {
   test('a large push has a flush of its own beside the small ones', async () => {
     const { scripted, lanes, add } = bench()
     const held = Promise.withResolvers<void>()
-    scripted.script = [async (writes) => {
-      await held.promise
-      return scripted.stored(writes)
-    }]
+    scripted.script = [
+      async (writes) => {
+        await held.promise
+        return scripted.stored(writes)
+      },
+    ]
     const large = [item('orders', 'a', 'large', JSON.stringify('x'.repeat(1_000_000)))]
     const done = Promise.withResolvers<void>()
     lanes.add(A, large, { remaining: 1, startedAtMs: Date.now(), done: done.resolve })

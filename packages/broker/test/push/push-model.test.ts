@@ -22,53 +22,59 @@ function randomFrom(seed: number): (below: number) => number {
 }
 
 describe('pushes of two instances', () => {
-  test.each([1, 2, 3])('G3 G4 exactly one is queued per partition and transactionId, each producer’s order is kept (seed %i)', async (seed) => {
-    const random = randomFrom(seed)
-    const queue = `model-${seed}`
-    // One of them remembers next to nothing, so that PostgreSQL is asked.
-    const stacks = [new PushStack(opened.database), new PushStack(opened.database, { dedupBytesMax: seed === 1 ? 2_000 : 64_000_000 })]
-    const told: { item: PushItem; producer: number; serial: number }[] = []
-    const producers = Array.from({ length: 12 }, async (_, producer) => {
-      let serial = 0
-      for (let round = 0; round < 25; round++) {
-        const items = Array.from({ length: 1 + random(8) }, () => {
-          const shared = random(3) === 0
-          const id = shared ? `shared-${random(40)}` : `own-${producer}-${serial}`
-          const entry = item(queue, `p${random(5)}`, id, JSON.stringify({ producer, serial }))
-          told.push({ item: entry, producer, serial: serial++ })
-          return entry
-        })
-        await stacks[(producer + round) % 2]!.send(...items)
+  test.each([1, 2, 3])(
+    'G3 G4 exactly one is queued per partition and transactionId, each producer’s order is kept (seed %i)',
+    async (seed) => {
+      const random = randomFrom(seed)
+      const queue = `model-${seed}`
+      // One of them remembers next to nothing, so that PostgreSQL is asked.
+      const stacks = [
+        new PushStack(opened.database),
+        new PushStack(opened.database, { dedupBytesMax: seed === 1 ? 2_000 : 64_000_000 }),
+      ]
+      const told: { item: PushItem; producer: number; serial: number }[] = []
+      const producers = Array.from({ length: 12 }, async (_, producer) => {
+        let serial = 0
+        for (let round = 0; round < 25; round++) {
+          const items = Array.from({ length: 1 + random(8) }, () => {
+            const shared = random(3) === 0
+            const id = shared ? `shared-${random(40)}` : `own-${producer}-${serial}`
+            const entry = item(queue, `p${random(5)}`, id, JSON.stringify({ producer, serial }))
+            told.push({ item: entry, producer, serial: serial++ })
+            return entry
+          })
+          await stacks[(producer + round) % 2]!.send(...items)
+        }
+      })
+      await Promise.all(producers)
+      expect(stacks.flatMap(({ defects, unavailable }) => [...defects, ...unavailable])).toEqual([])
+      const stored = await storedMessages(opened.database, queue)
+      const byKey = new Map(stored.map((message) => [`${message.partition} ${message.transactionId}`, message]))
+      expect(byKey.size).toBe(stored.length)
+      const queued = told.filter(({ item: { status } }) => status === 'queued')
+      expect(queued.length).toBe(stored.length)
+      for (const { item: entry } of told) {
+        const message = byKey.get(`${entry.partition} ${entry.transactionId}`)!
+        expect(entry.status === 'queued' || entry.status === 'duplicate').toBe(true)
+        // A duplicate names the message that was stored first, and that one is the queued one.
+        expect(entry.messageId).toBe(message.messageId)
+        if (entry.status === 'queued') expect(message.payload).toBe(entry.source.toString())
       }
-    })
-    await Promise.all(producers)
-    expect(stacks.flatMap(({ defects, unavailable }) => [...defects, ...unavailable])).toEqual([])
-    const stored = await storedMessages(opened.database, queue)
-    const byKey = new Map(stored.map((message) => [`${message.partition} ${message.transactionId}`, message]))
-    expect(byKey.size).toBe(stored.length)
-    const queued = told.filter(({ item: { status } }) => status === 'queued')
-    expect(queued.length).toBe(stored.length)
-    for (const { item: entry } of told) {
-      const message = byKey.get(`${entry.partition} ${entry.transactionId}`)!
-      expect(entry.status === 'queued' || entry.status === 'duplicate').toBe(true)
-      // A duplicate names the message that was stored first, and that one is the queued one.
-      expect(entry.messageId).toBe(message.messageId)
-      if (entry.status === 'queued') expect(message.payload).toBe(entry.source.toString())
-    }
-    // Per partition and producer, offsets follow the order of sending.
-    const last = new Map<string, number>()
-    for (const message of stored) {
-      const { producer, serial } = JSON.parse(message.payload) as { producer: number; serial: number }
-      const lane = `${message.partition} ${producer}`
-      expect(serial).toBeGreaterThan(last.get(lane) ?? -1)
-      last.set(lane, serial)
-    }
-    const createdAt = new Map<string, string>()
-    for (const message of stored) {
-      expect(message.createdAt >= (createdAt.get(message.partition) ?? '')).toBe(true)
-      createdAt.set(message.partition, message.createdAt)
-    }
-  })
+      // Per partition and producer, offsets follow the order of sending.
+      const last = new Map<string, number>()
+      for (const message of stored) {
+        const { producer, serial } = JSON.parse(message.payload) as { producer: number; serial: number }
+        const lane = `${message.partition} ${producer}`
+        expect(serial).toBeGreaterThan(last.get(lane) ?? -1)
+        last.set(lane, serial)
+      }
+      const createdAt = new Map<string, string>()
+      for (const message of stored) {
+        expect(message.createdAt >= (createdAt.get(message.partition) ?? '')).toBe(true)
+        createdAt.set(message.partition, message.createdAt)
+      }
+    },
+  )
 
   test('a queue deleted between two pushes comes into being again', async () => {
     const stack = new PushStack(opened.database)
@@ -77,7 +83,10 @@ describe('pushes of two instances', () => {
     const [again, other] = await stack.send(item('gone', 'p', 'a'), item('gone', 'q', 'b'))
     expect([first!.status, again!.status, other!.status]).toEqual(['queued', 'queued', 'queued'])
     expect(again!.partitionId).not.toBe(first!.partitionId)
-    expect((await storedMessages(opened.database, 'gone')).map(({ transactionId }) => transactionId)).toEqual(['a', 'b'])
+    expect((await storedMessages(opened.database, 'gone')).map(({ transactionId }) => transactionId)).toEqual([
+      'a',
+      'b',
+    ])
   })
 
   test('ids made by the server are unique, marked as such, and found when they come back', async () => {
@@ -104,7 +113,9 @@ describe('pushes of two instances', () => {
     const stack = new PushStack(opened.database)
     const startedAt = performance.now()
     const items = await stack.send(...Array.from({ length: 10_000 }, (_, i) => item('wide', `p${i}`, `t${i}`)))
-    expect(items.filter(({ status }) => status !== 'queued').map(({ status, partition }) => [status, partition])).toEqual([])
+    expect(
+      items.filter(({ status }) => status !== 'queued').map(({ status, partition }) => [status, partition]),
+    ).toEqual([])
     expect(performance.now() - startedAt).toBeLessThan(3_000)
     expect((await storedMessages(opened.database, 'wide')).length).toBe(10_000)
   })

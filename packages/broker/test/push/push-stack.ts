@@ -14,17 +14,11 @@ import type { PushStore } from '../../src/ports/push-store.ts'
 import type { RecordLog, RecordSource } from '../../src/ports/record-log.ts'
 import type { StoreError } from '../../src/ports/store-error.ts'
 import type { QueenDatabase } from '../../src/store/pool.ts'
-import { pushMessages, readDrainProgress, readKeys } from '../../src/store/push-messages.ts'
 import { createQueueStore } from '../../src/store/queues.ts'
+import { createWriteStore } from '../../src/store/write-side.ts'
 import { silent } from '../store/test-database.ts'
 
-export function storeOn(database: Pick<QueenDatabase, 'hot'>): PushStore {
-  return {
-    pushMessages: (writes, drain) => pushMessages(database.hot, writes, drain),
-    readKeys: (...place) => readKeys(database.hot, ...place),
-    readDrainProgress: (bufferId) => readDrainProgress(database.hot, bufferId),
-  }
-}
+export const storeOn = (database: QueenDatabase): PushStore => createWriteStore(database)
 
 export function item(queue: string, partition: string, transactionId: string, payload = '{"n":1}'): PushItem {
   const source = Buffer.from(payload)

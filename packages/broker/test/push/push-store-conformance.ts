@@ -4,9 +4,16 @@
  */
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { messageIdAt, MessageIdSource } from '../../src/engine/message-id.ts'
+import { MessageIdSource, messageIdAt } from '../../src/engine/message-id.ts'
 import { KEY_BYTES, writeTransactionKey } from '../../src/engine/transaction-key.ts'
-import type { DrainStep, PushResult, PushStore, SegmentWrite, Suspect, WriteOutcome } from '../../src/ports/push-store.ts'
+import type {
+  DrainStep,
+  PushResult,
+  PushStore,
+  SegmentWrite,
+  Suspect,
+  WriteOutcome,
+} from '../../src/ports/push-store.ts'
 
 export interface PushStoreBench {
   readonly stores: readonly PushStore[]
@@ -91,9 +98,16 @@ export function describePushStore(name: string, openBench: () => Promise<PushSto
 
     test('outcomes come in the order of the writes, whatever the order of the partitions', async () => {
       const partitions = await bench.createPartitions(5)
-      const writes = partitions.map((id, index) => write(id, Array.from({ length: index + 1 }, (_, i) => `m${i}`)))
+      const writes = partitions.map((id, index) =>
+        write(
+          id,
+          Array.from({ length: index + 1 }, (_, i) => `m${i}`),
+        ),
+      )
       await push(...writes)
-      const outcomes = await push(...writes.map(({ partitionId, count }) => write(partitionId, ['more'], { known: [0, count] })))
+      const outcomes = await push(
+        ...writes.map(({ partitionId, count }) => write(partitionId, ['more'], { known: [0, count] })),
+      )
       expect(outcomes.map((outcome) => storedOf(outcome).firstOffset)).toEqual([1, 2, 3, 4, 5])
     })
 
@@ -120,7 +134,12 @@ export function describePushStore(name: string, openBench: () => Promise<PushSto
           before = createdAt
         }
         expect(await bench.nextOffset(id)).toBe(next)
-        expect(told.get(id)!.sort((a, b) => a[0] - b[0]).map(([first]) => first)).toEqual(segments.map(([first]) => first))
+        expect(
+          told
+            .get(id)!
+            .sort((a, b) => a[0] - b[0])
+            .map(([first]) => first),
+        ).toEqual(segments.map(([first]) => first))
       }
     })
 
@@ -148,8 +167,12 @@ export function describePushStore(name: string, openBench: () => Promise<PushSto
       await push(write(id, ['e', 'f'], { known: [0, 4] }))
       const gap = storedOf((await push(write(id, ['new'], { known: [0, 2] })))[0]).gap
       expect(gap.map(({ firstOffset }) => firstOffset)).toEqual([2, 4])
-      expect(unsureOf((await push(write(id, ['f', 'z'], { known: [0, 2] })))[0]).duplicates).toMatchObject([{ index: 0 }])
-      expect(unsureOf((await push(write(id, ['q', 'b'], { known: [4, 7] })))[0]).duplicates).toMatchObject([{ index: 1 }])
+      expect(unsureOf((await push(write(id, ['f', 'z'], { known: [0, 2] })))[0]).duplicates).toMatchObject([
+        { index: 0 },
+      ])
+      expect(unsureOf((await push(write(id, ['q', 'b'], { known: [4, 7] })))[0]).duplicates).toMatchObject([
+        { index: 1 },
+      ])
       // The caller claims to know it: its word is taken, so nothing of [2, 4) is read.
       expect(storedOf((await push(write(id, ['d'], { known: [2, 7] })))[0]).firstOffset).toBe(7)
     })
@@ -171,7 +194,9 @@ export function describePushStore(name: string, openBench: () => Promise<PushSto
         (await push(write(id, ['n'], { known: [0, 2], suspects: [suspect('b', 0), suspect('b', 1)] })))[0],
       )
       expect(confirmed.confirmed).toEqual([{ index: 1, messageId: messageIdAt(first.idBase, 1) }])
-      const innocent = unsureOf((await push(write(id, ['o'], { known: [0, 3], suspects: [suspect('zz', 1), suspect('a', 0)] })))[0])
+      const innocent = unsureOf(
+        (await push(write(id, ['o'], { known: [0, 3], suspects: [suspect('zz', 1), suspect('a', 0)] })))[0],
+      )
       expect(innocent).toMatchObject({ innocent: [0], confirmed: [{ index: 1 }], unknownUpTo: null })
       expect(await bench.nextOffset(id)).toBe(3)
       // Nothing but suspects: nothing to store.
@@ -193,7 +218,9 @@ export function describePushStore(name: string, openBench: () => Promise<PushSto
       await bench.age(id, 10)
       expect(storedOf((await push(write(id, ['young'], { known: [3, 3] })))[0]).firstOffset).toBe(3)
       expect(
-        unsureOf((await push(write(id, ['x'], { known: [0, 4], suspects: [{ key, offset: 1, acceptedAtMicros: null }] })))[0]),
+        unsureOf(
+          (await push(write(id, ['x'], { known: [0, 4], suspects: [{ key, offset: 1, acceptedAtMicros: null }] })))[0],
+        ),
       ).toMatchObject({ innocent: [0], duplicates: [] })
     })
 
@@ -205,7 +232,12 @@ export function describePushStore(name: string, openBench: () => Promise<PushSto
 
     test('buffered messages are judged by when they were accepted, on both sides', async () => {
       const id = await partition()
-      const drain = (from: number, transactionId: string, acceptedSecondsAgo: number, known: readonly [number, number] = [0, 0]) =>
+      const drain = (
+        from: number,
+        transactionId: string,
+        acceptedSecondsAgo: number,
+        known: readonly [number, number] = [0, 0],
+      ) =>
         store.pushMessages([write(id, [transactionId], { acceptedAtMicros: [nowMicros(acceptedSecondsAgo)], known })], {
           bufferId: `accepted-${id}`,
           from,
@@ -235,20 +267,33 @@ export function describePushStore(name: string, openBench: () => Promise<PushSto
       const at = [nowMicros()]
       expect(await store.readDrainProgress(bufferId)).toBe(0)
       const writes = [write(one, ['a'], { acceptedAtMicros: at }), write(two, ['b'], { acceptedAtMicros: at })]
-      expect(outcomesOf(await store.pushMessages(writes, step)).map(({ status }) => status)).toEqual(['stored', 'stored'])
+      expect(outcomesOf(await store.pushMessages(writes, step)).map(({ status }) => status)).toEqual([
+        'stored',
+        'stored',
+      ])
       expect(await store.readDrainProgress(bufferId)).toBe(10)
       expect(await store.pushMessages(writes, step)).toEqual({ status: 'progress', drainedThrough: 10 })
-      expect(await store.pushMessages(writes, { bufferId, from: 5, through: 20 })).toEqual({ status: 'progress', drainedThrough: 10 })
+      expect(await store.pushMessages(writes, { bufferId, from: 5, through: 20 })).toEqual({
+        status: 'progress',
+        drainedThrough: 10,
+      })
       expect([await bench.nextOffset(one), await bench.nextOffset(two)]).toEqual([1, 1])
       // One duplicate holds the other place back, and the progress.
-      const mixed = [write(one, ['a'], { acceptedAtMicros: at }), write(two, ['c'], { acceptedAtMicros: at, known: [0, 1] })]
+      const mixed = [
+        write(one, ['a'], { acceptedAtMicros: at }),
+        write(two, ['c'], { acceptedAtMicros: at, known: [0, 1] }),
+      ]
       const outcomes = outcomesOf(await store.pushMessages(mixed, { bufferId, from: 11, through: 12 }))
       expect(outcomes.map(({ status }) => status)).toEqual(['unsure', 'held'])
       expect([await store.readDrainProgress(bufferId), await bench.nextOffset(two)]).toEqual([10, 1])
       // A step whose records were all set aside still moves the progress.
       expect((await store.pushMessages([], { bufferId, from: 11, through: 12 })).status).toBe('done')
       expect(await store.readDrainProgress(bufferId)).toBe(12)
-      await Promise.all(bench.stores.map((own) => own.pushMessages([write(two, ['d'], { acceptedAtMicros: at })], { bufferId, from: 13, through: 13 })))
+      await Promise.all(
+        bench.stores.map((own) =>
+          own.pushMessages([write(two, ['d'], { acceptedAtMicros: at })], { bufferId, from: 13, through: 13 }),
+        ),
+      )
       expect(await bench.nextOffset(two)).toBe(2)
     })
 
@@ -269,7 +314,9 @@ export function describePushStore(name: string, openBench: () => Promise<PushSto
       try {
         expect(await store.pushMessages([write(id, ['a'])], null)).toEqual({ status: 'diverted' })
         const step = { bufferId: randomUUID(), from: 1, through: 1 }
-        expect(await store.pushMessages([write(id, ['a'], { acceptedAtMicros: [nowMicros()] })], step)).toEqual({ status: 'diverted' })
+        expect(await store.pushMessages([write(id, ['a'], { acceptedAtMicros: [nowMicros()] })], step)).toEqual({
+          status: 'diverted',
+        })
         expect(await store.readDrainProgress(step.bufferId)).toBe(0)
       } finally {
         await bench.setMaintenance(false)
@@ -299,7 +346,11 @@ export function describePushStore(name: string, openBench: () => Promise<PushSto
       await push(write(id, all(99), { window: 0 }))
       await bench.age(id, WINDOW + 60)
       for (let round = 0; round < 7; round++) await push(write(id, all(round), { window: 0 }))
-      expect(unsureOf((await push(write(id, ['0-0'])))[0])).toMatchObject({ unknownUpTo: 8 * count, gap: [], innocent: [] })
+      expect(unsureOf((await push(write(id, ['0-0'])))[0])).toMatchObject({
+        unknownUpTo: 8 * count,
+        gap: [],
+        innocent: [],
+      })
       const offsets: number[] = []
       let from = 0
       for (;;) {
@@ -310,7 +361,9 @@ export function describePushStore(name: string, openBench: () => Promise<PushSto
         from = page.at(-1)!.firstOffset + page.at(-1)!.keys.length / KEY_BYTES
       }
       expect(offsets).toEqual([1, 2, 3, 4, 5, 6, 7].map((n) => n * count))
-      expect(unsureOf((await push(write(id, ['6-3', 'x'], { known: [0, 5 * count] })))[0]).duplicates).toMatchObject([{ index: 0 }])
+      expect(unsureOf((await push(write(id, ['6-3', 'x'], { known: [0, 5 * count] })))[0]).duplicates).toMatchObject([
+        { index: 0 },
+      ])
     })
 
     test('ten thousand messages beside ten thousand unknown ones are compared in bounded time', async () => {

@@ -3,8 +3,8 @@ import { expect, test } from 'vitest'
 import { pushMessages, readKeys } from '../../src/store/push-messages.ts'
 import type { Sql } from '../../src/store/sql.ts'
 import { openTestDatabase } from '../store/test-database.ts'
-import { describePushStore, type PushStoreBench, write } from './push-store-conformance.ts'
 import { storeOn } from './push-stack.ts'
+import { describePushStore, type PushStoreBench, write } from './push-store-conformance.ts'
 
 async function openBench(): Promise<PushStoreBench> {
   const opened = await openTestDatabase()
@@ -17,9 +17,16 @@ async function openBench(): Promise<PushStoreBench> {
     stores: [store, store, store, store],
     async createPartitions(count) {
       const queueId = randomUUID()
-      await run('queue', `INSERT INTO queen.queues (id, name, namespace, task) VALUES ($1::uuid, $2::text, '', '')`, [queueId, queueId])
+      await run('queue', `INSERT INTO queen.queues (id, name, namespace, task) VALUES ($1::uuid, $2::text, '', '')`, [
+        queueId,
+        queueId,
+      ])
       const names = Array.from({ length: count }, (_, i) => `p${i}`)
-      const rows = await run<{ id: string; name: string }>('partitions', 'SELECT id, name FROM queen.ensure_partitions($1::uuid, $2::text[])', [queueId, names])
+      const rows = await run<{ id: string; name: string }>(
+        'partitions',
+        'SELECT id, name FROM queen.ensure_partitions($1::uuid, $2::text[])',
+        [queueId, names],
+      )
       // As they come, so mostly not in id order.
       return rows.map(({ id }) => id)
     },
@@ -27,11 +34,23 @@ async function openBench(): Promise<PushStoreBench> {
       await run('delete', 'DELETE FROM queen.partitions WHERE id = $1::uuid', [id])
     },
     async setMaintenance(enabled) {
-      await run('switch', `UPDATE queen.system_state SET value = jsonb_build_object('enabled', $1::boolean) WHERE key = 'maintenance_mode'`, [enabled])
+      await run(
+        'switch',
+        `UPDATE queen.system_state SET value = jsonb_build_object('enabled', $1::boolean) WHERE key = 'maintenance_mode'`,
+        [enabled],
+      )
     },
     async age(id, seconds) {
-      await run('age', 'UPDATE queen.segments SET created_at = created_at - make_interval(secs => $2::int) WHERE partition_id = $1::uuid', [id, seconds])
-      await run('age_partition', 'UPDATE queen.partitions SET last_pushed_at = last_pushed_at - make_interval(secs => $2::int) WHERE id = $1::uuid', [id, seconds])
+      await run(
+        'age',
+        'UPDATE queen.segments SET created_at = created_at - make_interval(secs => $2::int) WHERE partition_id = $1::uuid',
+        [id, seconds],
+      )
+      await run(
+        'age_partition',
+        'UPDATE queen.partitions SET last_pushed_at = last_pushed_at - make_interval(secs => $2::int) WHERE id = $1::uuid',
+        [id, seconds],
+      )
     },
     async segments(id) {
       const rows = await run<{ first_offset: string; last_offset: string; created_at: string }>(
@@ -43,7 +62,11 @@ async function openBench(): Promise<PushStoreBench> {
       return rows.map((row) => [Number(row.first_offset), Number(row.last_offset), row.created_at])
     },
     async nextOffset(id) {
-      const rows = await run<{ next_offset: string }>('next', 'SELECT next_offset FROM queen.partitions WHERE id = $1::uuid', [id])
+      const rows = await run<{ next_offset: string }>(
+        'next',
+        'SELECT next_offset FROM queen.partitions WHERE id = $1::uuid',
+        [id],
+      )
       return Number(rows[0]!.next_offset)
     },
     async holdFence() {
@@ -60,7 +83,7 @@ async function openBench(): Promise<PushStoreBench> {
         await done
       }
     },
-    close: () => opened[Symbol.asyncDispose](),
+    close: async () => opened[Symbol.asyncDispose](),
   }
 }
 
@@ -70,13 +93,22 @@ test('no statement inside push_messages reads more than its partition, analysed 
   await using opened = await openTestDatabase()
   const { database } = opened
   const queueId = randomUUID()
-  await database.admin.run('plan_queue', `INSERT INTO queen.queues (id, name, namespace, task) VALUES ($1::uuid, 'plans', '', '')`, [queueId])
-  const rows = await database.admin.run<{ id: string }>('plan_partitions', 'SELECT id FROM queen.ensure_partitions($1::uuid, $2::text[])', [
-    queueId,
-    Array.from({ length: 300 }, (_, i) => `p${i}`),
-  ])
+  await database.admin.run(
+    'plan_queue',
+    `INSERT INTO queen.queues (id, name, namespace, task) VALUES ($1::uuid, 'plans', '', '')`,
+    [queueId],
+  )
+  const rows = await database.admin.run<{ id: string }>(
+    'plan_partitions',
+    'SELECT id FROM queen.ensure_partitions($1::uuid, $2::text[])',
+    [queueId, Array.from({ length: 300 }, (_, i) => `p${i}`)],
+  )
   for (let round = 0; round < 3; round++) {
-    await pushMessages(database.hot, rows.map(({ id }) => write(id, [randomUUID()], { known: [0, round] })), null)
+    await pushMessages(
+      database.hot,
+      rows.map(({ id }) => write(id, [randomUUID()], { known: [0, round] })),
+      null,
+    )
   }
   /** Whole scans and rows fetched by index, of the two large tables together, while `work` runs. */
   const readBy = (work: (sql: Sql) => Promise<unknown>) =>
@@ -109,7 +141,9 @@ test('no statement inside push_messages reads more than its partition, analysed 
   }
   for (const state of ['never analysed', 'analysed']) {
     if (state === 'analysed') {
-      await database.dedicated({ lockTimeoutMs: 0, statementTimeoutMs: 0 }, (sql) => sql.command('ANALYZE queen.segments, queen.partitions'))
+      await database.dedicated({ lockTimeoutMs: 0, statementTimeoutMs: 0 }, (sql) =>
+        sql.command('ANALYZE queen.segments, queen.partitions'),
+      )
     }
     for (const [what, work] of Object.entries(works)) {
       const read = await readBy(work)
@@ -119,6 +153,8 @@ test('no statement inside push_messages reads more than its partition, analysed 
     }
   }
   // The counters do count.
-  const planted = await readBy((sql) => sql.run('plan_planted', 'SELECT count(*) FROM queen.segments WHERE octet_length(body) = 0', []))
+  const planted = await readBy((sql) =>
+    sql.run('plan_planted', 'SELECT count(*) FROM queen.segments WHERE octet_length(body) = 0', []),
+  )
   expect(planted.scans + planted.rows).toBeGreaterThan(0)
 })

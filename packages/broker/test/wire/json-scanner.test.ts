@@ -25,19 +25,44 @@ function parserAccepts(text: Buffer): boolean {
 }
 
 const white = fc.constantFrom('', ' ', '\n', '\r\n\t', '  ')
-const anyText = fc.oneof(fc.string({ unit: 'binary' }), fc.string({ unit: 'grapheme' }), fc.constantFrom('"', '\\', '\u0000', '\ud800', 'é', '💥', '\u007f'))
+const anyText = fc.oneof(
+  fc.string({ unit: 'binary' }),
+  fc.string({ unit: 'grapheme' }),
+  fc.constantFrom('"', '\\', '\u0000', '\ud800', 'é', '💥', '\u007f'),
+)
 /** JSON text as people write it and as nobody does. */
 const json: fc.Arbitrary<string> = fc.letrec<{ value: string }>((tie) => ({
   value: fc.oneof(
     { depthSize: 'small', withCrossShrink: true },
-    fc.constantFrom('true', 'false', 'null', '0', '-0', '1e5', '-1.5E-10', '123456789012345678901234567890', '0.1', '1E+2', '""', '[]', '{}'),
+    fc.constantFrom(
+      'true',
+      'false',
+      'null',
+      '0',
+      '-0',
+      '1e5',
+      '-1.5E-10',
+      '123456789012345678901234567890',
+      '0.1',
+      '1E+2',
+      '""',
+      '[]',
+      '{}',
+    ),
     fc.double({ noDefaultInfinity: true, noNaN: true }).map(String),
     anyText.map((text) => JSON.stringify(text)),
-    fc.string().map((text) => `"${[...text].map((char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`).join('')}"`),
-    fc.tuple(fc.array(tie('value'), { maxLength: 4 }), white).map(([values, space]) => `[${space}${values.join(`${space},${space}`)}${space}]`),
+    fc
+      .string()
+      .map((text) => `"${[...text].map((char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`).join('')}"`),
+    fc
+      .tuple(fc.array(tie('value'), { maxLength: 4 }), white)
+      .map(([values, space]) => `[${space}${values.join(`${space},${space}`)}${space}]`),
     fc
       .tuple(fc.array(fc.tuple(anyText, tie('value')), { maxLength: 4 }), white)
-      .map(([members, space]) => `{${space}${members.map(([key, value]) => `${JSON.stringify(key)}${space}:${space}${value}`).join(`,${space}`)}${space}}`),
+      .map(
+        ([members, space]) =>
+          `{${space}${members.map(([key, value]) => `${JSON.stringify(key)}${space}:${space}${value}`).join(`,${space}`)}${space}}`,
+      ),
   ),
 })).value
 
@@ -104,7 +129,15 @@ describe('JsonScanner', () => {
   })
 
   test('reads numbers of any size as JSON.parse does', () => {
-    for (const text of ['0', '-0', '1e400', '-1e-400', '9007199254740993', `${'9'.repeat(100_000)}`, `0.${'1'.repeat(100_000)}`]) {
+    for (const text of [
+      '0',
+      '-0',
+      '1e400',
+      '-1e-400',
+      '9007199254740993',
+      `${'9'.repeat(100_000)}`,
+      `0.${'1'.repeat(100_000)}`,
+    ]) {
       expect(new JsonScanner(Buffer.from(` ${text} `)).readNumber()).toBe(JSON.parse(text))
     }
   })
@@ -118,7 +151,13 @@ describe('JsonScanner', () => {
   })
 
   test('refuses what is not UTF-8, surrogates and over-long forms included', () => {
-    for (const bytes of [[0x22, 0xff, 0x22], [0x22, 0xc3, 0x22], [0x22, 0xed, 0xa0, 0x80, 0x22], [0x22, 0xc0, 0x80, 0x22], [0xef, 0xbb, 0xbf, 0x31]]) {
+    for (const bytes of [
+      [0x22, 0xff, 0x22],
+      [0x22, 0xc3, 0x22],
+      [0x22, 0xed, 0xa0, 0x80, 0x22],
+      [0x22, 0xc0, 0x80, 0x22],
+      [0xef, 0xbb, 0xbf, 0x31],
+    ]) {
       expect(scannerAccepts(Buffer.from(bytes))).toBe(false)
     }
   })

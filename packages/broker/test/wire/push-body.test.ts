@@ -9,7 +9,11 @@ import { parsePushBody } from '../../src/http/wire/push-body.ts'
 
 const limits = { itemsMax: 10, payloadBytesMax: 100 }
 const parse = (body: unknown) =>
-  parsePushBody(Buffer.isBuffer(body) ? body : Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)), limits, null)
+  parsePushBody(
+    Buffer.isBuffer(body) ? body : Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)),
+    limits,
+    null,
+  )
 const one = (item: unknown) => parse({ items: [item] }).items[0]!
 const payloadOf = (item: PushItem) => item.source.utf8Slice(item.payloadStart, item.payloadEnd)
 
@@ -25,7 +29,12 @@ function codeOf(body: unknown): string {
 
 describe('the body of a push', () => {
   test('becomes items with defaults for what is left out', () => {
-    const { items, bufferMs, bufferMax } = parse({ items: [{ queue: 'q', payload: { b: 1, a: [2] } }, { queue: 'q', partition: null, transactionId: null, traceId: '' }] })
+    const { items, bufferMs, bufferMax } = parse({
+      items: [
+        { queue: 'q', payload: { b: 1, a: [2] } },
+        { queue: 'q', partition: null, transactionId: null, traceId: '' },
+      ],
+    })
     expect([bufferMs, bufferMax]).toEqual([0, 100])
     expect(items).toMatchObject([
       { queue: 'q', partition: 'Default', transactionId: '', traceId: null, producerSub: null, status: null },
@@ -35,7 +44,16 @@ describe('the body of a push', () => {
   })
 
   test('keeps the exact text of a payload', () => {
-    for (const text of ['12345678901234567890', '1.0', '{"b" : 1,\n"a":2, "b":3}', '"\\u00e9\\/"', '[ ]', '-0', 'null', '"é💥"']) {
+    for (const text of [
+      '12345678901234567890',
+      '1.0',
+      '{"b" : 1,\n"a":2, "b":3}',
+      '"\\u00e9\\/"',
+      '[ ]',
+      '-0',
+      'null',
+      '"é💥"',
+    ]) {
       for (const field of ['payload', 'data']) {
         expect(payloadOf(one_(`{"items":[{"queue":"q", "${field}" :  ${text}  }]}`))).toBe(text)
       }
@@ -48,7 +66,8 @@ describe('the body of a push', () => {
   test('reads data only when payload is absent; of repeated fields the last wins', () => {
     expect(payloadOf(one({ queue: 'q', data: 1, payload: 2 }))).toBe('2')
     expect(payloadOf(one({ queue: 'q', payload: null, data: 1 }))).toBe('null')
-    const text = '{"items":[],"bufferMs":5,"items":[{"queue":"x","queue":"q","payload":"\\u0000","payload":2,"partition":3,"partition":"p","traceId":1,"traceId":null}],"bufferMs":7}'
+    const text =
+      '{"items":[],"bufferMs":5,"items":[{"queue":"x","queue":"q","payload":"\\u0000","payload":2,"partition":3,"partition":"p","traceId":1,"traceId":null}],"bufferMs":7}'
     const { items, bufferMs } = parse(text)
     expect(items).toMatchObject([{ queue: 'q', partition: 'p', traceId: null, status: null }])
     expect([payloadOf(items[0]!), bufferMs]).toEqual(['2', 7])
@@ -58,17 +77,26 @@ describe('the body of a push', () => {
   })
 
   test('reads names and texts as JSON.parse does, whatever their spelling', () => {
-    const spelt = fc.tuple(fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }), fc.boolean()).map(([text, escape]) => ({
-      text,
-      literal: escape ? `"${[...Array(text.length).keys()].map((i) => `\\u${text.charCodeAt(i).toString(16).padStart(4, '0')}`).join('')}"` : JSON.stringify(text),
-    }))
+    const spelt = fc
+      .tuple(fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }), fc.boolean())
+      .map(([text, escaped]) => ({
+        text,
+        literal: escaped
+          ? `"${[...Array(text.length).keys()].map((i) => `\\u${text.charCodeAt(i).toString(16).padStart(4, '0')}`).join('')}"`
+          : JSON.stringify(text),
+      }))
     fc.assert(
       fc.property(fc.array(fc.tuple(spelt, spelt, spelt, fc.boolean()), { minLength: 1, maxLength: 6 }), (rows) => {
         const text = `{"items":[${rows
-          .map(([queue, partition, id, escapedKey]) => `{"${escapedKey ? '\\u0071ueue' : 'queue'}":${queue.literal},"partition":${partition.literal},"transactionId":${id.literal},"x":{"queue":1}}`)
+          .map(
+            ([queue, partition, id, escapedKey]) =>
+              `{"${escapedKey ? '\\u0071ueue' : 'queue'}":${queue.literal},"partition":${partition.literal},"transactionId":${id.literal},"x":{"queue":1}}`,
+          )
           .join(',')}]}`
         const { items } = parse(text)
-        expect(items.map((item) => [item.queue, item.partition, item.transactionId])).toEqual(rows.map(([queue, partition, id]) => [queue.text, partition.text, id.text]))
+        expect(items.map((item) => [item.queue, item.partition, item.transactionId])).toEqual(
+          rows.map(([queue, partition, id]) => [queue.text, partition.text, id.text]),
+        )
       }),
       { numRuns: 500 },
     )
@@ -76,16 +104,32 @@ describe('the body of a push', () => {
 
   test('refuses what is no push as a whole', () => {
     expect(codeOf(Buffer.alloc(0))).toBe('BODY_REQUIRED')
-    expect(['', '{', '{"items":[}', 'nul', '{"items":[]}x', Buffer.from([0x7b, 0xff])].slice(1).map(codeOf)).toEqual(Array(5).fill('INVALID_JSON'))
-    expect(['[]', '3', 'null', '"x"', '{}', '{"items":null}', '{"items":{}}', '{"items":"x"}', '{"items":[1]}', '{"items":[{"queue":"q"},[]]}', '{"items":[null]}'].map(codeOf)).toEqual(
-      Array(11).fill('INVALID_BODY'),
+    expect(['', '{', '{"items":[}', 'nul', '{"items":[]}x', Buffer.from([0x7b, 0xff])].slice(1).map(codeOf)).toEqual(
+      Array(5).fill('INVALID_JSON'),
     )
+    expect(
+      [
+        '[]',
+        '3',
+        'null',
+        '"x"',
+        '{}',
+        '{"items":null}',
+        '{"items":{}}',
+        '{"items":"x"}',
+        '{"items":[1]}',
+        '{"items":[{"queue":"q"},[]]}',
+        '{"items":[null]}',
+      ].map(codeOf),
+    ).toEqual(Array(11).fill('INVALID_BODY'))
     // A syntax error behind it is found before anything is said about the shape.
     expect(codeOf('{"items":[1],}')).toBe('INVALID_JSON')
     expect(codeOf({ items: Array.from({ length: 10 }, () => ({ queue: 'q' })) })).toBe('accepted')
     expect(codeOf({ items: Array.from({ length: 11 }, () => ({ queue: 'q' })) })).toBe('TOO_MANY_ITEMS')
     expect(codeOf({ items: [...Array.from({ length: 11 }, () => ({ queue: 'q' })), 5] })).toBe('INVALID_BODY')
-    expect(['x', 1.5, {}, [], true].map((bufferMs) => codeOf({ items: [], bufferMs }))).toEqual(Array(5).fill('INVALID_BODY'))
+    expect(['x', 1.5, {}, [], true].map((bufferMs) => codeOf({ items: [], bufferMs }))).toEqual(
+      Array(5).fill('INVALID_BODY'),
+    )
     expect(codeOf({ items: [], bufferMax: 'x' })).toBe('INVALID_BODY')
   })
 
@@ -135,7 +179,10 @@ describe('the body of a push', () => {
     ]
     for (const [item, code] of bad) {
       const { items } = parse({ items: [{ queue: 'before' }, item, { queue: 'behind', payload: 7 }] })
-      expect(items.map(({ status, code }) => [status, code]), JSON.stringify(item)).toEqual([
+      expect(
+        items.map(({ status, code }) => [status, code]),
+        JSON.stringify(item),
+      ).toEqual([
         [null, null],
         ['failed', code],
         [null, null],
@@ -155,12 +202,26 @@ describe('the body of a push', () => {
     expect(items.map(({ status }) => status)).toEqual([null, null, null, null])
     expect(items[1]!.traceId).toBe('01a20857-5575-7000-b149-144250048d64')
     expect(items[3]!.producerSub).toBeNull()
-    expect(parsePushBody(Buffer.from('{"items":[{"queue":"q","producerSub":"x"}]}'), limits, 'token').items[0]!.producerSub).toBe('token')
+    expect(
+      parsePushBody(Buffer.from('{"items":[{"queue":"q","producerSub":"x"}]}'), limits, 'token').items[0]!.producerSub,
+    ).toBe('token')
   })
 
   test('shows names of failed items as they were sent, or null', () => {
-    expect(JSON.parse(pushAnswer(parse({ items: [{ queue: '', partition: 'p', transactionId: 't' }, { partition: 4 }] }).items))).toMatchObject([
-      { queue: '', queueName: '', partition: 'p', transactionId: 't', transaction_id: 't', status: 'failed', code: 'INVALID_NAME' },
+    expect(
+      JSON.parse(
+        pushAnswer(parse({ items: [{ queue: '', partition: 'p', transactionId: 't' }, { partition: 4 }] }).items),
+      ),
+    ).toMatchObject([
+      {
+        queue: '',
+        queueName: '',
+        partition: 'p',
+        transactionId: 't',
+        transaction_id: 't',
+        status: 'failed',
+        code: 'INVALID_NAME',
+      },
       { queue: null, queueName: null, partition: null, status: 'failed' },
     ])
   })
@@ -185,7 +246,12 @@ describe('the answer of a push', () => {
       fc.property(fc.array(item, { maxLength: 8 }), (rows) => {
         const items = rows.map((row) => {
           const stored = row.status === 'queued' || row.status === 'duplicate'
-          return { ...row, messageId: stored ? row.messageId : null, partitionId: stored ? row.partitionId : null, code: row.status === 'failed' ? 'INTERNAL' : null } as unknown as PushItem
+          return {
+            ...row,
+            messageId: stored ? row.messageId : null,
+            partitionId: stored ? row.partitionId : null,
+            code: row.status === 'failed' ? 'INTERNAL' : null,
+          } as unknown as PushItem
         })
         const expected = items.map((row, index) => ({
           index,
@@ -207,9 +273,24 @@ describe('the answer of a push', () => {
 
   test('has the shape the schema promises', () => {
     const validator = Compile(PushAnswerSchema)
-    const items = parse({ items: [{ queue: 'q', transactionId: 'a' }, { queue: 'q', transactionId: 'b' }, { queue: 'q', transactionId: 'c' }, { queue: '' }] }).items
-    Object.assign(items[0]!, { status: 'queued', messageId: '01a20857-5575-7000-b149-144250048d64', partitionId: 'a25f33e1-bd26-4adb-81ef-0503b3d0d215' })
-    Object.assign(items[1]!, { status: 'duplicate', messageId: '01a20857-5575-7000-b149-144250048d64', partitionId: 'a25f33e1-bd26-4adb-81ef-0503b3d0d215' })
+    const items = parse({
+      items: [
+        { queue: 'q', transactionId: 'a' },
+        { queue: 'q', transactionId: 'b' },
+        { queue: 'q', transactionId: 'c' },
+        { queue: '' },
+      ],
+    }).items
+    Object.assign(items[0]!, {
+      status: 'queued',
+      messageId: '01a20857-5575-7000-b149-144250048d64',
+      partitionId: 'a25f33e1-bd26-4adb-81ef-0503b3d0d215',
+    })
+    Object.assign(items[1]!, {
+      status: 'duplicate',
+      messageId: '01a20857-5575-7000-b149-144250048d64',
+      partitionId: 'a25f33e1-bd26-4adb-81ef-0503b3d0d215',
+    })
     Object.assign(items[2]!, { status: 'buffered' })
     const answer: unknown = JSON.parse(pushAnswer(items))
     expect([...validator.Errors(answer)]).toEqual([])

@@ -1,0 +1,426 @@
+/** The drain from a real file buffer into a real PostgreSQL, killed at every await. */
+import { createSecretKey, randomBytes, randomUUID } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type FileBuffer, openFileBuffer } from '@queen/file-buffer'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { PayloadCipher } from '../../src/engine/cipher.ts'
+import { Drain, type DrainParts } from '../../src/engine/drain.ts'
+import type { PushItem } from '../../src/engine/types.ts'
+import type { PushStore } from '../../src/ports/push-store.ts'
+import type { RecordLog, SetAsideRecord } from '../../src/ports/record-log.ts'
+import { StoreError } from '../../src/ports/store-error.ts'
+import { createQueueStore } from '../../src/store/queues.ts'
+import { type OpenedTestDatabase, openTestDatabase } from '../store/test-database.ts'
+import { item, PushStack, storeOn } from './push-stack.ts'
+import { storedMessages } from './stored-messages.ts'
+
+let opened: OpenedTestDatabase
+let directory: string
+const buffers: FileBuffer[] = []
+
+beforeAll(async () => {
+  opened = await openTestDatabase()
+  directory = await mkdtemp(join(tmpdir(), 'queen-drain-'))
+})
+afterAll(async () => {
+  for (const buffer of buffers) await buffer.close()
+  await opened[Symbol.asyncDispose]()
+  await rm(directory, { recursive: true })
+})
+
+async function openBuffer(name: string = randomUUID()): Promise<FileBuffer> {
+  const buffer = await openFileBuffer({ directory: join(directory, name), bufferBytesMax: 1e9, diskFreeBytesMin: 0 })
+  buffers.push(buffer)
+  return buffer
+}
+
+interface DrainBench {
+  readonly drain: Drain
+  readonly stack: PushStack
+  readonly setAside: SetAsideRecord[]
+  readonly progress: number[]
+  readonly deleted: Map<string, number>
+}
+
+function benchOn(
+  buffer: FileBuffer,
+  options: { store?: PushStore; log?: RecordLog; cipher?: PayloadCipher | null; stack?: PushStack } = {},
+): DrainBench {
+  const log = options.log ?? buffer
+  const stack =
+    options.stack ??
+    new PushStack(opened.database, { log, ...(options.cipher == null ? {} : { cipher: options.cipher }) })
+  const setAside: SetAsideRecord[] = []
+  const progress: number[] = []
+  const deleted = new Map<string, number>()
+  const parts: DrainParts = {
+    store: options.store ?? storeOn(opened.database),
+    log,
+    catalog: {
+      queue: (name) => stack.catalog.queue(name),
+      ensurePartitions: (names) => stack.catalog.ensurePartitions(names),
+      forget: (queue) => stack.catalog.forget(queue),
+      deletedAtMicros: async (name) => deleted.get(name) ?? null,
+    },
+    dedup: stack.dedup,
+    ids: stack.ids,
+    cipher: options.cipher ?? null,
+    nowMs: Date.now,
+    onStored: () => {},
+    onProgress: (records) => progress.push(records),
+    onSetAside: (entry) => setAside.push(entry),
+  }
+  return { drain: new Drain(parts), stack, setAside, progress, deleted }
+}
+
+const always = () => true
+const namesOf = async (queue: string) =>
+  (await storedMessages(opened.database, queue)).map(({ transactionId }) => transactionId)
+
+async function buffered(bench: DrainBench, ...items: PushItem[]): Promise<void> {
+  await bench.stack.push.buffer(items, false)
+  expect(items.every(({ status }) => status === 'buffered')).toBe(true)
+}
+
+describe('the drain', () => {
+  test('stores records in order with everything they had, then frees them', async () => {
+    const buffer = await openBuffer()
+    const bench = benchOn(buffer)
+    const items = Array.from({ length: 500 }, (_, i) => ({
+      ...item('order', `p${i % 3}`, `t${i}`, JSON.stringify({ i })),
+      traceId: i % 2 === 0 ? '01a20857-5575-7000-b149-144250048d64' : null,
+      producerSub: i % 5 === 0 ? 'ümit' : null,
+    }))
+    for (let i = 0; i < 500; i += 50) await buffered(bench, ...items.slice(i, i + 50))
+    expect(await bench.drain.run(always)).toBe('empty')
+    const stored = await storedMessages(opened.database, 'order')
+    expect(stored.length).toBe(500)
+    for (const partition of ['p0', 'p1', 'p2']) {
+      const ours = items.filter((entry) => entry.partition === partition)
+      expect(
+        stored
+          .filter((message) => message.partition === partition)
+          .map(({ transactionId, payload, flags }) => [transactionId, payload, flags]),
+      ).toEqual(
+        ours.map((entry) => [
+          entry.transactionId,
+          entry.source.toString(),
+          (entry.traceId === null ? 0 : 1) | (entry.producerSub === null ? 0 : 2),
+        ]),
+      )
+    }
+    expect([bench.progress.reduce((sum, records) => sum + records, 0), buffer.stats.pendingRecords]).toEqual([500, 0])
+    expect(await bench.drain.run(always)).toBe('empty')
+    expect((await namesOf('order')).length).toBe(500)
+  })
+
+  test('G3 every record once and in order, whatever await the process dies at', async () => {
+    // How many awaits a run has is found by running it without a death.
+    for (let death = 1, survived = false; !survived; death++) {
+      const queue = `death-${death}`
+      const name = randomUUID()
+      let buffer = await openBuffer(name)
+      let left = death
+      const real = storeOn(opened.database)
+      const die = () => {
+        if (--left === 0) throw new StoreError('unavailable', 'killed', { outcomeUnknown: true })
+      }
+      /** Dies before the work, or after it was done and before anybody heard. */
+      const mortal =
+        <Args extends unknown[], T>(work: (...args: Args) => Promise<T>) =>
+        async (...args: Args): Promise<T> => {
+          die()
+          const result = await work(...args)
+          die()
+          return result
+        }
+      const store: PushStore = {
+        ...real,
+        pushMessages: mortal(real.pushMessages),
+        readKeys: mortal(real.readKeys),
+        readDrainProgress: mortal(real.readDrainProgress),
+      }
+      const mortalLog = (of: FileBuffer) =>
+        new Proxy(of as RecordLog, {
+          get(target, name) {
+            const value: unknown = Reflect.get(target, name, target)
+            if (typeof value !== 'function') return value
+            const bound = value.bind(target) as (...args: unknown[]) => Promise<unknown>
+            return ['read', 'drained', 'setDrainedThrough'].includes(String(name)) ? mortal(bound) : bound
+          },
+        })
+      const writer = benchOn(buffer)
+      // A live message, and its duplicate in the buffer.
+      await writer.stack.send(item(queue, 'a', 'live'))
+      await buffered(
+        writer,
+        item(queue, 'a', '1'),
+        item(queue, 'a', 'live'),
+        item(queue, 'b', '2'),
+        item(queue, 'a', '3'),
+        item(queue, 'a', '1'),
+      )
+      let runs = 0
+      for (;;) {
+        const { drain } = benchOn(buffer, { store, log: mortalLog(buffer) })
+        try {
+          if ((await drain.run(always)) === 'empty') break
+        } catch (error) {
+          if (!(error instanceof StoreError)) throw error
+        }
+        // A new process: it remembers nothing but what lies on disk.
+        await buffer.close()
+        buffer = await openBuffer(name)
+        if (++runs > 3) throw new Error('the drain does not come to an end')
+      }
+      expect(await namesOf(queue), `death at ${death}`).toEqual(['live', '1', '3', '2'])
+      expect(buffer.stats.pendingRecords).toBe(0)
+      survived = left > 0
+      if (survived) expect(death).toBeGreaterThan(8)
+    }
+  })
+
+  test('G3 the same instance goes on after a lost answer without storing anything twice', async () => {
+    const buffer = await openBuffer()
+    const real = storeOn(opened.database)
+    let lose = true
+    const store: PushStore = {
+      ...real,
+      pushMessages: async (writes, step) => {
+        const result = await real.pushMessages(writes, step)
+        if (!lose) return result
+        lose = false
+        throw new StoreError('unavailable', 'connection lost', { outcomeUnknown: true })
+      },
+    }
+    const bench = benchOn(buffer, { store })
+    await buffered(bench, item('lost', 'p', '1'), item('lost', 'p', '2'))
+    await expect(bench.drain.run(always)).rejects.toThrow('connection lost')
+    await buffered(bench, item('lost', 'p', '3'))
+    expect(await bench.drain.run(always)).toBe('empty')
+    expect(await namesOf('lost')).toEqual(['1', '2', '3'])
+  })
+
+  test('G3 a flush of unknown outcome that was stored is not stored again, also without a dedup window', async () => {
+    const buffer = await openBuffer()
+    const bench = benchOn(buffer)
+    for (const window of [0, 3600]) {
+      const queue = `unknown-${window}`
+      await createQueueStore(opened.database).configureQueue({
+        name: queue,
+        namespace: null,
+        task: null,
+        set: { dedupWindowSeconds: window },
+        unset: [],
+        replace: false,
+      })
+      const items = [item(queue, 'p', 'a'), item(queue, 'p', ''), item(queue, 'q', 'b')]
+      await bench.stack.send(...items)
+      expect(items.map(({ status }) => status)).toEqual(['queued', 'queued', 'queued'])
+      const again = items.map((entry) => ({ ...entry, status: null }))
+      await bench.stack.push.buffer([...again, item(queue, 'p', 'new')], true)
+      expect(await bench.drain.run(always)).toBe('empty')
+      expect(
+        (await storedMessages(opened.database, queue)).map(({ messageId, transactionId }) => [
+          transactionId === 'new',
+          items.some((entry) => entry.messageId === messageId),
+        ]),
+      ).toEqual([
+        [false, true],
+        [false, true],
+        [true, false],
+        [false, true],
+      ])
+    }
+  })
+
+  test('G3 a record whose original has left the window since is still its duplicate, judged by when it was accepted', async () => {
+    const buffer = await openBuffer()
+    const bench = benchOn(buffer)
+    await createQueueStore(opened.database).configureQueue({
+      name: 'judged',
+      namespace: null,
+      task: null,
+      set: { dedupWindowSeconds: 1 },
+      unset: [],
+      replace: false,
+    })
+    await bench.stack.send(item('judged', 'p', 'a'))
+    await buffered(bench, item('judged', 'p', 'a'))
+    // Both sides of memory forget: the window of now has passed.
+    await new Promise((resolve) => setTimeout(resolve, 1_300))
+    await bench.stack.send(item('judged', 'p', 'b'))
+    expect(await bench.drain.run(always)).toBe('empty')
+    expect(await namesOf('judged')).toEqual(['a', 'b'])
+    // Sent live now it is a new message.
+    const [late] = await bench.stack.send(item('judged', 'p', 'a'))
+    expect(late!.status).toBe('queued')
+  })
+
+  test('live pushes of another instance meanwhile: one of each key', async () => {
+    const buffer = await openBuffer()
+    const bench = benchOn(buffer)
+    const live = new PushStack(opened.database)
+    const names = Array.from({ length: 400 }, (_, i) => `k${i}`)
+    for (let i = 0; i < 400; i += 10)
+      await buffered(bench, ...names.slice(i, i + 10).map((name) => item('both', 'p', name)))
+    const pushes = (async () => {
+      const items: PushItem[] = []
+      for (let i = 399; i >= 0; i -= 5) items.push(...(await live.send(item('both', 'p', `k${i}`))))
+      return items
+    })()
+    expect(await bench.drain.run(always)).toBe('empty')
+    const items = await pushes
+    const stored = await storedMessages(opened.database, 'both')
+    expect(stored.map(({ transactionId }) => transactionId).toSorted()).toEqual(names.toSorted())
+    for (const entry of items)
+      expect(entry.messageId).toBe(stored.find(({ transactionId }) => transactionId === entry.transactionId)!.messageId)
+  })
+
+  test('G5 stops at the switch with every record in place, goes on after it', async () => {
+    const buffer = await openBuffer()
+    const real = storeOn(opened.database)
+    let on = true
+    const bench = benchOn(buffer, {
+      store: { ...real, pushMessages: async (...args) => (on ? { status: 'diverted' } : real.pushMessages(...args)) },
+    })
+    await buffered(bench, item('switch', 'p', '1'))
+    expect([await bench.drain.run(always), buffer.stats.pendingRecords]).toEqual(['diverted', 1])
+    on = false
+    expect([await bench.drain.run(() => false), buffer.stats.pendingRecords]).toEqual(['stopped', 1])
+    expect([await bench.drain.run(always), await namesOf('switch')]).toEqual(['empty', ['1']])
+  })
+
+  test('G8 a record PostgreSQL refuses is set aside alone', async () => {
+    const buffer = await openBuffer()
+    const real = storeOn(opened.database)
+    const store: PushStore = {
+      ...real,
+      pushMessages: async (writes, step) => {
+        if (writes.some(({ body }) => Buffer.from(body).includes('poison')))
+          throw new StoreError('rejected', 'not this one', { sqlState: '22021' })
+        return real.pushMessages(writes, step)
+      },
+    }
+    const bench = benchOn(buffer, { store })
+    const names = Array.from({ length: 40 }, (_, i) => (i === 17 || i === 39 ? `poison-${i}` : `${i}`))
+    await buffered(bench, ...names.map((name, i) => item('poison', `p${i % 2}`, name)))
+    expect(await bench.drain.run(always)).toBe('empty')
+    expect((await namesOf('poison')).length).toBe(38)
+    expect(bench.setAside.map(({ reason, error, sqlState, number }) => [reason, error, sqlState, number])).toEqual([
+      ['REJECTED', 'not this one', '22021', 18],
+      ['REJECTED', 'not this one', '22021', 40],
+    ])
+    expect([
+      buffer.stats.pendingRecords,
+      buffer.quarantine.count,
+      bench.progress.reduce((sum, n) => sum + n, 0),
+    ]).toEqual([0, 2, 40])
+  })
+
+  test('G8 records of a deleted queue and unreadable ones are set aside, once, also when the drain is repeated', async () => {
+    const buffer = await openBuffer()
+    const bench = benchOn(buffer)
+    await buffered(bench, item('deleted', 'p', 'early'), item('kept', 'p', '1'))
+    await buffer.append({
+      count: 1,
+      bytesMax: 3,
+      flags: () => 0,
+      write: (_index, target, at) => target.fill(9, at, at + 3) && at + 3,
+    })
+    bench.deleted.set('deleted', Date.now() * 1000 + 1_000_000)
+    await buffered(bench, item('kept', 'p', '2'))
+    // A first attempt that fails after setting aside.
+    const failing = benchOn(buffer, {
+      store: { ...storeOn(opened.database), pushMessages: () => Promise.reject(new StoreError('unavailable', 'away')) },
+    })
+    failing.deleted.set('deleted', bench.deleted.get('deleted')!)
+    await expect(failing.drain.run(always)).rejects.toThrow('away')
+    expect(await bench.drain.run(always)).toBe('empty')
+    expect(await namesOf('kept')).toEqual(['1', '2'])
+    const entries = await buffer.quarantine.list({})
+    expect(entries.map(({ reason, number }) => [reason, number]).toSorted()).toEqual([
+      ['CORRUPT', 3],
+      ['QUEUE_DELETED', 1],
+    ])
+    // Accepted after the deletion: the queue comes into being again.
+    bench.deleted.set('deleted', 0)
+    await buffered(bench, item('deleted', 'p', 'later'))
+    expect([await bench.drain.run(always), await namesOf('deleted')]).toEqual(['empty', ['later']])
+  })
+
+  test('a partition deleted between two attempts is replaced', async () => {
+    const buffer = await openBuffer()
+    const bench = benchOn(buffer)
+    await bench.stack.send(item('vanished', 'p', 'old'))
+    await createQueueStore(opened.database).deleteQueue('vanished')
+    await buffered(bench, item('vanished', 'p', 'new'))
+    expect([await bench.drain.run(always), await namesOf('vanished')]).toEqual(['empty', ['new']])
+  })
+
+  test('payloads are encrypted on disk and in the table as the queue asks, and come back the same', async () => {
+    const cipher = new PayloadCipher(createSecretKey(randomBytes(32)))
+    const buffer = await openBuffer()
+    const bench = benchOn(buffer, { cipher })
+    const configure = (name: string, encryptionEnabled: boolean) =>
+      createQueueStore(opened.database).configureQueue({
+        name,
+        namespace: null,
+        task: null,
+        set: { encryptionEnabled },
+        unset: [],
+        replace: false,
+      })
+    await configure('secret', true)
+    await configure('open', false)
+    const payload = '{"card":"4111 1111"}'
+    // The queues are not known to this instance: it has to assume the worst.
+    const items = [
+      item('secret', 'p', 's', payload),
+      item('open', 'p', 'o', payload),
+      item('newborn', 'p', 'n', payload),
+    ]
+    await buffered(bench, ...items)
+    const { records } = await buffer.read({ records: 10, bytes: 1e6 })
+    expect(records.map(({ body }) => body.includes('4111'))).toEqual([false, false, false])
+    buffer.rewind()
+    expect(await bench.drain.run(always)).toBe('empty')
+    const [secret] = await storedMessages(opened.database, 'secret')
+    expect([secret!.flags & 4, secret!.payload.includes('4111')]).toEqual([4, false])
+    const clear = [
+      ...(await storedMessages(opened.database, 'open')),
+      ...(await storedMessages(opened.database, 'newborn')),
+    ]
+    expect(clear.map(({ flags, payload }) => [flags, payload])).toEqual([
+      [0, payload],
+      [0, payload],
+    ])
+    const [live] = await bench.stack.send(item('secret', 'p', 's2', payload))
+    expect(live!.status).toBe('queued')
+    const row = await opened.database.admin.run<{ body: Buffer }>(
+      'test_body',
+      `SELECT s.body FROM queen.segments s WHERE s.partition_id = $1::uuid AND s.first_offset = 1`,
+      [live!.partitionId],
+    )
+    const stored = row[0]!.body
+    expect(stored.includes('4111')).toBe(false)
+    // iv, tag and ciphertext are the last bytes of the only frame.
+    expect(cipher.decrypt(stored.subarray(stored.length - payload.length - 28)).toString()).toBe(payload)
+  })
+
+  test('G8 a payload that cannot be decrypted is set aside', async () => {
+    const buffer = await openBuffer()
+    const writer = benchOn(buffer, { cipher: new PayloadCipher(createSecretKey(randomBytes(32))) })
+    await buffered(writer, item('undecryptable', 'p', '1'), item('undecryptable', 'p', '2'))
+    const bench = benchOn(buffer, {
+      cipher: new PayloadCipher(createSecretKey(randomBytes(32))),
+      stack: new PushStack(opened.database, { log: buffer }),
+    })
+    await buffered(bench, item('undecryptable', 'p', '3'))
+    expect(await bench.drain.run(always)).toBe('empty')
+    expect(await namesOf('undecryptable')).toEqual(['3'])
+    expect(bench.setAside.map(({ reason }) => reason)).toEqual(['DECRYPT', 'DECRYPT'])
+  })
+})
