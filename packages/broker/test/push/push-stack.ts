@@ -6,7 +6,7 @@ import { DedupCache } from '../../src/engine/dedup-cache.ts'
 import { DelayedDrain } from '../../src/engine/delayed-drain.ts'
 import { MessageIdSource } from '../../src/engine/message-id.ts'
 import { Push } from '../../src/engine/push.ts'
-import { PushLanes, type StoredSegment } from '../../src/engine/push-lanes.ts'
+import { PushLanes } from '../../src/engine/push-lanes.ts'
 import { QueueDepth } from '../../src/engine/queue-depth.ts'
 import type { PartitionEntry, PushItem, QueueEntry } from '../../src/engine/types.ts'
 import { WriteRoute } from '../../src/engine/write-route.ts'
@@ -86,7 +86,7 @@ export class PushStack {
   readonly delayed: DelayedDrain
   readonly listLog = new ListLog()
   readonly log: RecordLog
-  readonly stored: StoredSegment[] = []
+  storedSegments = 0
   readonly unavailable: StoreError[] = []
   readonly defects: unknown[] = []
   diverted = 0
@@ -116,7 +116,9 @@ export class PushStack {
         this.diverted++
       },
       onUnavailable,
-      onStored: (stored) => this.stored.push(stored),
+      onStored: () => {
+        this.storedSegments++
+      },
       onConfigVersion: (version) => this.catalog.noticeVersion(version),
       onGone: (partition) => {
         this.catalog.forget(partition.queue.name)
