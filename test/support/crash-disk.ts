@@ -10,6 +10,7 @@ export function crashDisk(crash: CrashSwitch): Disk {
   return {
     ...nodeDisk,
     async open(path, mode) {
+      if (mode === 'create' && isRecords(path)) crash.failDisk()
       const file = await nodeDisk.open(path, mode)
       if (mode === 'read') return file
       if (isRecords(path)) return new RecordsFile(file, crash)
@@ -58,12 +59,14 @@ class PassingFile implements DiskFile {
 
 class RecordsFile extends PassingFile {
   override async write(source: Buffer, at: number, length: number, position: number): Promise<number> {
+    this.crash.failDisk()
     if (this.crash.isArmed('records-write:before')) await this.file.write(source, at, length >> 1, position)
     return this.crash.around('records-write', () => super.write(source, at, length, position))
   }
 
-  override datasync(): Promise<void> {
-    return this.crash.around('records-sync', () => super.datasync())
+  override async datasync(): Promise<void> {
+    this.crash.failDisk()
+    await this.crash.around('records-sync', () => super.datasync())
   }
 }
 

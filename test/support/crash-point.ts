@@ -30,6 +30,8 @@ type What =
 export type CrashPoint = `${What}:${'before' | 'after'}`
 
 export class CrashSwitch {
+  /** What the disk answers to writes and syncs of records; null = it works. */
+  diskError: 'EIO' | 'ENOSPC' | null = null
   #point: string | null
 
   constructor(point: string | undefined) {
@@ -42,6 +44,11 @@ export class CrashSwitch {
 
   isArmed(point: CrashPoint): boolean {
     return this.#point === point
+  }
+
+  failDisk(): void {
+    if (this.diskError === null) return
+    throw Object.assign(new Error(`${this.diskError}: the test's disk fails`), { code: this.diskError })
   }
 
   /** SIGKILL cannot be caught or delayed: nothing behind this line happens. */

@@ -1,6 +1,7 @@
 /**
  * The broker over a disk and a database that kill the process at a named point: see crash-point.ts. Everything else is
- * as in main.ts. The point comes with QUEEN_TEST_CRASH_AT, or later as a message {crashAt} from the parent process.
+ * as in main.ts. The point comes with QUEEN_TEST_CRASH_AT, or later as a message {crashAt} from the parent process;
+ * {diskError} makes the disk fail without killing anybody.
  */
 import { hostname } from 'node:os'
 import { startBroker } from '../../packages/broker/src/app.ts'
@@ -11,9 +12,10 @@ import { crashDisk } from './crash-disk.ts'
 import { CrashSwitch } from './crash-point.ts'
 
 const crash = new CrashSwitch(process.env.QUEEN_TEST_CRASH_AT)
-process.on('message', (message: { crashAt: string }) => {
-  crash.arm(message.crashAt)
-  process.send!('armed')
+process.on('message', (message: { crashAt: string } | { diskError: 'EIO' | 'ENOSPC' | null }) => {
+  if ('crashAt' in message) crash.arm(message.crashAt)
+  else crash.diskError = message.diskError
+  process.send!('done')
 })
 // The test is gone: nobody would ever end this process.
 process.on('disconnect', () => process.exit(1))

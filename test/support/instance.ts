@@ -108,10 +108,13 @@ export class Instance {
   }
 
   /** The next time the process comes to this point it kills itself with SIGKILL. Resolves when it is armed. */
-  async crashAt(point: CrashPoint): Promise<void> {
-    const armed = once(this.#child, 'message')
-    this.#child.send({ crashAt: point })
-    await armed
+  crashAt(point: CrashPoint): Promise<void> {
+    return this.#tell({ crashAt: point })
+  }
+
+  /** From now on every write of records fails so; null heals the disk. */
+  breakDisk(diskError: 'EIO' | 'ENOSPC' | null): Promise<void> {
+    return this.#tell({ diskError })
   }
 
   async kill9(): Promise<void> {
@@ -149,6 +152,12 @@ export class Instance {
   bufferBytes(): Buffer {
     const files = readdirSync(this.bufferDir, { recursive: true, withFileTypes: true }).filter((each) => each.isFile())
     return Buffer.concat(files.map((each) => readFileSync(join(each.parentPath, each.name))))
+  }
+
+  async #tell(message: object): Promise<void> {
+    const done = once(this.#child, 'message')
+    this.#child.send(message)
+    await done
   }
 
   #signal(signal: NodeJS.Signals): void {
