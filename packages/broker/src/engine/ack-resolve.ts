@@ -110,7 +110,10 @@ function entryFor(
 ): PlannedEntry {
   const key = JSON.stringify([partition.id, group, leaseId])
   let entry = entries.get(key)
-  if (entry === undefined) entries.set(key, (entry = { partition, group, leaseId, acks: [], failuresOf }))
+  if (entry === undefined) {
+    entry = { partition, group, leaseId, acks: [], failuresOf }
+    entries.set(key, entry)
+  }
   return entry
 }
 

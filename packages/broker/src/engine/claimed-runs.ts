@@ -85,7 +85,9 @@ function retryCounts(claim: Claimed, firstOffset: number, indices: readonly numb
   let counts: Map<number, number> | null = null
   for (const index of indices) {
     const count = claim.failures.get(firstOffset + index)
-    if (count !== undefined) (counts ??= new Map()).set(index, count)
+    if (count === undefined) continue
+    counts ??= new Map()
+    counts.set(index, count)
   }
   return counts
 }

@@ -24,7 +24,10 @@ export class Feeds {
 
   get(queueName: string, group: string): GroupFeed {
     let groups = this.#byName.get(queueName)
-    if (groups === undefined) this.#byName.set(queueName, (groups = new Map()))
+    if (groups === undefined) {
+      groups = new Map()
+      this.#byName.set(queueName, groups)
+    }
     let feed = groups.get(group)
     if (feed === undefined) {
       if (this.#count >= this.#feedsMax) this.#evict()
@@ -45,7 +48,10 @@ export class Feeds {
   /** The feed reads this queue (incarnation) from now on. */
   attach(feed: GroupFeed, queueId: string): void {
     let feeds = this.#byQueueId.get(queueId)
-    if (feeds === undefined) this.#byQueueId.set(queueId, (feeds = new Set()))
+    if (feeds === undefined) {
+      feeds = new Set()
+      this.#byQueueId.set(queueId, feeds)
+    }
     feeds.add(feed)
   }
 

@@ -117,7 +117,10 @@ export class LeaseBook {
     const part: LeasePart = { leaseId, group, partition, runs, run: 0, place: 0, offsets: null, bytes }
     lease.parts.set(partition.id, part)
     let groups = this.#cursors.get(partition.id)
-    if (groups === undefined) this.#cursors.set(partition.id, (groups = new Map()))
+    if (groups === undefined) {
+      groups = new Map()
+      this.#cursors.set(partition.id, groups)
+    }
     groups.set(group, part)
     this.#bytes += bytes
   }
@@ -181,7 +184,8 @@ function expectAfter(part: LeasePart, offset: number): void {
     if (offset < run.segment.firstOffset || offset > run.segment.lastOffset) continue
     part.run = i
     part.place = run.indices.indexOf(offset - run.segment.firstOffset)
-    return advance(part, run)
+    advance(part, run)
+    return
   }
 }
 

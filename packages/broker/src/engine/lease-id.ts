@@ -22,7 +22,8 @@ function writeRandom(target: Buffer, at: number, bytes: number): void {
     randomFillSync(pool)
     used = 0
   }
-  pool.copy(target, at, used, (used += bytes))
+  pool.copy(target, at, used, used + bytes)
+  used += bytes
 }
 
 export function partitionLeaseId(partitionId: string): string {

@@ -135,7 +135,10 @@ export class PopWait {
 
   #timeIsUp(): void {
     const left = this.deadlineMs - performance.now() - LAST_CALL_MS
-    if (!this.claiming || left <= 1) return this.finish()
+    if (!this.claiming || left <= 1) {
+      this.finish()
+      return
+    }
     this.#timer = setTimeout(() => this.finish(), left)
   }
 }

@@ -9,24 +9,25 @@
  * Invariants: a pop never fails for database trouble, it waits or answers empty and says why; an idle waiting request
  * costs nothing but a timer; what is claimed for a request that has gone is given back.
  */
-import type { ConsumeStore, NotClaimed } from '../ports/consume-store.ts'
+import type { ConsumeStore } from '../ports/consume-store.ts'
 import type { Log } from '../ports/log.ts'
 import { StoreError } from '../ports/store-error.ts'
 import type { LeaseEnd } from './ack.ts'
 import type { Catalog } from './catalog.ts'
-import { type Claim, ClaimBatch, type ClaimResult, type ClaimRound } from './claim-batch.ts'
-import { claimedRuns } from './claimed-runs.ts'
+import { chooseClaims } from './choose-claims.ts'
+import { ClaimBatch, type ClaimResult, type ClaimRound } from './claim-batch.ts'
 import { DatabaseTrouble } from './database-trouble.ts'
+import { FeedTimer } from './feed-timer.ts'
 import type { Feeds } from './feeds.ts'
 import type { GroupFeed } from './group-feed.ts'
 import type { LeaseBook } from './lease-book.ts'
+import { ClaimOutcomes } from './pop-claims.ts'
+import { PopLookup } from './pop-lookup.ts'
 import { PopWait } from './pop-wait.ts'
 import type { PartitionState } from './ready-list.ts'
-import { mayReconcile, reconcile } from './reconcile.ts'
+import { reconcile } from './reconcile.ts'
 import { Refusal } from './refusal.ts'
 import type { SegmentCache } from './segment-cache.ts'
-import { setAside } from './set-aside.ts'
-import { recordSubscriptions } from './subscription.ts'
 import type { EmptyReason, PopAnswer, PopRequest } from './types.ts'
 
 export interface PopParts {
@@ -42,24 +43,10 @@ export interface PopParts {
   readonly waitersMax: number
 }
 
-// How often a feed with waiting requests is reconciled: hints arrive while NOTIFY works, then this only heals lost
-// ones; without it, it is how messages of other instances are found.
-const RECONCILE_MS = 30_000
-const RECONCILE_ALONE_MS = 1_000
-// A cursor locked by somebody else's claim or ack is free again within a commit or two.
-const BUSY_MS = 3
 // After a defect in a claim: long enough not to spin, short enough to be noticed in the log and not by consumers.
 const DEFECT_MS = 1_000
-// setTimeout fires at once beyond 2^31 ms, and nobody waits that long.
-const TIMER_MS_MAX = 300_000
-const NAMESPACE_QUEUES_MAX = 1_000
-// A little longer than the catalog believes that something does not exist.
-const BELIEVED_MISSING_MS = 600
 // A consumer that has not asked for this long will not find what is cached for it.
 const FOLLOWED_MS = 60_000
-const SEEN_QUEUES_MAX = 10_000
-// Partitions offered to one request that takes several, when it is not known how much each has.
-const UNKNOWN_MESSAGES = 1
 
 export class Popper {
   readonly #parts: PopParts
@@ -69,21 +56,37 @@ export class Popper {
   readonly #waits = new Set<PopWait>()
   /** Requests whose feeds could not be looked up yet. */
   readonly #unready = new Set<PopWait>()
-  /** Requests that serve every queue of a namespace or task; new queues may join them. */
-  readonly #namespaceWaits = new Set<PopWait>()
-  #namespaceTimer: NodeJS.Timeout | null = null
-  /** Feeds somebody waits on whose queue did not exist when last looked at. */
-  readonly #queueless = new Set<GroupFeed>()
-  /** Queues already looked at for namespace requests. */
-  readonly #seenQueues = new Set<string>()
-  /** What is being looked up again, so that it is looked up once at a time. */
-  readonly #looking = new Set<object>()
+  readonly #lookup: PopLookup
+  readonly #outcomes: ClaimOutcomes
+  readonly #timer: FeedTimer
   #paused = false
   #stopped = false
 
   constructor(parts: PopParts) {
     this.#parts = parts
     this.feeds = parts.feeds
+    const pump = (feed: GroupFeed): void => this.#pump(feed)
+    const databaseError = (error: unknown): void => this.#databaseError(error, null)
+    this.#lookup = new PopLookup(parts, {
+      enter: (wait) => this.#enter(wait),
+      join: (feed, wait) => this.#await(feed, wait),
+      advance: (wait) => this.#advance(wait),
+      pump,
+      databaseError,
+    })
+    this.#timer = new FeedTimer(parts.store, parts.notificationsWork, {
+      quiet: () => this.#paused || this.#stopped || this.#trouble.active,
+      pump,
+      settle: (feed) => this.#lookup.settle(feed),
+      databaseError,
+    })
+    this.#outcomes = new ClaimOutcomes(parts, {
+      ended: ({ queueName, group }, partitionId, leaseId, committed) => {
+        this.leaseEnded({ queueName, group, partitionId, leaseId, committed, pauseMs: 0 })
+      },
+      pump,
+      databaseError,
+    })
     this.#batch = new ClaimBatch(parts.store, parts.cache, {
       resolve: (states) => this.#resolve(states),
       results: (round, results) => this.#results(round, results),
@@ -170,8 +173,8 @@ export class Popper {
   /** The queue was deleted; one of the same name may exist already. */
   queueGone(queueId: string): void {
     for (const feed of [...(this.feeds.ofQueue(queueId) ?? [])]) {
-      this.#attach(feed, null)
-      if (feed.waiting > 0) this.#queueless.add(feed)
+      this.#lookup.attach(feed, null)
+      if (feed.waiting > 0) this.#lookup.missing(feed)
     }
   }
 
@@ -200,7 +203,7 @@ export class Popper {
     this.#stopped = true
     this.#trouble.stop()
     for (const wait of [...this.#waits]) wait.finish('no_message')
-    if (this.#namespaceTimer !== null) clearTimeout(this.#namespaceTimer)
+    this.#lookup.stop()
     for (const feed of this.feeds.all()) {
       if (feed.timer !== null) clearTimeout(feed.timer)
       feed.timer = null
@@ -221,13 +224,14 @@ export class Popper {
         feed.start !== null &&
         performance.now() - feed.startReadAtMs < 60_000
       ) {
-        this.#attach(feed, entry)
+        this.#lookup.attach(feed, entry)
         feed.lastUsedMs = wait.arrivedMs
         wait.feeds = [feed]
-        return this.#enter(wait)
+        this.#enter(wait)
+        return
       }
     }
-    this.#lookUp(wait).then(
+    this.#lookup.lookUp(wait).then(
       () => {
         this.#trouble.worked()
         if (!wait.done) this.#enter(wait)
@@ -240,45 +244,6 @@ export class Popper {
     )
   }
 
-  async #lookUp(wait: PopWait): Promise<void> {
-    const { catalog, store } = this.#parts
-    const { queue, partition, namespace, task, consumerGroup, subscription } = wait.request
-    if (queue === null) {
-      const queues = await catalog.match(namespace, task)
-      const feeds = queues.slice(0, NAMESPACE_QUEUES_MAX).map((entry) => {
-        const feed = this.feeds.get(entry.name, consumerGroup)
-        this.#attach(feed, entry)
-        return feed
-      })
-      await recordSubscriptions(store, feeds, subscription, wait.arrivedMs)
-      wait.feeds = feeds
-      return
-    }
-    const feed = this.feeds.get(queue, consumerGroup)
-    const entry = await catalog.queue(queue)
-    this.#attach(feed, entry)
-    await recordSubscriptions(store, [feed], subscription, wait.arrivedMs)
-    if (partition !== null && entry !== null) {
-      const found = await catalog.partition(entry, partition)
-      wait.partitionId = found?.id ?? null
-      if (found !== null) feed.list.state(found.id, performance.now()).entry = found
-    }
-    wait.feeds = [feed]
-  }
-
-  #attach(feed: GroupFeed, entry: GroupFeed['queue']): void {
-    const before = feed.queue
-    feed.queue = entry
-    if (before?.id === entry?.id) return
-    if (before !== null) {
-      this.feeds.detach(feed, before.id)
-      feed.list.clear()
-    }
-    feed.reconciledAtMs = Number.NEGATIVE_INFINITY
-    feed.reconcileAfter = ''
-    if (entry !== null) this.feeds.attach(feed, entry.id)
-  }
-
   #enter(wait: PopWait): void {
     this.#unready.delete(wait)
     wait.ready = true
@@ -286,15 +251,18 @@ export class Popper {
     if (wait.request.queue !== null && wait.request.partition !== null && feed !== undefined) {
       if (wait.partitionId === null) {
         feed.strayWaiters.add(wait)
-        if (feed.queue === null) this.#queueless.add(feed)
+        if (feed.queue === null) this.#lookup.missing(feed)
       } else {
         let waits = feed.partitionWaiters.get(wait.partitionId)
-        if (waits === undefined) feed.partitionWaiters.set(wait.partitionId, (waits = new Set()))
+        if (waits === undefined) {
+          waits = new Set()
+          feed.partitionWaiters.set(wait.partitionId, waits)
+        }
         waits.add(wait)
       }
     } else {
       for (const each of wait.feeds) this.#await(each, wait)
-      if (wait.request.queue === null) this.#watchNamespaces(wait)
+      if (wait.request.queue === null) this.#lookup.watchNamespace(wait)
     }
     this.#advance(wait)
   }
@@ -302,13 +270,13 @@ export class Popper {
   #await(feed: GroupFeed, wait: PopWait): void {
     feed.waiters.add(wait)
     if (!wait.request.wait) feed.promptWaiters.add(wait)
-    if (feed.queue === null) this.#queueless.add(feed)
+    if (feed.queue === null) this.#lookup.missing(feed)
   }
 
   #leave(wait: PopWait): void {
     this.#waits.delete(wait)
     this.#unready.delete(wait)
-    this.#namespaceWaits.delete(wait)
+    this.#lookup.leave(wait)
     for (const feed of wait.feeds) {
       feed.waiters.delete(wait)
       feed.promptWaiters.delete(wait)
@@ -327,13 +295,16 @@ export class Popper {
     if (wait.done || wait.claiming || !wait.ready) return
     if (this.#submit(wait)) return
     const some = wait.runs.length > 0
-    if (some && !wait.wantsMore) return wait.finish()
+    if (some && !wait.wantsMore) {
+      wait.finish()
+      return
+    }
     if (this.#paused || this.#trouble.active) {
       if (some || !wait.request.wait) wait.finish()
       return
     }
     if (wait.partitionId === null && wait.request.partition === null) {
-      const stale = wait.feeds.find((feed) => feed.queue !== null && this.#stale(feed, wait))
+      const stale = wait.feeds.find((feed) => feed.queue !== null && this.#timer.stale(feed, wait))
       if (stale !== undefined) {
         reconcile(this.#parts.store, stale).then(
           () => {
@@ -347,7 +318,10 @@ export class Popper {
         )
         return
       }
-      if (some) return wait.finish()
+      if (some) {
+        wait.finish()
+        return
+      }
     } else if (wait.partitionId !== null && !wait.request.wait) {
       // Somebody claims this very partition at the moment: its outcome will tell.
       if (wait.feeds[0]!.list.peek(wait.partitionId)?.place === 'claiming') return
@@ -355,63 +329,19 @@ export class Popper {
     if (!wait.request.wait) {
       // What is being claimed at the moment may leave something; its outcome will tell.
       if (wait.request.partition === null && wait.feeds.some((feed) => feed.list.claimingCount > 0)) return
-      return wait.finish()
+      wait.finish()
+      return
     }
-    for (const feed of wait.feeds) this.#arm(feed)
-  }
-
-  /** Whether a reconcile could show this request something its feeds do not know yet. */
-  #stale(feed: GroupFeed, wait: PopWait): boolean {
-    const nowMs = performance.now()
-    if (feed.reconciledAtMs === Number.NEGATIVE_INFINITY) return true
-    if (!mayReconcile(feed, nowMs)) return false
-    if (!wait.request.wait) return feed.reconciledAtMs < wait.arrivedMs
-    return nowMs - feed.reconciledAtMs >= this.#reconcileMs(feed)
-  }
-
-  #reconcileMs(feed: GroupFeed): number {
-    if (!feed.list.complete) return RECONCILE_ALONE_MS
-    return this.#parts.notificationsWork() ? RECONCILE_MS : RECONCILE_ALONE_MS
+    for (const feed of wait.feeds) this.#timer.arm(feed)
   }
 
   #submit(wait: PopWait): boolean {
     if (this.#paused || this.#trouble.active || wait.claiming || !wait.wantsMore) return false
-    const claims = wait.request.partition === null ? this.#choose(wait) : this.#choosePartition(wait)
+    const claims = chooseClaims(wait)
     if (claims.length === 0) return false
     wait.claiming = true
     this.#batch.submit({ wait, claims })
     return true
-  }
-
-  #choose(wait: PopWait): Claim[] {
-    const nowMs = performance.now()
-    const claims: Claim[] = []
-    let expected = 0
-    for (const feed of wait.feeds) {
-      if (feed.queue === null) continue
-      feed.list.wake(nowMs)
-      while (claims.length < wait.partitionsLeft && expected < wait.remaining) {
-        const state = feed.list.first(accept)
-        if (state === null) break
-        feed.list.toClaiming(state, nowMs)
-        claims.push({ feed, state })
-        const known = state.position >= 0 && state.nextOffset >= 0 ? state.nextOffset - state.position : 0
-        expected += known > 0 ? known : UNKNOWN_MESSAGES
-      }
-    }
-    return claims
-  }
-
-  #choosePartition(wait: PopWait): Claim[] {
-    const feed = wait.feeds[0]
-    if (feed === undefined || feed.queue === null || wait.partitionId === null) return []
-    const nowMs = performance.now()
-    feed.list.wake(nowMs)
-    const state = feed.list.state(wait.partitionId, nowMs)
-    if (state.place === 'claiming' || (wait.tried && state.place !== 'ready')) return []
-    wait.tried = true
-    feed.list.toClaiming(state, nowMs)
-    return [{ feed, state }]
   }
 
   /** Offers what is ready in a feed to those who wait for it; `partitionId` = the only partition that changed. */
@@ -429,7 +359,7 @@ export class Popper {
       }
       for (const wait of feed.promptWaiters) this.#advance(wait)
     }
-    this.#arm(feed)
+    this.#timer.arm(feed)
   }
 
   #pumpPartition(feed: GroupFeed, partitionId: string): void {
@@ -437,76 +367,6 @@ export class Popper {
       if (feed.list.peek(partitionId)?.place === 'claiming') return
       this.#advance(wait)
     }
-  }
-
-  /** Wakes the feed when its next sleeper does, or for the next reconcile. */
-  #arm(feed: GroupFeed): void {
-    if (feed.waiting === 0 || this.#stopped) return
-    const nowMs = performance.now()
-    const reconcileAtMs = Number.isFinite(feed.reconciledAtMs)
-      ? feed.reconciledAtMs + this.#reconcileMs(feed)
-      : nowMs + RECONCILE_ALONE_MS
-    const atMs = Math.min(feed.list.nextWakeMs, Math.max(reconcileAtMs, nowMs + 100))
-    if (feed.timer !== null && feed.timerAtMs <= atMs) return
-    if (feed.timer !== null) clearTimeout(feed.timer)
-    feed.timerAtMs = atMs
-    feed.timer = setTimeout(
-      () => {
-        feed.timer = null
-        this.#tick(feed)
-      },
-      Math.min(TIMER_MS_MAX, Math.max(1, Math.ceil(atMs - nowMs))),
-    )
-  }
-
-  #tick(feed: GroupFeed): void {
-    if (feed.waiting === 0 || this.#stopped) return
-    feed.list.wake(performance.now())
-    this.#pump(feed)
-    if (this.#paused || this.#trouble.active) return
-    const due = performance.now() - feed.reconciledAtMs >= this.#reconcileMs(feed) - 1
-    if (!due || feed.reconciling !== null) return
-    this.#refresh(feed).then(
-      () => this.#pump(feed),
-      (error) => this.#databaseError(error, null),
-    )
-  }
-
-  /** What a waiting feed cannot be told by hints: queues that came into being, partitions with messages. */
-  async #refresh(feed: GroupFeed): Promise<void> {
-    if (feed.queue === null || feed.strayWaiters.size > 0) await this.#settle(feed)
-    if (feed.queue !== null && feed.start !== null) await reconcile(this.#parts.store, feed)
-    else feed.reconciledAtMs = performance.now()
-    for (const waits of feed.partitionWaiters.values()) {
-      for (const wait of waits) wait.tried = false
-    }
-  }
-
-  /** Looks again for a queue or partition that was missing. */
-  async #settle(feed: GroupFeed): Promise<void> {
-    this.#attach(feed, await this.#parts.catalog.queue(feed.queueName))
-    for (const wait of [...feed.strayWaiters]) {
-      if (feed.queue === null) return
-      const found = await this.#parts.catalog.partition(feed.queue, wait.request.partition!)
-      if (found === null || wait.done) continue
-      feed.strayWaiters.delete(wait)
-      wait.partitionId = found.id
-      feed.list.state(found.id, performance.now()).entry = found
-      this.#enter(wait)
-    }
-  }
-
-  /** Adds queues to a namespace request that came into being while it waits. */
-  async #widen(wait: PopWait): Promise<void> {
-    const { namespace, task } = wait.request
-    const queues = await this.#parts.catalog.match(namespace, task)
-    if (queues.length === wait.feeds.length || wait.done) return
-    const before = new Set(wait.feeds)
-    await this.#lookUp(wait)
-    if (wait.done) return
-    for (const feed of before) feed.waiters.delete(wait)
-    for (const feed of wait.feeds) this.#await(feed, wait)
-    this.#advance(wait)
   }
 
   // ── what claims bring ────────────────────────────────────────────────────────────────────────────────────────────
@@ -523,7 +383,7 @@ export class Popper {
     const nowMs = performance.now()
     for (const result of results) {
       try {
-        this.#result(wait, result, nowMs)
+        this.#outcomes.take(wait, result, nowMs)
       } catch (error) {
         this.#parts.log.error({ err: error }, 'A claim could not be delivered')
         result.claim.feed.list.toSleep(result.claim.state, 'busy', nowMs + DEFECT_MS, nowMs)
@@ -534,123 +394,6 @@ export class Popper {
       else this.#advance(wait)
     }
     for (const { claim } of results) this.#pump(claim.feed, claim.state.id)
-  }
-
-  #result(wait: PopWait, { claim, outcome, cached }: ClaimResult, nowMs: number): void {
-    const { feed, state } = claim
-    const { list } = feed
-    if (outcome.state !== 'claimed') return this.#nothing(wait, claim, outcome, nowMs)
-    if (state.entry === null || feed.queue === null) throw new Error('claimed a partition that is not known')
-    const autoAck = wait.request.autoAck
-    state.cursorKnown = true
-    state.position = outcome.leasedTo
-    state.nextOffset = outcome.nextOffset
-    const more = state.again || outcome.leasedTo < outcome.nextOffset
-    const claimed = claimedRuns(outcome, state.entry, cached, (segment) => this.#parts.cache.put(segment))
-    if (claimed.unreadable.length > 0 || claimed.missing.length > 0) {
-      void setAside(this.#parts, claimed, state.entry, feed.group, autoAck ? null : wait.leaseId).then((ended) => {
-        if (ended) this.#ended(claim, wait.leaseId, outcome.leasedTo)
-      })
-    }
-    if (autoAck) {
-      if (more) list.toReady(state, nowMs)
-      else list.toIdle(state, nowMs)
-      if (wait.done)
-        this.#parts.log.warn(
-          { queue: feed.queueName, messages: claimed.count },
-          'autoAck messages were claimed for a consumer that had gone',
-        )
-      else if (claimed.count > 0) wait.take(claimed.runs, claimed.count, null)
-      return
-    }
-    const leaseMs = (feed.queue.options.leaseTime === 0 ? 60 : feed.queue.options.leaseTime) * 1000
-    list.toSleep(state, 'leased', nowMs + leaseMs, nowMs)
-    state.again = more
-    state.leaseId = wait.leaseId
-    if (wait.done) void this.#giveBack([claim], wait.leaseId)
-    else if (claimed.count > 0) {
-      this.#parts.book.add(wait.leaseId, feed.group, claimed.runs)
-      wait.take(claimed.runs, claimed.count, outcome.untilMs)
-    }
-  }
-
-  #nothing(wait: PopWait, { feed, state }: Claim, outcome: NotClaimed, nowMs: number): void {
-    const { list } = feed
-    if (outcome.position >= 0) state.position = outcome.position
-    if (outcome.nextOffset >= 0) state.nextOffset = outcome.nextOffset
-    state.cursorKnown =
-      outcome.state !== 'busy' && outcome.state !== 'gone' && (state.cursorKnown || outcome.state !== 'unused')
-    const again = state.again
-    switch (outcome.state) {
-      case 'unused':
-        return list.toReady(state, nowMs, true)
-      case 'empty':
-        return again ? list.toReady(state, nowMs) : list.toIdle(state, nowMs)
-      case 'gone':
-        list.forget(state.id)
-        this.#parts.catalog.forget(feed.queueName)
-        return
-      case 'hole':
-        list.toSleep(state, 'busy', nowMs + DEFECT_MS, nowMs)
-        void this.#skipHole(feed, state)
-        return
-      case 'busy':
-        list.toSleep(state, 'busy', nowMs + BUSY_MS, nowMs)
-        break
-      case 'leased':
-        // Something happened while this claim was under way; perhaps the lease ended.
-        if (again) list.toReady(state, nowMs)
-        else list.toSleep(state, 'leased', nowMs + (outcome.wakeMs ?? BUSY_MS), nowMs)
-        state.again = true
-        break
-      default:
-        list.toSleep(state, outcome.state, nowMs + (outcome.wakeMs ?? BUSY_MS), nowMs)
-    }
-    wait.lastReason =
-      outcome.state === 'window'
-        ? 'window_buffer'
-        : outcome.state === 'leased' || outcome.state === 'busy'
-          ? 'lease_held'
-          : 'no_message'
-  }
-
-  async #skipHole(feed: GroupFeed, state: PartitionState): Promise<void> {
-    try {
-      const to = await this.#parts.store.skipHole(state.id, feed.group)
-      this.#parts.log.warn(
-        { queue: feed.queueName, partition: state.entry?.name, group: feed.group, from: state.position, to },
-        'Skipped messages that are no longer stored',
-      )
-      if (to !== null) state.position = to
-      if (state.place === 'asleep') feed.list.toReady(state, performance.now())
-      this.#pump(feed)
-    } catch (error) {
-      this.#databaseError(error, null)
-    }
-  }
-
-  /** Claims of a request that has gone: available again at once. */
-  async #giveBack(claims: readonly Claim[], leaseId: string): Promise<void> {
-    for (const { feed, state } of claims) {
-      try {
-        await this.#parts.store.releaseClaim([state.id], feed.group, leaseId)
-        this.#ended({ feed, state }, leaseId, -1)
-      } catch (error) {
-        // The lease runs out by itself.
-        this.#databaseError(error, null)
-      }
-    }
-  }
-
-  #ended({ feed, state }: Claim, leaseId: string, committed: number): void {
-    this.leaseEnded({
-      queueName: feed.queueName,
-      group: feed.group,
-      partitionId: state.id,
-      leaseId,
-      committed,
-      pauseMs: 0,
-    })
   }
 
   #failure(rounds: readonly ClaimRound[], error: unknown): void {
@@ -668,7 +411,7 @@ export class Popper {
     }
     this.#databaseError(error, null)
     for (const { wait } of rounds) if (!wait.done) this.#advance(wait)
-    for (const feed of feeds) this.#arm(feed)
+    for (const feed of feeds) this.#timer.arm(feed)
   }
 
   #databaseError(error: unknown, wait: PopWait | null): void {
@@ -716,7 +459,7 @@ export class Popper {
       feed.reconciledAtMs = Number.NEGATIVE_INFINITY
       if (feed.waiting === 0) continue
       this.#pump(feed)
-      this.#tick(feed)
+      this.#timer.tick(feed)
     }
   }
 
@@ -729,58 +472,11 @@ export class Popper {
       for (const feed of feeds) {
         if (remote) feed.list.hint(partitionId, nowMs)
         else feed.list.stored(partitionId, nowMs)
-        if (feed.strayWaiters.size > 0) this.#lookAgain(feed)
+        if (feed.strayWaiters.size > 0) this.#lookup.lookAgain(feed)
         if (feed.waiting > 0) this.#pump(feed, partitionId)
       }
     }
-    // Somebody waits for queues that do not exist yet; this may be one of them.
-    for (const feed of this.#queueless) {
-      if (feed.queue !== null || feed.waiting === 0) this.#queueless.delete(feed)
-      else this.#lookAgain(feed)
-    }
-    if (this.#namespaceWaits.size === 0 || this.#seenQueues.has(queueId)) return
-    this.#see(queueId)
-    for (const wait of this.#namespaceWaits) this.#once(wait, () => this.#widen(wait))
-  }
-
-  #see(queueId: string): void {
-    if (this.#seenQueues.size >= SEEN_QUEUES_MAX) this.#seenQueues.clear()
-    this.#seenQueues.add(queueId)
-  }
-
-  #watchNamespaces(wait: PopWait): void {
-    this.#namespaceWaits.add(wait)
-    for (const feed of wait.feeds) if (feed.queue !== null) this.#see(feed.queue.id)
-    this.#namespaceTimer ??= setTimeout(
-      () => {
-        this.#namespaceTimer = null
-        for (const each of this.#namespaceWaits) this.#once(each, () => this.#widen(each))
-        const [first] = this.#namespaceWaits
-        if (first !== undefined && !this.#stopped) this.#watchNamespaces(first)
-      },
-      this.#parts.notificationsWork() ? RECONCILE_MS : RECONCILE_ALONE_MS,
-    )
-  }
-
-  #lookAgain(feed: GroupFeed): void {
-    this.#once(feed, async () => {
-      await this.#settle(feed)
-      if (feed.queue === null || feed.strayWaiters.size > 0) {
-        // The catalog may still believe an earlier "no".
-        await new Promise((resolve) => setTimeout(resolve, BELIEVED_MISSING_MS))
-        await this.#settle(feed)
-      }
-      if (feed.queue !== null) await reconcile(this.#parts.store, feed)
-      this.#pump(feed)
-    })
-  }
-
-  #once(key: object, work: () => Promise<void>): void {
-    if (this.#looking.has(key)) return
-    this.#looking.add(key)
-    work()
-      .catch((error) => this.#databaseError(error, null))
-      .finally(() => this.#looking.delete(key))
+    this.#lookup.news(queueId)
   }
 
   #emptyReason(wait: PopWait): EmptyReason {
@@ -799,5 +495,3 @@ export class Popper {
     return 'no_message'
   }
 }
-
-const accept = (): boolean => true

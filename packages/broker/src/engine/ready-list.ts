@@ -228,7 +228,10 @@ export class ReadyList {
     let victim: PartitionState | null = null
     for (const state of this.#states.values()) {
       if (state.place === 'claiming') continue
-      if (state.place === 'idle') return this.forget(state.id)
+      if (state.place === 'idle') {
+        this.forget(state.id)
+        return
+      }
       victim ??= state
       if (++looked >= 32) break
     }

@@ -79,7 +79,10 @@ function apply(feed: GroupFeed, sight: PartitionSight, sentMs: number): void {
     return
   }
   if (state.place === 'ready' || (state.ticket > 0 && state.changedAtMs >= sentMs)) return
-  if (sight.state === 'open') return feed.list.toReady(state, nowMs)
+  if (sight.state === 'open') {
+    feed.list.toReady(state, nowMs)
+    return
+  }
   const { leaseId } = state
   feed.list.toSleep(state, sight.state, nowMs + (sight.wakeMs ?? 0), nowMs)
   // Our own lease stays ours; there is more behind it or in it.

@@ -58,11 +58,17 @@ export class SegmentCache {
     // One giant must not sweep everything else out.
     if (bytes > this.#bytesMax / 4) return
     let shelf = this.#shelves.get(segment.partitionId)
-    if (shelf === undefined) this.#shelves.set(segment.partitionId, (shelf = { slots: [] }))
+    if (shelf === undefined) {
+      shelf = { slots: [] }
+      this.#shelves.set(segment.partitionId, shelf)
+    }
     const { slots } = shelf
     const at = place(slots, segment.firstOffset)
     const known = slots[at]
-    if (known !== undefined && known.segment.lastOffset >= segment.firstOffset) return this.#touch(known)
+    if (known !== undefined && known.segment.lastOffset >= segment.firstOffset) {
+      this.#touch(known)
+      return
+    }
     const slot: Slot = { segment, bytes, newer: null, older: this.#newest }
     if (at === slots.length - 1) slots.push(slot)
     else slots.splice(at + 1, 0, slot)

@@ -1,0 +1,134 @@
+/** What consumers see while the database fails: pops wait or answer empty, acks are repeated, nothing is doubled. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { ConsumeStore } from '../../src/ports/consume-store.ts'
+import { StoreError } from '../../src/ports/store-error.ts'
+import { acksOf, type ConsumeFixture, delivered, names, never, openFixture, popRequest } from './fixture.ts'
+
+let fixture: ConsumeFixture
+beforeAll(async () => {
+  fixture = await openFixture()
+})
+afterAll(() => fixture[Symbol.asyncDispose]())
+
+/** The real store, except that calls fail while `down`, and that answers are lost while `deaf`. */
+function shaky(): ConsumeStore & { down: boolean; deaf: boolean; calls: number } {
+  const state = { down: false, deaf: false, calls: 0 }
+  const wrapped = Object.fromEntries(
+    Object.entries(fixture.store).map(([name, verb]) => [
+      name,
+      async (...args: unknown[]) => {
+        state.calls++
+        if (state.down) throw new StoreError('unavailable', 'down')
+        const result = await (verb as (...all: unknown[]) => Promise<unknown>)(...args)
+        if (state.deaf) throw new StoreError('unavailable', 'lost', { outcomeUnknown: true })
+        return result
+      },
+    ]),
+  )
+  return Object.assign(state, wrapped as unknown as ConsumeStore)
+}
+
+async function filled(name: string, count: number): Promise<string> {
+  const partitionId = await fixture.createPartition(await fixture.createQueue(name), 'Default')
+  await fixture.append(partitionId, names('m', count))
+  return partitionId
+}
+
+describe('while the database is away', () => {
+  it('holds waiting pops with a few gentle tries and serves them when it is back', async () => {
+    await filled('held', 2)
+    const store = shaky()
+    const consumer = fixture.consumer({ store })
+    store.down = true
+    const waits = [1, 2].map(() => consumer.popMessages(popRequest({ queue: 'held', wait: true, batch: 2 }), never))
+    const begun = performance.now()
+    const prompt = await consumer.popMessages(popRequest({ queue: 'held' }), never)
+    expect(prompt.emptyReason).toBe('database_unavailable')
+    expect(performance.now() - begun).toBeLessThan(3000)
+    const late = await consumer.popMessages(popRequest({ queue: 'held', wait: true, timeoutMs: 800 }), never)
+    expect(late.emptyReason).toBe('database_unavailable')
+    expect(store.calls).toBeLessThan(30)
+    store.down = false
+    expect(delivered(await Promise.race(waits))).toEqual(['m0', 'm1'])
+  })
+
+  it('repeats an ack whose answer was lost, and tells the truth about it (G7)', async () => {
+    const partitionId = await filled('lost', 3)
+    const store = shaky()
+    const consumer = fixture.consumer({ store })
+    const answer = await consumer.popMessages(popRequest({ queue: 'lost', batch: 3 }), never)
+    const [first, second, third] = acksOf(answer)
+    store.deaf = true
+    const results = consumer.ackMessages([first!, { ...second!, status: 'failed' }, { ...third!, status: 'dlq' }])
+    await new Promise((resolve) => setTimeout(resolve, 150))
+    store.deaf = false
+    expect((await results).map(({ success, dlq, leaseReleased }) => ({ success, dlq, leaseReleased }))).toEqual([
+      { success: true, dlq: false, leaseReleased: false },
+      { success: true, dlq: false, leaseReleased: false },
+      { success: true, dlq: true, leaseReleased: expect.any(Boolean) },
+    ])
+    const again = await consumer.popMessages(popRequest({ queue: 'lost', batch: 3 }), never)
+    expect(delivered(again)).toEqual(['m1'])
+    expect(again.runs[0]!.retryCounts).toEqual(new Map([[1, 1]]))
+    const [row] = await fixture.sql<{ completed: string }>(
+      'SELECT completed_count AS completed FROM queen.cursors WHERE partition_id = $1::uuid',
+      [partitionId],
+    )
+    expect(row!.completed).toBe('1')
+  })
+
+  it('answers 503 when an ack finds no database before its deadline', { timeout: 15_000 }, async () => {
+    await filled('dead', 1)
+    const store = shaky()
+    const consumer = fixture.consumer({ store })
+    const answer = await consumer.popMessages(popRequest({ queue: 'dead' }), never)
+    store.down = true
+    const begun = performance.now()
+    await expect(consumer.ackMessages(acksOf(answer))).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
+    expect(performance.now() - begun).toBeLessThan(10_000)
+  })
+
+  it('gives leases the time of an outage back', async () => {
+    await filled('credit', 1)
+    const consumer = fixture.consumer()
+    const answer = await consumer.popMessages(popRequest({ queue: 'credit' }), never)
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    const sinceMs = Date.now() - 200
+    expect(await consumer.creditLeases(sinceMs)).toBeGreaterThanOrEqual(1)
+    const later = await consumer.extendLease(answer.leaseId, 1)
+    expect(later.expiresAtMs - answer.leaseExpiresAtMs!).toBeGreaterThanOrEqual(190)
+  })
+})
+
+describe('a transaction', () => {
+  it('commits acks with its pushes and rolls both back together (G3)', async () => {
+    await filled('both', 2)
+    const seen: string[] = []
+    const consumer = fixture.consumer({
+      preparePush: (items) => ({
+        async run() {
+          seen.push('run')
+          if (items[0]!.queue !== 'full') return null
+          items[0]!.code = 'QUEUE_FULL'
+          items[0]!.error = 'full'
+          return 0
+        },
+        committed: () => {
+          seen.push('committed')
+        },
+      }),
+    })
+    const push = (queue: string) => ({ type: 'push' as const, item: { queue, code: null, error: null } as never })
+    const answer = await consumer.popMessages(popRequest({ queue: 'both', batch: 1 }), never)
+    const ack = { type: 'ack' as const, item: acksOf(answer)[0]! }
+    expect((await consumer.executeTransaction([ack, push('full')], [])).rejected).toMatchObject({
+      index: 1,
+      code: 'QUEUE_FULL',
+    })
+    expect(seen).toEqual(['run'])
+    const done = await consumer.executeTransaction([push('x'), ack], [answer.leaseId])
+    expect(done.rejected).toBeNull()
+    expect(seen).toEqual(['run', 'run', 'committed'])
+    expect(delivered(await consumer.popMessages(popRequest({ queue: 'both' }), never))).toEqual(['m1'])
+  })
+})
