@@ -32,6 +32,8 @@ export class Rig {
   readonly #postgres: EmbeddedPostgres
   readonly #options: RigOptions
   #ceiling: ServerProcess | null = null
+  readonly #brokers: ServerProcess[] = []
+  #closing: Promise<void> | null = null
   #rounds = 0
 
   private constructor(dir: string, postgres: EmbeddedPostgres, options: RigOptions) {
@@ -87,9 +89,9 @@ export class Rig {
     return { name, url: url.href, sql, drop }
   }
 
-  startBroker(databaseUrl: string): Promise<ServerProcess> {
+  async startBroker(databaseUrl: string): Promise<ServerProcess> {
     const dataDir = mkdtempSync(join(this.#dir, 'broker-'))
-    return startServerProcess({
+    const broker = await startServerProcess({
       args: [...this.#profile('broker'), join(PROJECT_DIR, 'packages', 'broker', 'src', 'main.ts')],
       env: {
         DATABASE_URL: databaseUrl,
@@ -99,10 +101,18 @@ export class Rig {
         LOG_LEVEL: 'warn',
       },
     })
+    this.#brokers.push(broker)
+    return broker
   }
 
-  async close(): Promise<void> {
-    await this.#ceiling?.stop()
+  /** Ends everything that runs and deletes its data. May be called at any time, and again. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    await Promise.all([this.#ceiling, ...this.#brokers].map((server) => server?.stop()))
     await this.#postgres.stop('fast')
     rmSync(this.#postgres.dataDir, { recursive: true, force: true })
     rmSync(this.#dir, { recursive: true, force: true })

@@ -9,23 +9,22 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type pg from 'pg'
 import { runPopLoad } from '../load/pop-load.ts'
 import { runPushLoad } from '../load/push-load.ts'
-import { median } from '../report/median.ts'
 import type { Rig } from '../rig/rig.ts'
 import { CONSUMERS, PRODUCERS, type Row, usualShape } from './row.ts'
 
 const TURNS = 5
 const BATCH = 10
 const MESSAGES_PER_TURN = 30_000
-/** A session hands its statistics in at the end of a transaction, at most once a second, or 10 s after it went idle. */
-const REPORT_MS = 10_500
+const POLL_MS = 20
 const FUNCTIONS = { push: 'push_messages', pop: 'pop_messages' } as const
 
 interface Side {
   readonly url: string
   readonly sql: pg.Client
-  readonly pushMicros: number[]
-  readonly popMicros: number[]
-  close(): Promise<void>
+  messages: number
+  /** Ends the broker; its sessions hand in their figures as they end. May be called twice. */
+  stopBroker(): Promise<void>
+  drop(): Promise<void>
 }
 
 export function statisticsRows(): Row[] {
@@ -44,19 +43,19 @@ export function statisticsRows(): Row[] {
               await takeTurn(side, `${queue}-${turn}`)
             }
           }
-          const neverPush = median(never.pushMicros)
-          const neverPop = median(never.popMicros)
-          const freshPush = median(fresh.pushMicros)
-          const freshPop = median(fresh.popMicros)
+          const neverMicros = await functionMicros(never)
+          const freshMicros = await functionMicros(fresh)
           return {
-            neverPushMicros: neverPush,
-            freshPushMicros: freshPush,
-            neverPopMicros: neverPop,
-            freshPopMicros: freshPop,
+            neverPushMicros: neverMicros.push,
+            freshPushMicros: freshMicros.push,
+            neverPopMicros: neverMicros.pop,
+            freshPopMicros: freshMicros.pop,
           }
         } finally {
-          await never.close()
-          await fresh.close()
+          for (const side of [never, fresh]) {
+            await side.stopBroker()
+            await side.drop()
+          }
         }
       },
     },
@@ -75,15 +74,10 @@ async function openSide(rig: Rig): Promise<Side> {
         EXECUTE format('ALTER TABLE %s SET (autovacuum_enabled = off)', t);
       END LOOP;
     END $$`)
-  const close = async (): Promise<void> => {
-    await broker.stop()
-    await database.drop()
-  }
-  return { url: broker.url, sql: database.sql, pushMicros: [], popMicros: [], close }
+  return { url: broker.url, sql: database.sql, messages: 0, stopBroker: broker.stop, drop: database.drop }
 }
 
 async function takeTurn(side: Side, queue: string): Promise<void> {
-  const before = await functionTimes(side.sql)
   const { acknowledged, numberFrom } = await runPushLoad(side.url, {
     ...usualShape(queue, BATCH),
     connections: PRODUCERS,
@@ -98,18 +92,31 @@ async function takeTurn(side: Side, queue: string): Promise<void> {
     numberFrom,
     messages: acknowledged,
   })
-  const after = await functionTimes(side.sql)
-  side.pushMicros.push(((after.push - before.push) * 1000) / acknowledged)
-  side.popMicros.push(((after.pop - before.pop) * 1000) / acknowledged)
+  side.messages += acknowledged
 }
 
-async function functionTimes(sql: pg.Client): Promise<{ push: number; pop: number }> {
-  await pause(REPORT_MS)
-  await sql.query('SELECT pg_stat_clear_snapshot()')
-  const { rows } = await sql.query<{ funcname: string; total_time: number }>(
-    `SELECT funcname, total_time FROM pg_stat_user_functions WHERE schemaname = 'queen' AND funcname = ANY ($1)`,
-    [Object.values(FUNCTIONS)],
+async function functionMicros(side: Side): Promise<{ push: number; pop: number }> {
+  await side.stopBroker()
+  await sessionsEnded(side.sql)
+  const { rows } = await side.sql.query<{ funcname: string; total_time: number }>(
+    // In the database a function's name ends in the version of its build.
+    `SELECT regexp_replace(funcname, '_[0-9a-f]{8}$', '') AS funcname, sum(total_time) AS total_time
+       FROM pg_stat_user_functions WHERE schemaname = 'queen' GROUP BY 1`,
   )
-  const time = (name: string): number => rows.find((row) => row.funcname === name)?.total_time ?? 0
-  return { push: time(FUNCTIONS.push), pop: time(FUNCTIONS.pop) }
+  const micros = (name: string): number => {
+    const row = rows.find(({ funcname }) => funcname === name)
+    if (row === undefined) throw new Error(`PostgreSQL counted no time of queen.${name}`)
+    return (row.total_time * 1000) / side.messages
+  }
+  return { push: micros(FUNCTIONS.push), pop: micros(FUNCTIONS.pop) }
+}
+
+async function sessionsEnded(sql: pg.Client): Promise<void> {
+  for (;;) {
+    const { rows } = await sql.query(
+      `SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`,
+    )
+    if (rows.length === 0) return
+    await pause(POLL_MS)
+  }
 }

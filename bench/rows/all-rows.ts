@@ -1,0 +1,21 @@
+/** The rows in the order they run in: what is compared with each other stands together. */
+import { besideRows } from './beside.ts'
+import { bufferedRows } from './buffered.ts'
+import { idleRow } from './idle.ts'
+import { latencyRows } from './latency.ts'
+import { popRows } from './pop.ts'
+import { pushRows } from './push.ts'
+import type { Row } from './row.ts'
+import { statisticsRows } from './statistics.ts'
+
+export function allRows(): Row[] {
+  return [
+    idleRow,
+    ...pushRows(),
+    ...popRows(),
+    ...bufferedRows(),
+    ...latencyRows(),
+    ...besideRows(),
+    ...statisticsRows(),
+  ]
+}
