@@ -152,7 +152,7 @@ export class Flusher {
     // Still flying: whoever enters the buffer now must not make it due a second time.
     this.#events.judged(buffer, items, verdict)
     if (verdict.error !== null) {
-      this.#backOff(buffer, verdict.error)
+      this.#backOff(buffer, items, verdict.error)
       return
     }
     buffer.failures = 0
@@ -163,11 +163,12 @@ export class Flusher {
   #failed({ buffer, items }: Part, error: Error, decision: RequestVerdict, single: boolean): void {
     switch (decision) {
       case 'keep':
-        this.#backOff(buffer, error)
+        this.#backOff(buffer, items, error)
         break
       case 'split':
         if (single) buffer.sendMax = Math.max(1, items.length >>> 1)
         else buffer.alone = true
+        staysDue(buffer, items)
         this.#makeReady(buffer)
         break
       case 'refuse': {
@@ -177,12 +178,13 @@ export class Flusher {
     }
   }
 
-  #backOff(buffer: PartitionBuffer, error: Error): void {
+  #backOff(buffer: PartitionBuffer, items: readonly BufferedItem[], error: Error): void {
     const { settings, emit, dead } = this.#parts
     if (dead.aborted) return
     buffer.lastError = error
     buffer.failures++
     buffer.state = 'backing-off'
+    staysDue(buffer, items)
     const { retryDelayMillis, retryMaxDelayMillis, retryAfterMaxMillis } = settings
     const asked = (error as { retryAfterMillis?: number }).retryAfterMillis ?? 0
     const own = backOffMillis(buffer.failures, retryDelayMillis, retryMaxDelayMillis, Math.random())
@@ -203,4 +205,9 @@ export class Flusher {
       this.review(buffer)
     }, waitMillis)
   }
+}
+
+/** What was due once is due until it is stored or refused, however few items are left of it. */
+function staysDue(buffer: PartitionBuffer, items: readonly BufferedItem[]): void {
+  buffer.dueUpTo = Math.max(buffer.dueUpTo, items.at(-1)?.sequence ?? -1)
 }

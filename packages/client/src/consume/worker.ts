@@ -45,6 +45,7 @@ export class Worker<T> {
   readonly #stopping = new AbortController()
   #state: WorkerState | null = null
   #poll: AbortController | null = null
+  #polling: Promise<void> = Promise.resolve()
   #incoming: Popped<T> | null = null
   #batch: Batch<T> | null = null
   #strays: Promise<void>[] = []
@@ -84,7 +85,7 @@ export class Worker<T> {
   #perform(effect: Effect): void {
     switch (effect.do) {
       case 'poll':
-        void this.#pollOnce(effect.batch, effect.timeoutMillis)
+        this.#polling = this.#pollOnce(effect.batch, effect.timeoutMillis)
         break
       case 'cancel-poll':
         this.#poll?.abort()
@@ -209,6 +210,8 @@ export class Worker<T> {
 
   async #end(): Promise<void> {
     this.#stopping.abort()
+    // A poll that was called off may have its answer already: those messages are given back before the end.
+    await this.#polling
     await Promise.all(this.#strays)
     const { processed, failed, stop, error } = this.#state!
     this.#ended.resolve({ processed, failed, reason: stop ?? 'limit', error })
