@@ -5,8 +5,8 @@
 import { startTestPostgres } from '@queen/embedded-postgres/testing'
 import { migrate } from '../src/store/migrator.ts'
 import { openDatabase } from '../src/store/pool.ts'
-import { silent } from '../test/store/test-database.ts'
 import { item, PushStack } from '../test/push/push-stack.ts'
+import { silent } from '../test/store/test-database.ts'
 
 const secondsEach = Number(process.argv[2] ?? 4)
 const CONCURRENCY = 50

@@ -25,7 +25,8 @@ export function recordsOf(items: readonly PushItem[], outcomeUnknown: boolean): 
       5 +
       FRAME_HEADER_BYTES +
       16 +
-      (item.queue.length + item.partition.length + item.transactionId.length + (item.producerSub?.length ?? 0) + 2) * 3 +
+      (item.queue.length + item.partition.length + item.transactionId.length + (item.producerSub?.length ?? 0) + 2) *
+        3 +
       item.payloadEnd -
       item.payloadStart
   }

@@ -65,8 +65,8 @@ class Generation {
   count = 0
   prefixMin = Number.POSITIVE_INFINITY
   prefixMax = Number.NEGATIVE_INFINITY
-  #marks = new Uint32Array(SLOTS_MIN)
-  #places = new Uint32Array(SLOTS_MIN)
+  // Two words a slot, mark and place, side by side: one cache miss, not two.
+  #words = new Uint32Array(2 * SLOTS_MIN)
   #mask = SLOTS_MIN - 1
 
   constructor(firstOffset: number, nowMs: number) {
@@ -88,22 +88,24 @@ class Generation {
   }
 
   #insert(placed: number, place: number): void {
-    let slot = slotOf(placed, this.#mask)
-    while (this.#marks[slot] !== 0) slot = (slot + 1) & this.#mask
-    this.#marks[slot] = placed
-    this.#places[slot] = place
+    const words = this.#words
+    const mask = this.#mask
+    let slot = slotOf(placed, mask)
+    while (words[2 * slot] !== 0) slot = (slot + 1) & mask
+    words[2 * slot] = placed
+    words[2 * slot + 1] = place
   }
 
   /** Adds the offsets where the key mixed last may be to `found`. */
   find(found: number[]): void {
-    const marks = this.#marks
+    const words = this.#words
     const mask = this.#mask
     let slot = slotOf(mark, mask)
     for (;;) {
-      const held = marks[slot]
+      const held = words[2 * slot]
       if (held === 0) return
       if (held === mark) {
-        const place = this.#places[slot]!
+        const place = words[2 * slot + 1]!
         if (((place ^ extra) & ~DISTANCE_MASK) === 0) found.push(this.firstOffset + (place & DISTANCE_MASK))
       }
       slot = (slot + 1) & mask
@@ -111,13 +113,10 @@ class Generation {
   }
 
   #grow(): void {
-    const marks = this.#marks
-    const places = this.#places
-    const slots = (this.#mask + 1) * 2
-    this.#marks = new Uint32Array(slots)
-    this.#places = new Uint32Array(slots)
-    this.#mask = slots - 1
-    for (let i = 0; i < marks.length; i++) if (marks[i] !== 0) this.#insert(marks[i]!, places[i]!)
+    const words = this.#words
+    this.#words = new Uint32Array(words.length * 2)
+    this.#mask = words.length - 1
+    for (let i = 0; i < words.length; i += 2) if (words[i] !== 0) this.#insert(words[i]!, words[i + 1]!)
   }
 }
 

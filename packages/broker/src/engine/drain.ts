@@ -144,7 +144,15 @@ export class Drain {
       }
     }
     if (step !== null) step.through = batch.through
-    else if (!batch.empty) steps.push({ items: [], unreadable: [], from: batch.through, through: batch.through, outcomeUnknown: false, records: 0 })
+    else if (!batch.empty)
+      steps.push({
+        items: [],
+        unreadable: [],
+        from: batch.through,
+        through: batch.through,
+        outcomeUnknown: false,
+        records: 0,
+      })
     return { steps, empty: batch.empty }
   }
 
@@ -247,7 +255,12 @@ export class Drain {
     for (const [index, outcome] of result.outcomes.entries()) {
       const { segment } = built[index]!
       if (outcome.status !== 'stored' || segment.stored.length === 0) continue
-      parts.onStored({ partition: places[index]!.place, firstOffset: outcome.firstOffset, createdAt: outcome.createdAt, segment })
+      parts.onStored({
+        partition: places[index]!.place,
+        firstOffset: outcome.firstOffset,
+        createdAt: outcome.createdAt,
+        segment,
+      })
     }
     return 'stored'
   }
@@ -269,7 +282,12 @@ export class Drain {
       const { item, record } = entry
       if (item.status === 'duplicate') continue
       if (!names.has(item.queue) && (await this.#deletedSince(item.queue, record))) {
-        await this.#setAside(record, 'QUEUE_DELETED', `Queue '${item.queue}' was deleted after this message was accepted`, null)
+        await this.#setAside(
+          record,
+          'QUEUE_DELETED',
+          `Queue '${item.queue}' was deleted after this message was accepted`,
+          null,
+        )
         continue
       }
       let partitions = names.get(item.queue)
@@ -320,7 +338,12 @@ export class Drain {
     }
     const index = step.items.findIndex((entry) => entry.item === item)
     const [entry] = step.items.splice(index, 1)
-    await this.#setAside(entry!.record, 'DECRYPT', `The payload cannot be ${wanted ? 'encrypted' : 'decrypted'}: ${problem}`, null)
+    await this.#setAside(
+      entry!.record,
+      'DECRYPT',
+      `The payload cannot be ${wanted ? 'encrypted' : 'decrypted'}: ${problem}`,
+      null,
+    )
     return false
   }
 

@@ -11,10 +11,11 @@
  * Invariants: a lane is in at most one flush, so arrival order holds; items that a flush could not store leave before
  * those that came after them; every item ends with a status.
  */
-import type { DedupCache, PartitionKeys } from './dedup-cache.ts'
-import { messageIdAt, type MessageIdSource } from './message-id.ts'
+
 import type { PushStore, WriteOutcome } from '../ports/push-store.ts'
 import { StoreError } from '../ports/store-error.ts'
+import type { DedupCache, PartitionKeys } from './dedup-cache.ts'
+import { MessageIdRun, type MessageIdSource, messageIdAt } from './message-id.ts'
 import { type BuiltSegment, buildSegment, segmentBytesMax } from './segment-build.ts'
 import type { PartitionEntry, PushItem } from './types.ts'
 import type { WriteRoute } from './write-route.ts'
@@ -184,7 +185,8 @@ export class PushLanes {
     let items = 0
     while (lanes.length < queue.length) {
       const lane = queue[lanes.length]!
-      if (lanes.length > 0 && (lane.alone || lanes[0]!.alone || bytes > FLUSH_BYTES_MAX || items > FLUSH_ITEMS_MAX)) break
+      if (lanes.length > 0 && (lane.alone || lanes[0]!.alone || bytes > FLUSH_BYTES_MAX || items > FLUSH_ITEMS_MAX))
+        break
       bytes += lane.pendingBytes
       items += lane.pending.length
       lanes.push(lane)
@@ -375,7 +377,11 @@ export class PushLanes {
       const { ticket } = pending[from]!
       let to = from + 1
       while (to < pending.length && pending[to]!.ticket === ticket) to++
-      this.add(partition, pending.slice(from, to).map((entry) => entry.item), ticket)
+      this.add(
+        partition,
+        pending.slice(from, to).map((entry) => entry.item),
+        ticket,
+      )
       from = to
     }
   }
@@ -425,7 +431,12 @@ export class PushLanes {
 
   async #divertAll(lanes: Lane[], taken: Pending[][], outcomeUnknown: boolean): Promise<void> {
     await Promise.all(
-      lanes.map((_, index) => this.#divert(taken[index]!.filter((entry) => entry.item.status === null), outcomeUnknown)),
+      lanes.map((_, index) =>
+        this.#divert(
+          taken[index]!.filter((entry) => entry.item.status === null),
+          outcomeUnknown,
+        ),
+      ),
     )
   }
 
@@ -477,11 +488,12 @@ async function inTime<T>(work: Promise<T>): Promise<T> {
 
 function markStored(built: BuiltSegment<PushItem>, partitionId: string): void {
   const base = built.write.idBase
-  built.stored.forEach((item, index) => {
+  const ids = new MessageIdRun(base)
+  for (const item of built.stored) {
     item.status = 'queued'
-    item.messageId = messageIdAt(base, index)
+    item.messageId = ids.next()
     item.partitionId = partitionId
-  })
+  }
   for (const { message, original } of built.repeats) markDuplicate(message, messageIdAt(base, original), partitionId)
 }
 

@@ -9,10 +9,10 @@ import type { RecordLog } from '../ports/record-log.ts'
 import { StoreError } from '../ports/store-error.ts'
 import { recordsOf } from './buffered-message.ts'
 import type { PayloadCipher } from './cipher.ts'
-import type { PushLanes, PushTicket } from './push-lanes.ts'
+import type { DelayedDrain } from './delayed-drain.ts'
 import type { PushOptions } from './engine.ts'
 import type { MessageIdSource } from './message-id.ts'
-import type { DelayedDrain } from './delayed-drain.ts'
+import type { PushLanes, PushTicket } from './push-lanes.ts'
 import type { QueueDepth } from './queue-depth.ts'
 import { Refusal } from './refusal.ts'
 import type { PartitionEntry, PushItem, QueueEntry } from './types.ts'
@@ -65,7 +65,8 @@ export class Push {
     let refused: PushItem | null = null
     for (const item of items) {
       if (item.status !== 'failed') accepted++
-      else if (item.code !== null && item.code in ERRORS && ERRORS[item.code as keyof typeof ERRORS].status >= 500) refused = item
+      else if (item.code !== null && item.code in ERRORS && ERRORS[item.code as keyof typeof ERRORS].status >= 500)
+        refused = item
     }
     this.acceptedMessages += accepted
     if (accepted === 0 && refused !== null) {
@@ -98,14 +99,32 @@ export class Push {
     const resting = direct.length === 0 ? items : items.filter((item) => !direct.includes(item))
     const stored = direct.length === 0 ? null : this.#storeAll(direct)
     if (resting.length > 0) {
+      // Nothing of their partitions rests in the buffer yet: these may still go the direct way without overtaking.
+      const free = resting.filter((item) => !delayed.holds(item.queue, item.partition))
       delayed.hold(resting, options)
       try {
         await this.buffer(resting, false)
       } finally {
         delayed.written(resting, options)
       }
+      if (route.mode === 'direct') await this.#storeUnbuffered(free)
     }
     await stored
+  }
+
+  /** Stores what the buffer could not take although nobody but the producer had asked for the buffer. */
+  async #storeUnbuffered(items: readonly PushItem[]): Promise<void> {
+    const left = items.filter((item) => {
+      if (item.code !== 'BUFFER_UNAVAILABLE' && item.code !== 'BUFFER_FULL') return false
+      // What was encrypted only because nobody knew its queue must not be stored so.
+      return !item.encrypted || this.#parts.catalog.peekQueue(item.queue)?.options.encryptionEnabled === true
+    })
+    for (const item of left) {
+      item.status = null
+      item.code = null
+      item.error = null
+    }
+    if (left.length > 0) await this.#storeAll(left)
   }
 
   #inLane(item: PushItem): boolean {

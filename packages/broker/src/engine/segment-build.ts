@@ -6,7 +6,7 @@ import type { SegmentWrite, Suspect } from '../ports/push-store.ts'
 import type { PartitionKeys } from './dedup-cache.ts'
 import { FRAME_HEADER_BYTES, FrameFlag, writeFrameHeader } from './frame.ts'
 import { KeySet } from './key-set.ts'
-import { KEY_BYTES, writeTransactionKey, writeUuidKey } from './transaction-key.ts'
+import { KEY_BYTES, writeTransactionKeyOf, writeUuidKey } from './transaction-key.ts'
 
 /** A message on its way into a segment. `transactionId` is set. */
 export interface OutgoingMessage {
@@ -86,7 +86,11 @@ export function buildSegment<M extends OutgoingMessage>(
   let count = 0
   let knownFrom = deduplicated && accepted !== null ? known.heldFrom : 0
   for (const message of messages) {
-    writeTransactionKey(message.transactionId, keys, count * KEY_BYTES)
+    // Framed before it is known whether it stays: its id is read from there, and duplicates are few.
+    const end = frameMessage(message, target, position)
+    const idEnd = end - (message.payloadEnd - message.payloadStart)
+    const idStart = idEnd - ((target[position + 5]! << 8) | target[position + 6]!)
+    writeTransactionKeyOf(message.transactionId, target, idStart, idEnd, keys, count * KEY_BYTES)
     // An id this server has just made is new; one that comes out of a buffer may have been stored already.
     if (deduplicated && (!message.generatedId || accepted !== null)) {
       known.find(keys, count * KEY_BYTES, foundOffsets)
@@ -110,7 +114,7 @@ export function buildSegment<M extends OutgoingMessage>(
       knownFrom = Math.max(knownFrom, known.blindUpTo(keys, count * KEY_BYTES))
     }
     starts[count] = position - at - 1
-    position = frameMessage(message, target, position)
+    position = end
     stored.push(message)
     accepted?.push(message.acceptedAtMicros ?? 0)
     count++

@@ -12,16 +12,7 @@ import type {
 import type { Sql } from './sql.ts'
 
 interface Row {
-  kind:
-    | 'diverted'
-    | 'progress'
-    | 'stored'
-    | 'gone'
-    | 'unsure'
-    | 'duplicate'
-    | 'suspect'
-    | 'gap'
-    | 'version'
+  kind: 'diverted' | 'progress' | 'stored' | 'gone' | 'unsure' | 'duplicate' | 'suspect' | 'gap' | 'version'
   place: number | null
   item: number | null
   number: string | null

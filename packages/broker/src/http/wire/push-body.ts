@@ -109,7 +109,10 @@ export class PushBodyReader {
     }
     const value = kind === 'number' ? this.#scanner.readNumber() : (this.#scanner.skipValue(), Number.NaN)
     if (!Number.isInteger(value)) {
-      this.#badFields.set(field, new Refusal('INVALID_BODY', `'${field}' must be a whole number`, { details: { field } }))
+      this.#badFields.set(
+        field,
+        new Refusal('INVALID_BODY', `'${field}' must be a whole number`, { details: { field } }),
+      )
       return fallback
     }
     return Math.min(Math.max(value, min), max)
