@@ -57,6 +57,7 @@ CREATE TABLE queen.dead_letters (
   CONSTRAINT dead_letters_pkey PRIMARY KEY (id)
 );
 CREATE INDEX dead_letters_failed_at ON queen.dead_letters USING btree (failed_at DESC, id DESC);
+CREATE INDEX dead_letters_message ON queen.dead_letters USING btree (partition_id, transaction_id);
 CREATE INDEX dead_letters_queue_failed_at ON queen.dead_letters USING btree (queue_id, failed_at DESC, id DESC);
 
 CREATE TABLE queen.deleted_queues (
@@ -70,6 +71,20 @@ CREATE TABLE queen.function_sets (
   installed_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
   CONSTRAINT function_sets_pkey PRIMARY KEY (version)
 );
+
+CREATE TABLE queen.instance_metrics (
+  step smallint NOT NULL,
+  bucket timestamp with time zone NOT NULL,
+  instance_id text NOT NULL,
+  hostname text NOT NULL,
+  pid integer NOT NULL,
+  port integer NOT NULL,
+  updated_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  counts jsonb NOT NULL,
+  gauges jsonb NOT NULL,
+  samples integer NOT NULL,
+  CONSTRAINT instance_metrics_pkey PRIMARY KEY (step, bucket, instance_id)
+) WITH (fillfactor=70);
 
 CREATE TABLE queen.instances (
   id text NOT NULL,
@@ -119,6 +134,35 @@ CREATE TABLE queen.purges (
   CONSTRAINT purges_pkey PRIMARY KEY (partition_id)
 );
 
+CREATE TABLE queen.queue_metrics (
+  step smallint NOT NULL,
+  queue_id uuid NOT NULL,
+  bucket timestamp with time zone NOT NULL,
+  instance_id text NOT NULL,
+  push_requests bigint NOT NULL,
+  push_messages bigint NOT NULL,
+  pop_requests bigint NOT NULL,
+  pop_messages bigint NOT NULL,
+  pop_empty bigint NOT NULL,
+  ack_requests bigint NOT NULL,
+  ack_success bigint NOT NULL,
+  ack_failed bigint NOT NULL,
+  transactions bigint NOT NULL,
+  dead_letters bigint NOT NULL,
+  lag_ms_sum bigint NOT NULL,
+  lag_ms_max bigint NOT NULL,
+  parked_ms bigint NOT NULL,
+  retention_messages bigint NOT NULL,
+  completed_retention_messages bigint NOT NULL,
+  eviction_messages bigint NOT NULL,
+  removal_events bigint NOT NULL,
+  partitions bigint,
+  partitions_created bigint NOT NULL,
+  partitions_deleted bigint NOT NULL,
+  CONSTRAINT queue_metrics_pkey PRIMARY KEY (step, queue_id, bucket, instance_id)
+) WITH (fillfactor=70);
+CREATE INDEX queue_metrics_bucket ON queen.queue_metrics USING btree (step, bucket);
+
 CREATE TABLE queen.queues (
   id uuid NOT NULL,
   name text NOT NULL,
@@ -130,6 +174,14 @@ CREATE TABLE queen.queues (
   CONSTRAINT queues_pkey PRIMARY KEY (id)
 );
 CREATE INDEX queues_namespace_task ON queen.queues USING btree (namespace, task);
+
+CREATE TABLE queen.restored_messages (
+  partition_id uuid NOT NULL,
+  message_offset bigint NOT NULL,
+  hidden_to bigint NOT NULL,
+  restored_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT restored_messages_pkey PRIMARY KEY (partition_id, message_offset)
+);
 
 CREATE TABLE queen.schema_migrations (
   version integer NOT NULL,
@@ -150,6 +202,7 @@ CREATE TABLE queen.segments (
   accepted bytea STORAGE EXTERNAL,
   CONSTRAINT segments_pkey PRIMARY KEY (partition_id, first_offset)
 ) WITH (autovacuum_vacuum_insert_scale_factor=0.1, autovacuum_vacuum_scale_factor=0.05);
+CREATE INDEX segments_created_at ON queen.segments USING btree (created_at);
 
 CREATE TABLE queen.system_state (
   key text NOT NULL,
@@ -157,3 +210,48 @@ CREATE TABLE queen.system_state (
   updated_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
   CONSTRAINT system_state_pkey PRIMARY KEY (key)
 );
+
+CREATE TABLE queen.tombstones (
+  partition_id uuid NOT NULL,
+  offsets int8multirange NOT NULL,
+  CONSTRAINT tombstones_pkey PRIMARY KEY (partition_id)
+);
+
+CREATE TABLE queen.trace_links (
+  name text NOT NULL,
+  created_at timestamp with time zone NOT NULL,
+  trace_id uuid NOT NULL,
+  CONSTRAINT trace_links_pkey PRIMARY KEY (name, created_at, trace_id)
+);
+
+CREATE TABLE queen.trace_messages (
+  name text NOT NULL,
+  partition_id uuid NOT NULL,
+  transaction_id text NOT NULL,
+  CONSTRAINT trace_messages_pkey PRIMARY KEY (name, partition_id, transaction_id)
+);
+
+CREATE TABLE queen.trace_names (
+  name text NOT NULL,
+  trace_count bigint NOT NULL,
+  message_count bigint NOT NULL,
+  last_seen timestamp with time zone NOT NULL,
+  CONSTRAINT trace_names_pkey PRIMARY KEY (name)
+) WITH (fillfactor=50);
+CREATE INDEX trace_names_last_seen ON queen.trace_names USING btree (last_seen DESC, name);
+
+CREATE TABLE queen.traces (
+  id uuid NOT NULL,
+  partition_id uuid NOT NULL,
+  message_offset bigint NOT NULL,
+  transaction_id text NOT NULL,
+  group_name text NOT NULL,
+  event_type text NOT NULL,
+  data text NOT NULL,
+  names text[] NOT NULL,
+  worker_id text,
+  created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT traces_pkey PRIMARY KEY (id)
+);
+CREATE INDEX traces_created_at ON queen.traces USING btree (created_at);
+CREATE INDEX traces_message ON queen.traces USING btree (partition_id, transaction_id, created_at);

@@ -40,6 +40,7 @@ BEGIN
          leased = '{}', released = '{}', released_failed = '{}'
     FROM queen.partitions p
    WHERE p.id = ANY (v_partitions) AND c.partition_id = p.id;
+  PERFORM queen.delete_traces(v_partitions, NULL);
   WITH gone AS (DELETE FROM queen.dead_letters d WHERE d.partition_id = ANY (v_partitions) RETURNING 1)
   SELECT pg_catalog.count(*) INTO v_dead FROM gone;
   RETURN QUERY SELECT true, true, v_messages, v_dead;

@@ -22,6 +22,7 @@ BEGIN
   DELETE FROM queen.partitions p WHERE p.id = ANY (v_partitions);
   DELETE FROM queen.cursors c WHERE c.partition_id = ANY (v_partitions);
   DELETE FROM queen.dead_letters d WHERE d.queue_id = v_id;
+  PERFORM queen.delete_traces(v_partitions, NULL);
   INSERT INTO queen.purges AS u (partition_id, before_offset)
   SELECT i.id, NULL FROM pg_catalog.unnest(v_partitions) AS i (id)
   ON CONFLICT (partition_id) DO UPDATE SET before_offset = NULL;

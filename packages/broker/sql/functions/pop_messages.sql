@@ -14,7 +14,7 @@
 --   paused    retry pause until wake_ms     window    the window of the newest message ends at wake_ms
 --   delayed   next message due at wake_ms   busy      the cursor is locked or missing
 --   unused    the request was full before   gone      the partition does not exist
---   hole      messages are missing between position and next_offset (see skip_hole.sql)
+--   hole      messages are missing between position and next_offset (see reconcile_partitions.sql)
 CREATE FUNCTION queen.pop_messages(
   p_partition   uuid[],
   p_group       text[],
@@ -50,12 +50,15 @@ BEGIN
   END IF;
 
   IF p_start_mode IS NOT NULL THEN
-    INSERT INTO queen.cursors (partition_id, group_name, committed)
-    SELECT c.partition_id, c.group_name,
-           CASE WHEN c.mode = 'all' THEN p.start_offset
-                ELSE queen.offset_at(c.partition_id, c.start_at, c.mode = 'new') END
+    INSERT INTO queen.cursors (partition_id, group_name, committed, acked)
+    SELECT c.partition_id, c.group_name, lower(s.todo), f.finished * int8multirange(int8range(lower(s.todo), NULL))
       FROM unnest(p_partition, p_group, p_start_mode, p_start_at) AS c (partition_id, group_name, mode, start_at)
      CROSS JOIN LATERAL (SELECT p.start_offset FROM queen.partitions p WHERE p.id = c.partition_id OFFSET 0) p
+     CROSS JOIN LATERAL (SELECT queen.finished_from_start(c.partition_id) AS finished OFFSET 0) f
+     CROSS JOIN LATERAL (
+       SELECT int8multirange(int8range(CASE WHEN c.mode = 'all' THEN p.start_offset
+                                            ELSE queen.offset_at(c.partition_id, c.start_at, c.mode = 'new') END, NULL))
+              - f.finished AS todo OFFSET 0) s
      WHERE c.mode IS NOT NULL
        AND NOT EXISTS (SELECT FROM queen.cursors k WHERE k.partition_id = c.partition_id AND k.group_name = c.group_name)
         ON CONFLICT DO NOTHING;
@@ -131,13 +134,11 @@ BEGIN
          WHERE i.bytes_before < p_bytes_max) s ON o.take > 0
   ), updated AS (
     UPDATE queen.cursors k
-       SET (committed, acked) = (
-             SELECT m.committed, CASE WHEN m.done = '{}' THEN m.done ELSE m.done * int8multirange(int8range(m.committed, NULL)) END
-               FROM (SELECT CASE WHEN g.lease IS NOT NULL THEN g.position_at
-                                 WHEN g.acked = '{}' THEN g.leased_to
-                                 ELSE lower(int8multirange(int8range(g.position_at, NULL)) - g.acked
-                                            - int8multirange(int8range(g.position_at, g.leased_to))) END AS committed,
-                            g.acked AS done) m),
+       SET committed = CASE WHEN g.lease IS NOT NULL THEN g.position_at
+                            WHEN g.acked = '{}' THEN g.leased_to
+                            ELSE lower(int8multirange(int8range(g.leased_to, NULL)) - g.acked) END,
+           acked = CASE WHEN g.acked = '{}' THEN g.acked
+                        ELSE g.acked * int8multirange(int8range(CASE WHEN g.lease IS NULL THEN g.leased_to ELSE g.position_at END, NULL)) END,
            lease_id = g.lease,
            shared_lease_id = CASE WHEN g.shared THEN g.lease END,
            lease_until = CASE WHEN g.lease IS NOT NULL THEN g.at + g.lease_ms * interval '1 millisecond' END,
@@ -162,13 +163,14 @@ BEGIN
          CASE WHEN g.state <> 'open' THEN g.state
               WHEN g.take <= 0 THEN 'unused'
               WHEN g.place IS NOT NULL THEN 'claimed'
-              WHEN d.due IS NOT NULL THEN 'delayed'
+              WHEN g.delay_ms > 0 THEN 'delayed'
               ELSE 'hole' END,
          g.position_at, g.leased_to, g.next_offset,
          (CASE WHEN g.state = 'leased' THEN extract(epoch FROM g.lease_until - g.at) * 1000
                WHEN g.state = 'paused' THEN extract(epoch FROM g.paused_until - g.at) * 1000
                WHEN g.state = 'window' THEN extract(epoch FROM g.last_pushed_at - g.at) * 1000 + g.window_ms
-               WHEN d.due IS NOT NULL THEN extract(epoch FROM d.due - g.at) * 1000 + g.delay_ms END)::bigint + 1,
+               WHEN g.take > 0 AND g.place IS NULL AND g.delay_ms > 0
+               THEN extract(epoch FROM queen.stored_at(g.partition_id, g.position_at) - g.at) * 1000 + g.delay_ms END)::bigint + 1,
          CASE WHEN g.place IS NOT NULL AND g.lease IS NOT NULL THEN (extract(epoch FROM g.at) * 1000)::bigint + g.lease_ms END,
          CASE WHEN g.place = 1 AND g.acked <> '{}'
               THEN (int8multirange(int8range(g.position_at, g.leased_to)) - g.acked)::text END,
@@ -179,10 +181,6 @@ BEGIN
     FROM given g
    CROSS JOIN LATERAL (
      SELECT g.place IS NOT NULL AND NOT (g.first_offset >= g.cached_from AND g.last_offset < g.cached_to) AS wanted OFFSET 0) b
-    LEFT JOIN LATERAL (
-      SELECT h.created_at AS due FROM queen.segments h
-       WHERE h.partition_id = g.partition_id AND h.first_offset <= g.position_at
-       ORDER BY h.first_offset DESC LIMIT 1) d ON g.state = 'open' AND g.take > 0 AND g.place IS NULL AND g.delay_ms > 0
    -- Cached segments need no row of their own; the first one carries the claim.
    WHERE b.wanted OR g.place IS NULL OR g.place = 1;
 END

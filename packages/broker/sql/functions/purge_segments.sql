@@ -24,6 +24,8 @@ BEGIN
       IF v_purge.before_offset IS NULL THEN
         DELETE FROM queen.cursors c WHERE c.partition_id = v_purge.partition_id;
         DELETE FROM queen.dead_letters d WHERE d.partition_id = v_purge.partition_id;
+        DELETE FROM queen.tombstones t WHERE t.partition_id = v_purge.partition_id;
+        DELETE FROM queen.restored_messages r WHERE r.partition_id = v_purge.partition_id;
       END IF;
       DELETE FROM queen.purges u WHERE u.partition_id = v_purge.partition_id;
     END IF;

@@ -1,0 +1,31 @@
+-- Deletes one message for good, leased or not: no group gets it any more, its dead letters and traces go, and p_body
+-- (the segment's body with the payload blanked) takes its bytes off the disk. The key stays: it is dedup evidence.
+-- Whether the message was there.
+CREATE FUNCTION queen.delete_message(
+  p_partition uuid, p_transaction text, p_offset bigint, p_first_offset bigint, p_body bytea
+) RETURNS boolean
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  v_offset constant int8multirange := int8multirange(int8range(p_offset, p_offset + 1));
+  v_start  bigint;
+  v_group  text;
+BEGIN
+  SELECT p.start_offset INTO v_start FROM queen.partitions p WHERE p.id = p_partition FOR UPDATE;
+  IF v_start IS NULL THEN
+    RETURN false;
+  END IF;
+  DELETE FROM queen.dead_letters d WHERE d.partition_id = p_partition AND d.message_offset = p_offset;
+  PERFORM queen.delete_traces(ARRAY[p_partition], p_transaction);
+  INSERT INTO queen.tombstones AS t (partition_id, offsets) VALUES (p_partition, v_offset)
+  ON CONFLICT (partition_id) DO UPDATE SET offsets = (t.offsets + v_offset) * int8multirange(int8range(v_start, NULL));
+  FOR v_group IN
+    SELECT k.group_name FROM queen.cursors k
+     WHERE k.partition_id = p_partition AND k.committed <= p_offset ORDER BY k.group_name FOR UPDATE
+  LOOP
+    PERFORM queen.finish_offsets(p_partition, v_group, v_offset);
+  END LOOP;
+  UPDATE queen.segments s SET body = p_body WHERE s.partition_id = p_partition AND s.first_offset = p_first_offset;
+  RETURN true;
+END
+$$;
