@@ -61,3 +61,14 @@ BEGIN
   RETURN v_high;
 END
 $$;
+
+-- When the message at an offset was stored, or the latest one before it. A function of its own because only claims
+-- that find nothing but delayed messages need it, and a join would cost every claim.
+CREATE FUNCTION queen.stored_at(p_partition uuid, p_offset bigint) RETURNS timestamptz
+LANGUAGE plpgsql STABLE STRICT
+AS $$
+BEGIN
+  RETURN (SELECT s.created_at FROM queen.segments s
+           WHERE s.partition_id = p_partition AND s.first_offset <= p_offset ORDER BY s.first_offset DESC LIMIT 1);
+END
+$$;
