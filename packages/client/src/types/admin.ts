@@ -13,39 +13,47 @@ type Time = string | Date
 type Open = { [parameter: string]: string | number | boolean | Date | null | undefined }
 type More = { [field: string]: unknown }
 
-export type PageParams = Open & { limit?: number; offset?: number; after?: string }
-export type RangeParams = Open & { from?: Time; to?: Time }
-export type QueueListParams = PageParams & { search?: string; namespace?: string; task?: string }
-export type PartitionListParams = PageParams & { queue?: string; search?: string }
+export type PageParams = Open & { limit?: number | undefined; offset?: number | undefined; after?: string | undefined }
+export type RangeParams = Open & { from?: Time | undefined; to?: Time | undefined }
+export type QueueListParams = PageParams & {
+  search?: string | undefined
+  namespace?: string | undefined
+  task?: string | undefined
+}
+export type PartitionListParams = PageParams & { queue?: string | undefined; search?: string | undefined }
 export type MessageListParams = PageParams &
   RangeParams & {
-    queue?: string
-    partition?: string
-    namespace?: string
-    task?: string
-    traceId?: string
-    status?: MessageStatus
-    consumerGroup?: string
+    queue?: string | undefined
+    partition?: string | undefined
+    namespace?: string | undefined
+    task?: string | undefined
+    traceId?: string | undefined
+    status?: MessageStatus | undefined
+    consumerGroup?: string | undefined
   }
 export type TraceListParams = PageParams & RangeParams
-export type TraceNameParams = PageParams & { search?: string }
-export type StatusParams = RangeParams & { queue?: string; namespace?: string; task?: string }
-export type AnalyticsParams = StatusParams & { interval?: 'minute' | 'hour' | 'day' | 'week' | 'month' }
-export type QueueSeriesParams = RangeParams & { queue?: string }
-export type InstanceSeriesParams = RangeParams & { hostname?: string; workerId?: string }
+export type TraceNameParams = PageParams & { search?: string | undefined }
+export type StatusParams = RangeParams & {
+  queue?: string | undefined
+  namespace?: string | undefined
+  task?: string | undefined
+}
+export type AnalyticsParams = StatusParams & { interval?: 'minute' | 'hour' | 'day' | 'week' | 'month' | undefined }
+export type QueueSeriesParams = RangeParams & { queue?: string | undefined }
+export type InstanceSeriesParams = RangeParams & { hostname?: string | undefined; workerId?: string | undefined }
 export type DlqListParams = PageParams & DlqFilter
-export type QuarantineListParams = PageParams & { queue?: string; instance?: string }
+export type QuarantineListParams = PageParams & { queue?: string | undefined; instance?: string | undefined }
 
 /** At least one of the first five, or `all: true`. */
 export type DlqFilter = {
-  queue?: string
-  consumerGroup?: string
-  partition?: string
-  from?: Time
-  to?: Time
-  all?: boolean
+  queue?: string | undefined
+  consumerGroup?: string | undefined
+  partition?: string | undefined
+  from?: Time | undefined
+  to?: Time | undefined
+  all?: boolean | undefined
   /** 1 to 10000, default 1000, oldest first. */
-  limit?: number
+  limit?: number | undefined
 }
 
 export type MessageStatus = 'pending' | 'processing' | 'completed' | 'dead_letter'

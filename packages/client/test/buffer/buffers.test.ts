@@ -239,7 +239,9 @@ describe('back-pressure (G9)', () => {
     await broker.asked(PUSH, 1)
     await queue.push(3)
     let entered = false
-    const waiting = queue.push(4).onSuccess(() => void (entered = true))
+    const waiting = queue.push(4).onSuccess(() => {
+      entered = true
+    })
     await event('backpressure')
     expect([entered, queen.getBufferStats().waitingPushes]).toEqual([false, 1])
     const abort = new AbortController()

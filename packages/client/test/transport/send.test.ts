@@ -251,9 +251,14 @@ describe('abort', () => {
     const { signal } = new AbortController()
     let listeners = 0
     const { addEventListener, removeEventListener } = signal
-    signal.addEventListener = (...args: never[]) => void (listeners++, Reflect.apply(addEventListener, signal, args))
-    signal.removeEventListener = (...args: never[]) =>
-      void (listeners--, Reflect.apply(removeEventListener, signal, args))
+    signal.addEventListener = (...args: never[]) => {
+      listeners++
+      Reflect.apply(addEventListener, signal, args)
+    }
+    signal.removeEventListener = (...args: never[]) => {
+      listeners--
+      Reflect.apply(removeEventListener, signal, args)
+    }
     for (let k = 0; k < 3; k++) await queen.admin.getOverview({ signal })
     expect(listeners).toBe(0)
   })
