@@ -105,7 +105,7 @@ describe('a transaction', () => {
     await filled('both', 2)
     const seen: string[] = []
     const consumer = fixture.consumer({
-      preparePush: (items) => ({
+      preparePush: async (items) => ({
         async run() {
           seen.push('run')
           if (items[0]!.queue !== 'full') return null
