@@ -26,6 +26,9 @@ async function scene(): Promise<Scene> {
   const instance = await startInstance({ databaseUrl, crashPoints: true })
   const tables = await openTables(databaseUrl)
   const recorder = new Recorder()
+  await until('pushes go to PostgreSQL', async () => {
+    return (await instance.api.get('/health/ready')).body.accepts === 'direct'
+  })
   const producers = startProducers(3, { queue: 'orders', instances: [instance], recorder, batch: 5 })
   await recorder.more(60, 'queued')
   return { instance, tables, recorder, producers }

@@ -67,6 +67,8 @@ export interface FileBufferStats {
   readonly usedBytes: number
   /** False after an I/O error until an append succeeds again, and for good after a lost lock. */
   readonly usable: boolean
+  /** Whether the next append would be refused for want of room, as far as is known. */
+  readonly full: boolean
   readonly quarantinedRecords: number
   readonly appendRecordsPerSecond: number
   readonly timeToFullSeconds: number | null
@@ -238,6 +240,7 @@ export class FileBuffer {
       capacityBytes: this.#capacity.bufferBytesMax,
       usedBytes,
       usable: this.#writer.healthy && !this.#lost && this.#closing === null,
+      full: usedBytes >= this.#capacity.bufferBytesMax || this.#writer.full,
       quarantinedRecords: this.quarantine.count,
       appendRecordsPerSecond: this.#capacity.recordsPerSecond,
       timeToFullSeconds: this.#capacity.timeToFullSeconds(usedBytes),

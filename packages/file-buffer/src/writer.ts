@@ -61,6 +61,8 @@ export class Writer {
   healthy = true
 
   readonly #options: WriterOptions
+  /** What the latest append that found no room asked for; null once one was accepted again. */
+  #refusedBytes: number | null = null
   #active: { file: BufferFile; handle: DiskFile } | null = null
   #filling = new WriteBatch(BATCH_BYTES_MAX)
   #spare = new WriteBatch(BATCH_BYTES_MAX)
@@ -81,9 +83,9 @@ export class Writer {
       if (this.#closed !== null) throw this.#closed
       if (source.count < 1) throw new RangeError('an append needs at least one record')
       const space = spaceFor(source)
-      const { files, capacity, otherBytes } = this.#options
-      const promised = this.#filling.bytes + this.#committingBytes + this.#waitingBytes
-      const refusal = capacity.refusal(space, files.diskBytes + otherBytes() + promised)
+      const { capacity } = this.#options
+      const refusal = capacity.refusal(space, this.#takenBytes())
+      this.#refusedBytes = refusal === null ? null : space
       if (refusal !== null) throw new FileBufferError('BUFFER_FULL', refusal)
       if (this.#waiting.length > 0 || !this.#filling.hasRoom(space)) {
         if (this.#waitingBytes + space > WAITING_BYTES_MAX && this.#waiting.length > 0) {
@@ -97,6 +99,18 @@ export class Writer {
       // setImmediate: everything that the event loop's present round brings shares the first fdatasync.
       this.#running ??= new Promise<void>((done) => setImmediate(() => this.#run().then(done)))
     })
+  }
+
+  /** Whether the latest append found no room and would find none now either. */
+  get full(): boolean {
+    return (
+      this.#refusedBytes !== null && this.#options.capacity.refusal(this.#refusedBytes, this.#takenBytes()) !== null
+    )
+  }
+
+  #takenBytes(): number {
+    const promised = this.#filling.bytes + this.#committingBytes + this.#waitingBytes
+    return this.#options.files.diskBytes + this.#options.otherBytes() + promised
   }
 
   /** The next record gets this number; the numbers before it are in use elsewhere. */
@@ -230,6 +244,7 @@ export class Writer {
     this.#options.onEvent({ type: 'write-failed', errno, message: String(error), file: active?.file.name ?? null })
     if (isFull) {
       this.#options.capacity.diskIsFull()
+      this.#refusedBytes = 0
       return new FileBufferError('BUFFER_FULL', 'the disk of the file buffer is full', error)
     }
     this.healthy = false

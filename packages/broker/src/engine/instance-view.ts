@@ -31,7 +31,7 @@ export function selfReport(stats: RecordLogStats, phase: MaintenancePhase, drain
     diskFreeBytes: stats.diskFreeBytes,
     capacityBytes: stats.capacityBytes,
     timeToFullSeconds: stats.timeToFullSeconds === null ? null : Math.floor(stats.timeToFullSeconds),
-    bufferHealthy: stats.usable && stats.usedBytes < stats.capacityBytes,
+    bufferHealthy: stats.usable && !stats.full,
     drain,
   }
 }

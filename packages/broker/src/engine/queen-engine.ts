@@ -71,8 +71,7 @@ export function createEngine(parts: EngineParts): Engine {
     health() {
       const { stats } = log
       const databaseUp = parts.databaseUp()
-      const full = stats.usedBytes >= stats.capacityBytes
-      const bufferOk = stats.usable && !full
+      const bufferOk = stats.usable && !stats.full
       const direct = route.mode === 'direct' && databaseUp
       const accepting = !parts.stopping() && (direct || bufferOk)
       const worrying =

@@ -32,6 +32,8 @@ export interface RecordLogStats {
   /** What of the capacity is taken, drained parts of files that are still open included. */
   readonly usedBytes: number
   readonly usable: boolean
+  /** Whether the next append would be refused for want of room, as far as is known. */
+  readonly full: boolean
   readonly quarantinedRecords: number
   readonly timeToFullSeconds: number | null
 }
