@@ -55,7 +55,7 @@ try {
     latencies.sort((a, b) => a - b)
     const at = (share: number) => latencies[Math.floor(latencies.length * share)]!.toFixed(1)
     console.log(
-      `batch ${batch}: ${Math.round(messages / seconds)} msg/s, ${Math.round(messages / batch / seconds)} requests/s, p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, own CPU ${((cpu.user + cpu.system) / 1e4 / seconds).toFixed(0)} %, RSS ${Math.round(process.memoryUsage.rss() / 1e6)} MB`,
+      `batch ${batch}: ${Math.round(messages / seconds)} msg/s, ${Math.round(messages / batch / seconds)} requests/s, p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, own CPU ${((cpu.user + cpu.system) / messages).toFixed(2)} us a message, RSS ${Math.round(process.memoryUsage.rss() / 1e6)} MB`,
     )
   }
 } finally {

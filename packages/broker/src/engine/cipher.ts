@@ -22,7 +22,8 @@ export class PayloadCipher {
       this.#pool = randomBytes(POOL_BYTES)
       this.#used = 0
     }
-    const iv = this.#pool.subarray(this.#used, (this.#used += IV_BYTES))
+    const iv = this.#pool.subarray(this.#used, this.#used + IV_BYTES)
+    this.#used += IV_BYTES
     const cipher = createCipheriv('aes-256-gcm', this.#key, iv)
     const body = cipher.update(plain)
     const rest = cipher.final()

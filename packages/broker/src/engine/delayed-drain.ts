@@ -46,7 +46,10 @@ export class DelayedDrain {
     this.#writing++
     for (const { queue, partition } of items) {
       let partitions = this.#held.get(queue)
-      if (partitions === undefined) this.#held.set(queue, (partitions = new Set()))
+      if (partitions === undefined) {
+        partitions = new Set()
+        this.#held.set(queue, partitions)
+      }
       if (partitions.has(partition) || this.#partitions > PARTITIONS_MAX) continue
       partitions.add(partition)
       this.#partitions++

@@ -63,7 +63,9 @@ interface Prepared {
 // at the end of a drain waits milliseconds.
 const STEP_RECORDS_MAX = 10_000
 const STEP_BYTES_MAX = 4 * 1024 * 1024
-const ATTEMPTS_MAX = 20
+// A step too long for the statement limit (ten thousand partitions nobody remembers) is made smaller, to no less.
+const STEP_RECORDS_MIN = 100
+const ATTEMPTS_MAX = 8
 const KEYS_PER_PAGE = 262_144
 // Memory for records whose flush had an unknown outcome; they are few.
 const UNKNOWN_KEYS_BYTES_MAX = 32 * 1024 * 1024
@@ -72,6 +74,7 @@ export class Drain {
   readonly #parts: DrainParts
   readonly #reader = new RecordReader()
   readonly #unknownKeys = new DedupCache(UNKNOWN_KEYS_BYTES_MAX)
+  #recordsMax = STEP_RECORDS_MAX
   #inSync = false
   #begun = false
 
@@ -123,7 +126,7 @@ export class Drain {
   }
 
   async #prepare(): Promise<Prepared> {
-    const batch = await this.#parts.log.read({ records: STEP_RECORDS_MAX, bytes: STEP_BYTES_MAX })
+    const batch = await this.#parts.log.read({ records: this.#recordsMax, bytes: STEP_BYTES_MAX })
     const steps: Step[] = []
     let step: Step | null = null
     // Numbers no record stands for any more (damage, already set aside) count with the step they lie in.
@@ -173,25 +176,29 @@ export class Drain {
         if (verdict === 'stored') break
       } catch (error) {
         if (!(error instanceof StoreError)) throw error
-        if (error.failure === 'rejected') return this.#bisect(step, error)
+        // PostgreSQL refuses the step: halves, until the record it refuses stands alone and is set aside (G8).
+        if (error.failure === 'rejected') return this.#storeHalves(step, error)
+        if (error.failure === 'locked') this.#recordsMax = Math.max(STEP_RECORDS_MIN, this.#recordsMax >> 1)
         if (error.failure !== 'conflict') throw error
-        attempts++
       }
-      if (++attempts > ATTEMPTS_MAX) throw new StoreError('conflict', 'the drain keeps losing races with other writers')
+      // Others keep storing what this step holds, or it keeps meeting their locks: halves are quicker than they are.
+      if (++attempts >= ATTEMPTS_MAX && step.items.length > 1) return this.#storeHalves(step, null)
+      if (attempts > 2 * ATTEMPTS_MAX)
+        throw new StoreError('conflict', 'the drain keeps losing races with other writers')
     }
+    this.#recordsMax = Math.min(STEP_RECORDS_MAX, this.#recordsMax * 2)
     await log.drained(step.through)
     onProgress(step.records)
     return true
   }
 
-  /** PostgreSQL refuses the step: halves, until the record it refuses stands alone and is set aside (G8). */
-  async #bisect(step: Step, error: StoreError): Promise<boolean> {
+  async #storeHalves(step: Step, refusal: StoreError | null): Promise<boolean> {
     const { items } = step
-    if (items.length === 1) {
-      await this.#setAside(items[0]!.record, 'REJECTED', error.message, error.sqlState)
+    if (refusal !== null && items.length === 1) {
+      await this.#setAside(items[0]!.record, 'REJECTED', refusal.message, refusal.sqlState)
       return this.#storeStep({ ...step, items: [], unreadable: [] })
     }
-    if (items.length === 0) throw error
+    if (refusal !== null && items.length === 0) throw refusal
     const half = items.length >> 1
     const middle = items[half]!.record.number
     const first = { ...step, items: items.slice(0, half), unreadable: [], through: middle - 1, records: half }
@@ -291,10 +298,14 @@ export class Drain {
         continue
       }
       let partitions = names.get(item.queue)
-      if (partitions === undefined) names.set(item.queue, (partitions = new Map()))
+      if (partitions === undefined) {
+        partitions = new Map()
+        names.set(item.queue, partitions)
+      }
       let group = partitions.get(item.partition)
       if (group === undefined) {
-        partitions.set(item.partition, (group = { queue: item.queue, partition: item.partition, items: [] }))
+        group = { queue: item.queue, partition: item.partition, items: [] }
+        partitions.set(item.partition, group)
       }
       group.items.push(item)
       kept.push(entry)

@@ -79,11 +79,12 @@ const LARGE_FLUSHES_MAX = 1
 const LARGE_BYTES = 512 * 1024
 const FLUSH_BYTES_MAX = 4 * 1024 * 1024
 const FLUSH_ITEMS_MAX = 10_000
-// A push has 3 s in all and a flush may take 2; what waited longer than this must not begin one.
-const FLUSH_AGE_MS_MAX = 800
-// Longer than the statement limit, so that a statement that can say its outcome does; with the age above and a slow
-// disk for the buffer, within 3 s.
-const FLUSH_MS_MAX = 2_050
+// Each place costs PostgreSQL up to half a millisecond when nothing is remembered of its keys.
+const FLUSH_LANES_MAX = 1_000
+// A push has 3 s in all. What waited longer than this must not begin a flush: too little time is left for it to end.
+const FLUSH_AGE_MS_MAX = 2_000
+// At this age a push stops waiting for its flush: the rest of the 3 s is for the file buffer's disk.
+const PUSH_AGE_MS_MAX = 2_800
 // Deadlocks and lost races are tried again at once, so many times.
 const ATTEMPTS_MAX = 8
 const KEYS_PER_PAGE = 262_144
@@ -183,7 +184,7 @@ export class PushLanes {
     const lanes: Lane[] = []
     let bytes = 0
     let items = 0
-    while (lanes.length < queue.length) {
+    while (lanes.length < Math.min(queue.length, FLUSH_LANES_MAX)) {
       const lane = queue[lanes.length]!
       if (lanes.length > 0 && (lane.alone || lanes[0]!.alone || bytes > FLUSH_BYTES_MAX || items > FLUSH_ITEMS_MAX))
         break
@@ -208,12 +209,13 @@ export class PushLanes {
         return
       }
       const nowMs = parts.nowMs()
-      if (taken.some((pending) => nowMs - pending[0]!.ticket.startedAtMs > FLUSH_AGE_MS_MAX)) {
+      const oldestMs = taken.reduce((oldest, pending) => Math.min(oldest, pending[0]!.ticket.startedAtMs), nowMs)
+      if (nowMs - oldestMs > FLUSH_AGE_MS_MAX) {
         parts.onUnavailable(new StoreError('unavailable', 'PostgreSQL is too slow for the time a push has'))
         await this.#divertAll(lanes, taken, false)
         return
       }
-      await this.#store(lanes, taken, nowMs)
+      await this.#store(lanes, taken, nowMs, oldestMs + PUSH_AGE_MS_MAX)
     } catch (error) {
       await this.#failed(lanes, taken, error)
     } finally {
@@ -239,7 +241,7 @@ export class PushLanes {
     return lane.pending.splice(0, count)
   }
 
-  async #store(lanes: Lane[], taken: Pending[][], nowMs: number): Promise<void> {
+  async #store(lanes: Lane[], taken: Pending[][], nowMs: number, deadlineMs: number): Promise<void> {
     const parts = this.#parts
     const items = taken.map((pending) => pending.map((entry) => entry.item))
     const blob = Buffer.allocUnsafe(items.reduce((sum, list) => sum + segmentBytesMax(list), 0))
@@ -256,12 +258,8 @@ export class PushLanes {
       end = result.end
       built.push(result.segment)
     })
-    const result = await inTime(
-      parts.store.pushMessages(
-        built.map((segment) => segment.write),
-        null,
-      ),
-    )
+    const writes = built.map((segment) => segment.write)
+    const result = await inTime(parts.store.pushMessages(writes, null), deadlineMs - nowMs)
     if (result.status !== 'done') {
       parts.onDiverted()
       await this.#divertAll(lanes, taken, false)
@@ -271,7 +269,7 @@ export class PushLanes {
     lanes.forEach((lane, index) => {
       const outcome = result.outcomes[index]!
       const left = this.#accept(lane, taken[index]!, built[index]!, known[index]!, outcome)
-      if (left.length > 0) again.push(this.#again(lane, left, known[index]!, outcome))
+      if (left.length > 0) again.push(this.#again(lane, left, known[index]!, outcome, deadlineMs))
     })
     parts.dedup.trim()
     parts.onConfigVersion(result.configVersion)
@@ -279,15 +277,22 @@ export class PushLanes {
   }
 
   /** Sees to it that items whose lane was not written can be: each lane by itself, because one may fail here. */
-  async #again(lane: Lane, left: Pending[], known: PartitionKeys | null, outcome: WriteOutcome): Promise<void> {
+  async #again(
+    lane: Lane,
+    left: Pending[],
+    known: PartitionKeys | null,
+    outcome: WriteOutcome,
+    deadlineMs: number,
+  ): Promise<void> {
+    const leftMs = deadlineMs - this.#parts.nowMs()
     try {
       if (outcome.status === 'gone') {
-        await this.#moveLane(lane, left)
+        await this.#moveLane(lane, left, leftMs)
         return
       }
       // Someone else writes this partition so fast that every look is out of date: the lock waits are fair, so go on.
       if (outcome.status === 'unsure' && outcome.unknownUpTo !== null && known !== null) {
-        await inTime(this.#readKeys(lane, known, outcome.unknownUpTo))
+        await inTime(this.#readKeys(lane, known, outcome.unknownUpTo), leftMs)
       }
       this.#putBack(lane, left)
     } catch (error) {
@@ -359,13 +364,13 @@ export class PushLanes {
   }
 
   /** The queue was deleted meanwhile: the items go to the partition that takes its place. */
-  async #moveLane(lane: Lane, taken: Pending[]): Promise<void> {
+  async #moveLane(lane: Lane, taken: Pending[], leftMs: number): Promise<void> {
     this.#parts.dedup.forget(lane.partition.id)
     if (++lane.attempts > ATTEMPTS_MAX) {
       await this.#divert(taken, false)
       return
     }
-    const partition = await inTime(this.#parts.onGone(lane.partition))
+    const partition = await inTime(this.#parts.onGone(lane.partition), leftMs)
     this.#putBack(lane, taken)
     if (partition.id === lane.partition.id) return
     for (const { item } of lane.pending) item.innocentBelow = 0
@@ -390,11 +395,11 @@ export class PushLanes {
     const unanswered = taken.map((pending) => pending.filter((entry) => entry.item.status === null))
     if (!(error instanceof StoreError)) {
       this.#parts.onDefect(error)
-      lanes.forEach((_, index) => failAll(unanswered[index]!, 'INTERNAL', 'Internal error'))
+      for (const pending of unanswered) failAll(pending, 'INTERNAL', 'Internal error')
       return
     }
     if (error.failure === 'conflict' && lanes.every((lane) => ++lane.attempts < ATTEMPTS_MAX)) {
-      lanes.forEach((lane, index) => this.#putBack(lane, unanswered[index]!))
+      for (const [index, lane] of lanes.entries()) this.#putBack(lane, unanswered[index]!)
       return
     }
     if (error.transient) {
@@ -470,14 +475,14 @@ export function learn(known: PartitionKeys, firstOffset: number, keys: Uint8Arra
 }
 
 /**
- * `work`, or a StoreError of unknown outcome when it takes longer than a flush may: the bound of a push must hold
- * whatever becomes of the statement. Should it be committed after all, the drain finds its messages by their ids.
+ * `work`, or a StoreError of unknown outcome when it takes longer than `leftMs`: the bound of a push must hold whatever
+ * becomes of the statement. Should it be committed after all, the drain finds its messages by their ids.
  */
-async function inTime<T>(work: Promise<T>): Promise<T> {
+async function inTime<T>(work: Promise<T>, leftMs: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
     const error = () => new StoreError('unavailable', 'PostgreSQL did not answer in time', { outcomeUnknown: true })
-    timer = setTimeout(() => reject(error()), FLUSH_MS_MAX)
+    timer = setTimeout(() => reject(error()), leftMs)
   })
   try {
     return await Promise.race([work, late])

@@ -58,7 +58,9 @@ export async function pushMessages(
     ids.push(write.partitionId)
     counts.push(write.count)
     bases.push(write.idBase)
-    ends.push((end += write.body.length), (end += write.keys.length))
+    const bodyEnd = end + write.body.length
+    end = bodyEnd + write.keys.length
+    ends.push(bodyEnd, end)
     parts.push(write.body, write.keys)
     windows.push(write.dedupWindowSeconds)
     knownFrom.push(write.knownFrom)

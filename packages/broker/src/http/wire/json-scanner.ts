@@ -24,6 +24,7 @@ const ARRAY_CLOSE = 0x5d
 const DELETE = 0x7f
 
 // What may not stand raw in a string; between tokens, tab, line feed and carriage return are white space.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
 const CONTROL = /[\u0000-\u001f]/
 
 export type JsonKind = 'string' | 'number' | 'object' | 'array' | 'true' | 'false' | 'null'
@@ -219,7 +220,8 @@ export class JsonScanner {
 
   /** The integer or number that comes next. */
   readNumber(): number {
-    const start = (this.peek(), this.position)
+    this.peek()
+    const start = this.position
     this.skipValue()
     return Number(this.source.latin1Slice(start, this.position))
   }

@@ -4,6 +4,7 @@
  */
 import type { PushItem } from '../../engine/types.ts'
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
 const NEEDS_ESCAPE = /["\\\u0000-\u001f]/
 
 /** A JSON string literal. */

@@ -107,7 +107,9 @@ export class PushBodyReader {
       this.#scanner.skipValue()
       return fallback
     }
-    const value = kind === 'number' ? this.#scanner.readNumber() : (this.#scanner.skipValue(), Number.NaN)
+    let value = Number.NaN
+    if (kind === 'number') value = this.#scanner.readNumber()
+    else this.#scanner.skipValue()
     if (!Number.isInteger(value)) {
       this.#badFields.set(
         field,
