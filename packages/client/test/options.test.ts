@@ -1,3 +1,4 @@
+/** The constructor's options and the chain: defaults, misuse, 0.15's words. No request is made. */
 import { describe, expect, test } from 'vitest'
 import {
   BUFFER_DEFAULTS,

@@ -1,3 +1,4 @@
+/** Promises that start by themselves, and the operations that create and delete queues. */
 import { describe, expect, test } from 'vitest'
 import { Started } from '../src/terminals/started.ts'
 import { rejection, testClient } from './support/client.ts'

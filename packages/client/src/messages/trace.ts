@@ -25,7 +25,7 @@ export async function trace(core: ClientCore, message: Message, input: unknown):
         data: input.data,
       }),
       destination: { queue: message.queue, consumerGroup: message.consumerGroup },
-      messages: [{ transactionId: message.transactionId, id: message.id }],
+      messages: () => [{ transactionId: message.transactionId, id: message.id }],
     })
     return isRecord(body) ? { ...body, success: body.success !== false } : { success: true }
   } catch (error) {

@@ -94,8 +94,12 @@ function stringify(json: JsonCodec, item: PushedItem): string {
   return text
 }
 
-const encoder = /* @__PURE__ */ new TextEncoder()
-
-function utf8Bytes(text: string): number {
-  return encoder.encode(text).length
+/** Length in UTF-8. JSON text holds no lone surrogates; each half of a pair counts two bytes. */
+export function utf8Bytes(text: string): number {
+  let bytes = text.length
+  for (let k = 0; k < text.length; k++) {
+    const unit = text.charCodeAt(k)
+    if (unit > 0x7f) bytes += unit < 0x800 || (unit >= 0xd800 && unit < 0xe000) ? 1 : 2
+  }
+  return bytes
 }

@@ -28,10 +28,11 @@ export async function sendPush(
       body: `{"items":[${items.map(({ text }) => text).join(',')}]}`,
       signal,
       destination: { type: 'send', queue: queues.size === 1 ? [...queues][0] : null, messageCount: items.length },
-      messages: items.map(({ item }) => ({
-        transactionId: item.transactionId,
-        ...(item.traceId === undefined ? {} : { traceId: item.traceId }),
-      })),
+      messages: () =>
+        items.map(({ item }) => ({
+          transactionId: item.transactionId,
+          ...(item.traceId === undefined ? {} : { traceId: item.traceId }),
+        })),
     })
     const results = readResults(items, body)
     return { results, attempts, error: results.counts.failed > 0 ? pushError(results) : null }

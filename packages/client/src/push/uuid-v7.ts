@@ -1,43 +1,39 @@
 /**
  * UUID v7, monotonic inside the process: ids made later sort later, so pushes append to the broker's indexes.
  *
- * The 12 bits after the version are a counter inside the millisecond, started at random in its lower half; when it
- * overflows, the time part runs ahead of the clock. Random bytes are drawn in bulk: one call per id costs more than
- * everything else about a message.
+ * Random bits are drawn once a millisecond; inside it the last 32 bits count up from a random start. Drawing fresh
+ * bytes for each id would cost more than everything else about a message. When the count overflows or the clock goes
+ * back, the time part stays or runs ahead of the clock.
  */
-const POOL_BYTES = 4096
-const TAIL_BYTES = 8
-const COUNTER_MAX = 0xfff
-const COUNTER_START_MASK = 0x7ff
+const RANDOM_BYTES = 12
+/** The count starts in the lower half, so there is room for two thousand million ids in a millisecond. */
+const START_MASK = 0x7fffffff
+const COUNT_MAX = 0xffffffff
 
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
 
 export function createUuidV7(now: () => number = Date.now): () => string {
-  const pool = new Uint8Array(POOL_BYTES)
-  let used = POOL_BYTES
+  const random = new Uint8Array(RANDOM_BYTES)
   let millis = -1
-  let counter = 0
+  let prefix = ''
+  let count = 0
+
+  const begin = (at: number): void => {
+    crypto.getRandomValues(random)
+    millis = at
+    const time = at.toString(16).padStart(12, '0')
+    const [a, b, c, d, e, f, ...start] = random as unknown as number[]
+    const version = `7${HEX[a!]}${HEX[b!]![0]}`
+    const variant = HEX[(c! & 0x3f) | 0x80]! + HEX[d!]
+    prefix = `${time.slice(0, 8)}-${time.slice(8)}-${version}-${variant}-${HEX[e!]}${HEX[f!]}`
+    count = start.reduce((sum, byte) => (sum << 8) | byte, 0) & START_MASK
+  }
+
   return () => {
-    if (used + TAIL_BYTES + 2 > POOL_BYTES) {
-      crypto.getRandomValues(pool)
-      used = 0
-    }
-    const clock = now()
-    if (clock > millis) {
-      millis = clock
-      counter = ((pool[used++]! << 8) | pool[used++]!) & COUNTER_START_MASK
-    } else if (++counter > COUNTER_MAX) {
-      millis++
-      counter = 0
-    }
-    const time = millis.toString(16).padStart(12, '0')
-    const h = (offset: number) => HEX[pool[used + offset]!]!
-    const variant = HEX[(pool[used]! & 0x3f) | 0x80]!
-    const id =
-      `${time.slice(0, 8)}-${time.slice(8)}-7${counter.toString(16).padStart(3, '0')}-` +
-      `${variant}${h(1)}-${h(2)}${h(3)}${h(4)}${h(5)}${h(6)}${h(7)}`
-    used += TAIL_BYTES
-    return id
+    const at = now()
+    if (at > millis) begin(at)
+    else if (++count > COUNT_MAX) begin(millis + 1)
+    return prefix + HEX[count >>> 24] + HEX[(count >>> 16) & 255] + HEX[(count >>> 8) & 255] + HEX[count & 255]
   }
 }
 

@@ -134,7 +134,7 @@ async function post(
       body: JSON.stringify(request),
       signal,
       destination: { type: 'settle', consumerGroup: acks[0]!.consumerGroup, messageCount: acks.length },
-      messages: acks.map(({ transactionId }) => ({ transactionId })),
+      messages: () => acks.map(({ transactionId }) => ({ transactionId })),
     })
     core.log.debug(operation, { count: acks.length, status: acks[0]!.status })
     return { answer: answer.body }

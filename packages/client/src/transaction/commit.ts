@@ -66,7 +66,7 @@ async function commitOnce(
       body: plan.body,
       signal,
       destination: { type: 'settle', messageCount: plan.messageCount },
-      messages: plan.acks.map(({ transactionId }) => ({ transactionId })),
+      messages: () => plan.acks.map(({ transactionId }) => ({ transactionId })),
     })
     body = answer.body
     attempts = answer.attempts

@@ -19,7 +19,8 @@ export interface Call {
   /** The body as text instead of parsed. */
   readonly asText?: boolean | undefined
   readonly destination?: Destination | undefined
-  readonly messages?: readonly TracedMessage[] | undefined
+  /** Asked only when a hook wants to know. */
+  readonly messages?: (() => readonly TracedMessage[]) | undefined
 }
 
 export interface Answer {

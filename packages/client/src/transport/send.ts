@@ -48,7 +48,7 @@ export function createSend({ settings, log, emit, lifecycle }: TransportParts): 
       attempt: attempts,
       headers,
       attributes: messagingAttributes(call.destination ?? {}, base),
-      messages: call.messages ?? [],
+      messages: call.messages?.() ?? [],
     }
     const startedAt = Date.now()
     return runInHook<Answer, ResponseInfo>(

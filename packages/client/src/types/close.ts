@@ -1,3 +1,4 @@
+/** What `close()` takes and tells. */
 import type { PushedItem } from './push.ts'
 
 /** What became of the client's buffers and handlers. */

@@ -1,3 +1,4 @@
+/** What a commit takes and gives. */
 export interface TransactionItemResult {
   index: number
   type: 'push' | 'ack' | (string & {})

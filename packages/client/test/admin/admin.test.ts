@@ -1,3 +1,4 @@
+/** Every admin method is its request; maintenance, quarantine and dead letters are more than one. */
 import { describe, expect, test } from 'vitest'
 import type { Queen } from '../../src/index.ts'
 import { rejection, testClient } from '../support/client.ts'

@@ -6,7 +6,8 @@ import { realBroker } from './real-broker.ts'
 const broker = realBroker()
 
 test('G2, G4: pushes are buffered, nothing is lost or reordered, transactions with pushes say so', async () => {
-  const { queen } = testClient(broker.url)
+  // One attempt: the broker asks to come back after seconds, and this test wants to see the refusal itself.
+  const { queen } = testClient(broker.url, { retryAttempts: 1 })
   const queue = queen.queue('jobs')
   await queue.push([0, 1, 2])
   const on = await queen.admin.setMaintenanceMode(true, { reason: 'add a column' })

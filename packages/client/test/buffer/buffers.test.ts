@@ -1,3 +1,4 @@
+/** Client-side buffers against a broker that fails in every way it can. */
 import { describe, expect, test } from 'vitest'
 import { rejection, testClient } from '../support/client.ts'
 import { type Answer, queued, refusal, type ScriptedBroker, scriptedBroker } from '../support/scripted-broker.ts'

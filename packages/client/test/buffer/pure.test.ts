@@ -1,3 +1,4 @@
+/** The buffer's rules without network: order, bounds, verdicts, room. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { judgeFailure, judgeResults } from '../../src/buffer/flush-verdict.ts'

@@ -1,3 +1,4 @@
+/** Consumers and message iterators against a scripted broker: what is handed out, acked, released, renewed. */
 import { describe, expect, test } from 'vitest'
 import type { ConsumeOptions, Message, QueenHooks } from '../../src/index.ts'
 import { QueenLeaseLostError, QueenUnavailableError } from '../../src/index.ts'

@@ -1,3 +1,4 @@
+/** The worker's state machine: scenarios, and what holds whatever is dropped, doubled or swapped. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {

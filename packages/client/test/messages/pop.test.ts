@@ -1,3 +1,4 @@
+/** Pops, the messages they bring, and their traces. */
 import { describe, expect, test } from 'vitest'
 import { rejection, testClient } from '../support/client.ts'
 import { type Answer, empty, parked, popped, refusal, scriptedBroker } from '../support/scripted-broker.ts'

@@ -1,3 +1,4 @@
+/** Hooks never change an outcome; the log never tells a secret. */
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { Queen, type RequestInfo } from '../../src/index.ts'

@@ -1,7 +1,8 @@
+/** What is pushed, what comes back, which callbacks run. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { QueenPushError, QueenUsageError } from '../../src/index.ts'
-import { readItem } from '../../src/push/prepare.ts'
+import { readItem, utf8Bytes } from '../../src/push/prepare.ts'
 import { createUuidV7, isUuid, uuidV7 } from '../../src/push/uuid-v7.ts'
 import { rejection, testClient } from '../support/client.ts'
 import { queued, refusal, type Seen, scriptedBroker } from '../support/scripted-broker.ts'
@@ -28,6 +29,15 @@ describe('ids', () => {
     const now = Number.parseInt(uuidV7().replaceAll('-', '').slice(0, 12), 16)
     expect(Math.abs(now - Date.now())).toBeLessThan(5_000)
   })
+})
+
+test('the length of JSON text in UTF-8', () => {
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary' }), (text) => {
+      const json = JSON.stringify(text)
+      expect(utf8Bytes(json)).toBe(Buffer.byteLength(json))
+    }),
+  )
 })
 
 describe('what is pushed', () => {

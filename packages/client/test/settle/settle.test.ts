@@ -1,3 +1,4 @@
+/** Acks and lease renewals: what is sent, and that the verdict is the broker's. */
 import { describe, expect, test } from 'vitest'
 import { rejection, testClient } from '../support/client.ts'
 import { type Answer, acked, refusal, scriptedBroker } from '../support/scripted-broker.ts'

@@ -1,3 +1,4 @@
+/** Closing: what is sent, finished, reported and refused; signals. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { describe, expect, test, vi } from 'vitest'

@@ -1,3 +1,4 @@
+/** Transactions: what is sent, refusals, retries, unknown outcomes. */
 import { describe, expect, test } from 'vitest'
 import { QueenTransactionError, QueenUsageError } from '../../src/index.ts'
 import { rejection, testClient } from '../support/client.ts'

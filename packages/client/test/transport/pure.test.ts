@@ -1,3 +1,4 @@
+/** What decides about requests, without any: ring, balancing, health, back-off, retry plan, paths. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { QueenConnectionError, QueenTimeoutError } from '../../src/errors/classes.ts'

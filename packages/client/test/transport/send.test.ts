@@ -1,3 +1,4 @@
+/** Requests over real HTTP: headers, answers, errors, retries, failover, aborts. */
 import { describe, expect, test } from 'vitest'
 import * as client from '../../src/index.ts'
 import { rejection, testClient } from '../support/client.ts'
