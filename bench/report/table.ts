@@ -10,8 +10,9 @@ const COLUMNS: readonly (readonly [title: string, name: string, format: (value: 
   ['p99 ms', 'p99Ms', (value) => value.toFixed(2)],
   ['RSS MiB', 'rssBytes', (value) => String(Math.round(value / MIB))],
   ['peak', 'rssPeakBytes', (value) => String(Math.round(value / MIB))],
-  ['broker', 'brokerCoreShare', (value) => `${Math.round(value * 100)}%`],
-  ['load', 'loadCoreShare', (value) => `${Math.round(value * 100)}%`],
+  ['broker µs', 'brokerMicros', (value) => value.toFixed(1)],
+  ['postgres µs', 'postgresMicros', (value) => value.toFixed(1)],
+  ['load µs', 'loadMicros', (value) => value.toFixed(1)],
 ]
 
 export function resultsTable(results: Results): string {

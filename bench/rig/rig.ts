@@ -79,6 +79,8 @@ export class Rig {
     const url = new URL(this.#postgres.url)
     url.pathname = `/${name}`
     const sql = new pg.Client({ connectionString: url.href })
+    // A server that went away is told by the query that misses it.
+    sql.on('error', () => {})
     await sql.connect()
     const drop = async (): Promise<void> => {
       await sql.end()

@@ -1,6 +1,7 @@
 /** The maintenance window: pushes into the file buffer, fsync included, and the drain that follows it. */
 import { runPushLoad } from '../load/push-load.ts'
 import { processFigures, resetPeak } from '../rig/process-figures.ts'
+import { watchUsage } from '../rig/usage.ts'
 import { PRODUCERS, RAMP_MS, type Row, usualShape } from './row.ts'
 import { expectStored } from './stored-messages.ts'
 import { closeWindow, openWindow } from './window.ts'
@@ -15,9 +16,10 @@ function buffered(batch: number): Row {
   return {
     name: `buffered-${batch}`,
     about: `maintenance on, ${batch} messages a request, synced to the buffer's disk before the answer`,
-    async run({ round, seconds, queue }) {
+    async run({ rig, round, seconds, queue }) {
       const { url } = round.broker
       await openWindow(url)
+      const used = watchUsage(round.broker.pid, rig.postgresPid)
       const outcome = await runPushLoad(url, {
         ...usualShape(queue, batch),
         connections: PRODUCERS,
@@ -25,9 +27,10 @@ function buffered(batch: number): Row {
         seconds,
         rampMs: RAMP_MS,
       })
+      const usage = used(outcome.acknowledged)
       await closeWindow(url)
       await expectStored(round.sql, queue, outcome.acknowledged)
-      return { messagesPerSecond: outcome.messagesPerSecond, p50Ms: outcome.p50Ms, p99Ms: outcome.p99Ms }
+      return { messagesPerSecond: outcome.messagesPerSecond, p50Ms: outcome.p50Ms, p99Ms: outcome.p99Ms, ...usage }
     },
   }
 }
@@ -35,7 +38,7 @@ function buffered(batch: number): Row {
 const drain: Row = {
   name: 'drain',
   about: 'one million buffered messages of 100 bytes, from the end of the window until all are stored',
-  async run({ round, queue }) {
+  async run({ rig, round, queue }) {
     const { url, pid } = round.broker
     await openWindow(url)
     const { acknowledged } = await runPushLoad(url, {
@@ -45,9 +48,11 @@ const drain: Row = {
       messagesMax: DRAINED_MESSAGES,
     })
     resetPeak(pid)
+    const used = watchUsage(pid, rig.postgresPid)
     const elapsedMs = await closeWindow(url)
+    const usage = used(acknowledged)
     const { rssPeakBytes } = processFigures(pid)
     await expectStored(round.sql, queue, acknowledged)
-    return { messagesPerSecond: (acknowledged * 1000) / elapsedMs, rssPeakBytes }
+    return { messagesPerSecond: (acknowledged * 1000) / elapsedMs, rssPeakBytes, ...usage }
   },
 }

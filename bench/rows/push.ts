@@ -1,5 +1,6 @@
 /** Push at three batch sizes, with and without the client's transactionIds, each beside its ceiling. */
 import { runPushLoad } from '../load/push-load.ts'
+import { watchUsage } from '../rig/usage.ts'
 import { PRODUCERS, RAMP_MS, type Row, usualShape } from './row.ts'
 import { expectStored } from './stored-messages.ts'
 
@@ -13,7 +14,7 @@ function ceiling(batch: number): Row {
   return {
     name: `ceiling-${batch}`,
     about: `the same requests, ${batch} messages each, answered without storing`,
-    async run({ round, seconds, queue }) {
+    async run({ rig, round, seconds, queue }) {
       const load = {
         ...usualShape(queue, batch),
         connections: PRODUCERS,
@@ -21,8 +22,10 @@ function ceiling(batch: number): Row {
         seconds,
         rampMs: RAMP_MS,
       } as const
-      const { messagesPerSecond, p50Ms, p99Ms } = await runPushLoad(round.ceiling.url, load)
-      return { messagesPerSecond, p50Ms, p99Ms }
+      const used = watchUsage(round.ceiling.pid, rig.postgresPid)
+      const { messagesPerSecond, p50Ms, p99Ms, acknowledged } = await runPushLoad(round.ceiling.url, load)
+      const { brokerMicros, loadMicros } = used(acknowledged)
+      return { messagesPerSecond, p50Ms, p99Ms, brokerMicros, loadMicros }
     },
   }
 }
@@ -31,7 +34,7 @@ function push(batch: number, withIds: boolean): Row {
   return {
     name: withIds ? `push-${batch}` : `push-${batch}-without-id`,
     about: `${batch} messages a request${withIds ? '' : ', transactionId left to the broker'}`,
-    async run({ round, seconds, queue }) {
+    async run({ rig, round, seconds, queue }) {
       const load = {
         ...usualShape(queue, batch),
         withIds,
@@ -40,9 +43,12 @@ function push(batch: number, withIds: boolean): Row {
         seconds,
         rampMs: RAMP_MS,
       } as const
+      const used = watchUsage(round.broker.pid, rig.postgresPid)
       const outcome = await runPushLoad(round.broker.url, load)
+      const usage = used(outcome.acknowledged)
       await expectStored(round.sql, queue, outcome.acknowledged)
-      return { messagesPerSecond: outcome.messagesPerSecond, p50Ms: outcome.p50Ms, p99Ms: outcome.p99Ms }
+      const { messagesPerSecond, p50Ms, p99Ms } = outcome
+      return { messagesPerSecond, p50Ms, p99Ms, ...usage }
     },
   }
 }
