@@ -47,7 +47,9 @@ describe('the built package', () => {
     expect(Object.keys(manifest).filter((key) => /dependencies|scripts|private/i.test(key))).toEqual([])
     for (const path of readdirSync(dist, { recursive: true, encoding: 'utf8' })) {
       if (!/\.(js|d\.ts)$/.test(path)) continue
-      const imports = readFileSync(join(dist, path), 'utf8').matchAll(/(?:from|require\(|import\() ?['"]([^'"]+)['"]/g)
+      const code = readFileSync(join(dist, path), 'utf8')
+      expect(code, path).not.toMatch(/\b(Buffer|setImmediate|__dirname)\b/)
+      const imports = code.matchAll(/(?:from|require\(|import\() ?['"]([^'"]+)['"]/g)
       for (const [, specifier] of imports) expect(specifier, path).toMatch(/^\.{1,2}\/.*\.js$/)
     }
   })

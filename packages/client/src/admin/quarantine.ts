@@ -1,6 +1,7 @@
 /** Retrying or dropping quarantined records one by one: one that is refused again does not stop the others. */
 
-import { QueenUsageError } from '../errors/classes.ts'
+import { QueenServerError, QueenUsageError } from '../errors/classes.ts'
+import { isRecord } from '../errors/from-answer.ts'
 import { isQueenError } from '../errors/queen-error.ts'
 import { segment } from '../transport/path.ts'
 import type { AdminOptions, QuarantineList } from '../types/admin.ts'
@@ -51,7 +52,12 @@ async function* recordIds(send: AdminSend, filter: QuarantineFilter, options: Ad
       { path: QUARANTINE_PATH, query: { queue, instance, limit: PAGE_RECORDS, after } },
       options,
     )
+    if (!isRecord(page) || !Array.isArray(page.records)) {
+      throw new QueenServerError('The broker did not answer with a list of records', { code: 'INVALID_ANSWER' })
+    }
     for (const record of page.records) yield record.id
-    after = page.pagination?.next ?? null
+    const next: string | null = page.pagination?.next ?? null
+    // A page that leads nowhere would be asked for ever.
+    after = page.records.length === 0 || next === after ? null : next
   } while (after !== null)
 }

@@ -69,15 +69,9 @@ export class Batch<T> {
       const target = selection.each && open.length === 1 ? open[0]! : open
       const text = error === undefined ? {} : { error: error instanceof Error ? error : String(error) }
       const result = await ack(core, target, verdict, verdict === 'failed' ? text : {})
-      const refused = result.results.filter(({ success }) => !success)
       if (result.success) return
-      const problem = { verdict, count: open.length, error: result.error, code: result.code }
-      core.log.error('ConsumerManager.ack', problem)
-      // A request that failed as a whole was told by ack() already.
-      if (refused.some(({ code }) => code === 'INVALID_LEASE')) {
-        core.emit({ type: 'ack-failed', ...problem })
-        this.#parts.leaseLost()
-      }
+      core.log.error('ConsumerManager.ack', { verdict, count: open.length, error: result.error, code: result.code })
+      if (result.results.some(({ code }) => code === 'INVALID_LEASE')) this.#parts.leaseLost()
     } catch (problem) {
       core.log.error('ConsumerManager.ack', { verdict, count: open.length, error: problem })
       core.emit({ type: 'ack-failed', count: open.length, error: problem })

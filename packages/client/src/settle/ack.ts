@@ -23,7 +23,7 @@ export async function ack(
     const acks = (message as readonly MessageRef[]).map((one) => wireAck(one, status, context))
     if (acks.length === 0) return { success: true, processed: 0, results: [] }
     const results = await ackMany(core, acks, context.signal)
-    return ackResult(results, { processed: results.length })
+    return told(core, ackResult(results, { processed: results.length }))
   }
   let one: WireAck
   try {
@@ -35,7 +35,15 @@ export async function ack(
   }
   const [result] = await tracked(core, [one], () => ackOne(core, one, context.signal))
   const { index: _index, results: _results, ...fields } = result as AckItemResult & { results?: unknown }
-  return ackResult([result!], fields)
+  return told(core, ackResult([result!], fields))
+}
+
+function told(core: ClientCore, result: AckResult): AckResult {
+  if (!result.success) {
+    const count = result.results.filter(({ success }) => !success).length
+    core.emit({ type: 'ack-failed', count, error: result.error, code: result.code })
+  }
+  return result
 }
 
 /** One `POST /ack/batch` per group, in the order of the messages; results in that order too. */
@@ -141,7 +149,6 @@ async function post(
   } catch (error) {
     if (signal?.aborted || !isQueenError(error)) throw error
     core.log.error(operation, { count: acks.length, error: error.message, code: error.code })
-    core.emit({ type: 'ack-failed', count: acks.length, error })
     return { failure: { success: false, error: error.message, code: error.code } }
   }
 }

@@ -104,7 +104,9 @@ async function exchange(
 ): Promise<Answer> {
   const init: RequestInit = { method: call.method, headers: foldHeaders(headers), signal }
   if (call.body !== undefined) init.body = call.body
-  const response = await settings.fetch(url, init)
+  // Not as a method: a browser's own fetch refuses any other `this`.
+  const { fetch } = settings
+  const response = await fetch(url, init)
   const text = response.status === 204 ? '' : await response.text()
   const body = call.asText && response.ok ? text : parse(settings.json, text)
   const retryAfterMillis = parseRetryAfter(response.headers.get('retry-after'), Date.now())

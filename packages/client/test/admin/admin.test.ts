@@ -225,6 +225,15 @@ describe('quarantine', () => {
     ])
   })
 
+  test('pages that lead nowhere, or are none, end it', async () => {
+    const broker = await scriptedBroker()
+    broker.on(LIST, { json: { records: [{ id: 'a' }], pagination: { next: 'k' } } }).on(`POST ${ONE}*`, { json: {} })
+    const { queen } = testClient(broker.url)
+    expect(await queen.admin.retryQuarantine({ all: true })).toMatchObject({ matched: 2 })
+    broker.on(LIST, { text: 'no' })
+    expect(await rejection(queen.admin.retryQuarantine({ all: true }))).toMatchObject({ code: 'INVALID_ANSWER' })
+  })
+
   test('by id; without any filter it is misuse; a broker that is away ends it', async () => {
     const broker = await scriptedBroker()
     broker.on(`DELETE ${ONE}*`, { json: { success: true } })

@@ -237,6 +237,16 @@ describe('abort', () => {
     expect(await retry).toBe(reason)
   })
 
+  test('a fetch of the program is called as a function, as browsers demand', async () => {
+    const seen: unknown[] = []
+    const own = function (this: unknown) {
+      seen.push(this)
+      return Promise.resolve(Response.json({}))
+    }
+    await testClient('http://127.0.0.1:4', { fetch: own }).queen.admin.getOverview()
+    expect(seen).toEqual([undefined])
+  })
+
   test('a fetch that ignores the signal is left behind', async () => {
     const { queen } = testClient('http://127.0.0.1:4', { fetch: (() => new Promise(() => {})) as never })
     const abort = new AbortController()
