@@ -64,14 +64,17 @@ AS $$
    WHERE k.partition_id = c.partition_id AND k.group_name = p_group AND k.lease_id = p_lease AND k.lease_until IS NOT NULL
 $$;
 
--- After an outage: leases that were live when it began, and ran out only because of it, get the time back. A lease
--- that was live at p_since but has meanwhile been replaced or resolved is left alone. How many were credited.
-CREATE FUNCTION queen.credit_leases(p_since timestamptz, p_until timestamptz) RETURNS bigint
+-- After an outage of that length: leases that did not run out before it get the time of it back that they lived
+-- through. A lease that was resolved is left alone. They count as leased anew, so that several instances that saw the
+-- same outage credit it once. How many were credited.
+CREATE FUNCTION queen.credit_leases(p_outage interval) RETURNS bigint
 LANGUAGE sql
 AS $$
   WITH credited AS (
-    UPDATE queen.cursors k SET lease_until = k.lease_until + (p_until - p_since)
-     WHERE k.lease_until > p_since AND k.leased_at < p_since
+    UPDATE queen.cursors k
+       SET lease_until = k.lease_until + (o.now - greatest(o.now - p_outage, k.leased_at)), leased_at = o.now
+      FROM (SELECT clock_timestamp() AS now) o
+     WHERE k.lease_until > o.now - p_outage
     RETURNING 1
   )
   SELECT count(*) FROM credited

@@ -10,10 +10,13 @@
  */
 import type { ConsumeStore } from '../ports/consume-store.ts'
 import type { Log } from '../ports/log.ts'
+import { StoreError } from '../ports/store-error.ts'
 import { Acker, type AckParts, type LeaseEnd } from './ack.ts'
 import type { Catalog } from './catalog.ts'
 import { Feeds } from './feeds.ts'
 import { LeaseBook } from './lease-book.ts'
+import { LeaseCredit } from './lease-credit.ts'
+import { LostClaims } from './lost-claims.ts'
 import { Popper } from './pop.ts'
 import { Refusal } from './refusal.ts'
 import { SegmentCache } from './segment-cache.ts'
@@ -83,8 +86,6 @@ export interface Consumer {
   onHint(queueId: string, partitionIds: readonly string[]): void
   pausePops(on: boolean): void
   setDatabaseAvailable(available: boolean): void
-  /** After an outage since then: gives leases that were live the time back. @throws StoreError */
-  creditLeases(sinceMs: number): Promise<number>
   start(): void
   /** Answers waiting pops; acks under way end by themselves. */
   stop(): Promise<void>
@@ -92,7 +93,35 @@ export interface Consumer {
 }
 
 export function createConsumer(parts: ConsumeParts): Consumer {
-  const { store, catalog, log, settings } = parts
+  const { catalog, log, settings } = parts
+  const credit = new LeaseCredit(async (outageMs) => {
+    const credited = await parts.store.creditLeases(outageMs)
+    if (credited > 0) log.info({ credited, outageMs: Math.round(outageMs) }, 'leases got back the time of an outage')
+    return credited
+  })
+  const lost = new LostClaims(async ({ group, leaseId, partitionIds }) => {
+    await parts.store.releaseClaim(partitionIds, group, leaseId)
+    for (const { id, queue } of (await catalog.partitionsById(partitionIds)).values()) {
+      const place = { queueId: queue.id, queueName: queue.name, partitionId: id }
+      onLeaseEnded({ ...place, group, leaseId, committed: -1, pauseMs: 0 })
+    }
+  })
+  const store: ConsumeStore = {
+    ...parts.store,
+    async popMessages(candidates, bytesMax) {
+      try {
+        const outcomes = await credit.around(() => parts.store.popMessages(candidates, bytesMax))
+        lost.databaseAnswered()
+        return outcomes
+      } catch (error) {
+        if (error instanceof StoreError && error.outcomeUnknown) lost.add(candidates)
+        throw error
+      }
+    },
+    ackMessages: (entries) => credit.around(() => parts.store.ackMessages(entries)),
+    extendLease: (leaseId, seconds) => credit.around(() => parts.store.extendLease(leaseId, seconds)),
+    transaction: (work) => credit.around(() => parts.store.transaction(work)),
+  }
   const cache = new SegmentCache(settings.segmentCacheBytesMax)
   const book = new LeaseBook(settings.leaseBookBytesMax ?? LEASE_BOOK_BYTES)
   const popper = new Popper({
@@ -113,12 +142,26 @@ export function createConsumer(parts: ConsumeParts): Consumer {
     // The instance that issued the lease, or has waiting consumers, does not see this.
     if (!own) parts.hint(end.queueId, end.partitionId)
   }
+  /** A lease of this instance that the database does not know (any more): claims are not held back by the memory of it. */
+  const leaseRefused = (leaseId: string | null): void => {
+    if (leaseId === null) return
+    for (const { group, partition } of book.parts(leaseId)) {
+      const place = { queueId: partition.queue.id, queueName: partition.queue.name, partitionId: partition.id }
+      onLeaseEnded({ ...place, group, leaseId, committed: -1, pauseMs: 0 })
+    }
+  }
   const ackParts: AckParts = { store, catalog, log, cache, book, onLeaseEnded }
   const acker = new Acker(ackParts)
 
   return {
     popMessages: (request, abandoned) => popper.popMessages(request, abandoned),
-    ackMessages: (items) => acker.ackMessages(items),
+    async ackMessages(items) {
+      const results = await acker.ackMessages(items)
+      results.forEach(({ code }, index) => {
+        if (code === 'INVALID_LEASE') leaseRefused(items[index]!.leaseId)
+      })
+      return results
+    },
     async releaseClaim({ leaseId, runs, consumerGroup }) {
       if (leaseId === '') return
       const partitions = [...new Set(runs.map(({ partition }) => partition))]
@@ -159,11 +202,14 @@ export function createConsumer(parts: ConsumeParts): Consumer {
     },
     onHint: (queueId, partitionIds) => popper.onHint(queueId, partitionIds),
     pausePops: (on) => popper.pausePops(on),
-    setDatabaseAvailable: (available) => popper.setDatabaseAvailable(available),
-    creditLeases: (sinceMs) => store.creditLeases(sinceMs),
+    setDatabaseAvailable(available) {
+      credit.setAvailable(available)
+      popper.setDatabaseAvailable(available)
+    },
     start: () => popper.start(),
     async stop() {
       popper.stop()
+      lost.stop()
     },
     stats: () => ({
       waiting: popper.waiting,

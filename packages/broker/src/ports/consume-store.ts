@@ -157,8 +157,8 @@ export interface ConsumeStore {
   ackMessages(entries: readonly AckEntry[]): Promise<AckEntryOutcome[]>
   extendLease(leaseId: string, seconds: number): Promise<{ untilMs: number; partitions: number } | null>
   releaseClaim(partitionIds: readonly string[], group: string, leaseId: string): Promise<void>
-  /** Gives leases that were live at `sinceMs` the time until now back. How many. */
-  creditLeases(sinceMs: number): Promise<number>
+  /** Gives leases that were live `outageMs` ago the time since then back. How many. */
+  creditLeases(outageMs: number): Promise<number>
   reconcilePartitions(query: ReconcileQuery): Promise<{ sights: PartitionSight[]; next: string | null }>
   skipHole(partitionId: string, group: string): Promise<number | null>
   recordSubscriptions(

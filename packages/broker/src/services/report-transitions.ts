@@ -1,6 +1,6 @@
 /**
  * Tells people what the maintenance machine does: a log line for every change, progress of a drain, and the history of
- * windows and outages. It also gives leases back the time an outage took from them. It never changes the machine.
+ * windows and outages. It never changes the machine.
  */
 import type { Maintenance } from '../engine/maintenance.ts'
 import type { MaintenanceControl } from '../engine/maintenance-control.ts'
@@ -18,7 +18,6 @@ export interface TransitionParts {
   readonly instanceId: string
   readonly nowMs: () => number
   readonly log: Log
-  readonly creditLeases: (sinceMs: number) => Promise<unknown>
 }
 
 export interface Transitions {
@@ -41,7 +40,6 @@ const SENTENCES: Record<MaintenanceState, string> = {
 export function reportTransitions(parts: TransitionParts): Transitions {
   const { buffer, control, log, maintenance, nowMs, system } = parts
   const ledger = new OutageLedger()
-  let outageSinceMs: number | null = null
   let windowDrain = false
   let setAsideBefore = 0
   let reportedAtMs = 0
@@ -78,7 +76,6 @@ export function reportTransitions(parts: TransitionParts): Transitions {
       if (from !== to) {
         log[level]({ from, to, buffered: buffer.stats.pendingRecords, reason: control.lastError }, SENTENCES[to])
       }
-      if (to === 'outage') outageSinceMs ??= nowMs()
       if (to === 'draining' && from !== 'gate') {
         reported = 0
         // The first thousand is told at once: most drains are over within a second.
@@ -87,13 +84,6 @@ export function reportTransitions(parts: TransitionParts): Transitions {
           windowDrain = true
           setAsideBefore = buffer.stats.quarantinedRecords
         }
-      }
-      if (from === 'outage' && outageSinceMs !== null) {
-        const sinceMs = outageSinceMs
-        outageSinceMs = null
-        parts.creditLeases(nowMs() - sinceMs).catch((error: unknown) => {
-          log.warn({ err: error }, 'leases could not be given back the time of the outage')
-        })
       }
       const outage = ledger.follow(from, to, nowMs(), buffer.stats)
       if (outage !== null && outage.bufferedMessages > 0) quietly(recordOutage(outage))

@@ -14,7 +14,7 @@ export function createConsumeStore(database: Database): ConsumeStore {
     ackMessages: (entries) => ackMessages(hot, entries),
     extendLease: (leaseId, seconds) => extendLease(hot, leaseId, seconds),
     releaseClaim: (partitionIds, group, leaseId) => releaseClaim(hot, partitionIds, group, leaseId),
-    creditLeases: (sinceMs) => creditLeases(admin, sinceMs),
+    creditLeases: (outageMs) => creditLeases(admin, outageMs),
     reconcilePartitions: (query) => reconcilePartitions(hot, query),
     skipHole: (partitionId, group) => skipHole(hot, partitionId, group),
     recordSubscriptions: (queueNames, group, subscription, agoMs) =>

@@ -52,11 +52,11 @@ export async function releaseClaim(
 }
 
 /** @throws StoreError */
-export async function creditLeases(sql: Sql, sinceMs: number): Promise<number> {
+export async function creditLeases(sql: Sql, outageMs: number): Promise<number> {
   const [row] = await sql.run<{ credited: string }>(
     'credit_leases',
-    'SELECT queen.credit_leases(to_timestamp($1::float8 / 1000), clock_timestamp()) AS credited',
-    [sinceMs],
+    `SELECT queen.credit_leases($1::float8 * interval '1 millisecond') AS credited`,
+    [outageMs],
   )
   return Number(row?.credited ?? 0)
 }
