@@ -10,11 +10,12 @@
  * It decides nothing about when to run: the maintenance control does.
  */
 import type { DrainStep, PushStore } from '../ports/push-store.ts'
-import type { BufferedRecord, RecordLog, SetAsideRecord } from '../ports/record-log.ts'
+import type { BufferedRecord, SetAsideRecord } from '../ports/record-log.ts'
 import { StoreError } from '../ports/store-error.ts'
 import { RecordFlag, RecordReader } from './buffered-message.ts'
 import type { PayloadCipher } from './cipher.ts'
 import { DedupCache, type PartitionKeys } from './dedup-cache.ts'
+import type { DrainLog } from './horizon-log.ts'
 import type { MessageIdSource } from './message-id.ts'
 import { learn, type StoredSegment } from './push-lanes.ts'
 import { type BuiltSegment, buildSegment, segmentBytesMax } from './segment-build.ts'
@@ -30,7 +31,7 @@ export interface DrainCatalog {
 
 export interface DrainParts {
   readonly store: PushStore
-  readonly log: RecordLog
+  readonly log: DrainLog
   readonly catalog: DrainCatalog
   readonly dedup: DedupCache
   readonly ids: MessageIdSource
@@ -87,23 +88,28 @@ export class Drain {
     this.#inSync = false
   }
 
+  /** Brings the buffer in line with what PostgreSQL has of it, unless that is certain. @throws StoreError */
+  async sync(): Promise<void> {
+    if (this.#inSync) return
+    const { store, log } = this.#parts
+    const drainedThrough = await store.readDrainProgress(log.bufferId)
+    // Only what PostgreSQL remembered at the start may move the buffer back or past its end; later it can be no more
+    // than a commit whose answer was lost.
+    if (this.#begun) await log.drained(drainedThrough)
+    else await log.setDrainedThrough(drainedThrough)
+    this.#begun = true
+    this.#inSync = true
+  }
+
   /**
    * Drains until the buffer is empty, `goOn` says no, or the switch is met.
    * @throws StoreError when PostgreSQL fails; the records stay and the next run goes on after the last commit.
    */
   async run(goOn: () => boolean): Promise<DrainEnd> {
-    const { store, log } = this.#parts
+    const { log } = this.#parts
     let reading: Promise<unknown> = Promise.resolve()
     try {
-      if (!this.#inSync) {
-        const drainedThrough = await store.readDrainProgress(log.bufferId)
-        // Only what PostgreSQL remembered at the start may move the buffer back or past its end; later it can be no
-        // more than a commit whose answer was lost.
-        if (this.#begun) await log.drained(drainedThrough)
-        else await log.setDrainedThrough(drainedThrough)
-        this.#begun = true
-        this.#inSync = true
-      }
+      await this.sync()
       log.rewind()
       let prepared = await this.#prepare()
       for (;;) {
@@ -318,7 +324,10 @@ export class Drain {
     for (const [index, group] of groups.entries()) {
       const place = places[index]!
       const items: PushItem[] = []
-      for (const item of group.items) if (await this.#fitEncryption(step, item, place)) items.push(item)
+      const wanted = place.queue.options.encryptionEnabled
+      for (const item of group.items) {
+        if (item.encrypted === wanted || (await this.#fitEncryption(step, item, wanted))) items.push(item)
+      }
       if (items.length > 0) out.set(place.id, { place, items })
     }
     return out
@@ -331,10 +340,8 @@ export class Drain {
   }
 
   /** Encrypts or decrypts as the queue asks now; false when it cannot, and the record was set aside. */
-  async #fitEncryption(step: Step, item: PushItem, place: PartitionEntry): Promise<boolean> {
+  async #fitEncryption(step: Step, item: PushItem, wanted: boolean): Promise<boolean> {
     const { cipher } = this.#parts
-    const wanted = place.queue.options.encryptionEnabled
-    if (item.encrypted === wanted) return true
     let problem: string
     try {
       if (cipher === null) throw new Error('this instance has no encryption key')

@@ -144,7 +144,9 @@ export class Push {
       await this.buffer(items, false)
       return
     }
-    await this.#admit(items, places)
+    // No await without need: what arrives in order enters its lanes in order.
+    if (isLimited(places)) await parts.depth.admit(items, places)
+    this.#encryptAll(items, places)
     const lanes = new Map<string, { place: PartitionEntry; list: PushItem[] }>()
     let count = 0
     for (let i = 0; i < items.length; i++) {
@@ -167,7 +169,8 @@ export class Push {
   async prepare(items: PushItem[]): Promise<PartitionEntry[]> {
     this.#nameAll(items)
     const places = this.#peekAll(items) ?? (await this.#parts.catalog.ensurePartitions(items))
-    await this.#admit(items, places)
+    if (isLimited(places)) await this.#parts.depth.admit(items, places)
+    this.#encryptAll(items, places)
     return places
   }
 
@@ -181,9 +184,8 @@ export class Push {
     }
   }
 
-  /** Fails what its queue has no room or no key for, encrypts what is to be encrypted. */
-  async #admit(items: PushItem[], places: readonly PartitionEntry[]): Promise<void> {
-    if (places.some((place) => place.queue.options.maxSize > 0)) await this.#parts.depth.admit(items, places)
+  /** Encrypts what is to be encrypted; fails it when there is no key. */
+  #encryptAll(items: PushItem[], places: readonly PartitionEntry[]): void {
     for (let i = 0; i < items.length; i++) {
       const item = items[i]!
       if (places[i]!.queue.options.encryptionEnabled && item.status === null) this.#encrypt(item)
@@ -258,6 +260,10 @@ export class Push {
       this.buffering--
     }
   }
+}
+
+function isLimited(places: readonly PartitionEntry[]): boolean {
+  return places.some((place) => place.queue.options.maxSize > 0)
 }
 
 function bufferCode(error: unknown): 'BUFFER_FULL' | 'PAYLOAD_TOO_LARGE' | 'BUFFER_UNAVAILABLE' {

@@ -1,6 +1,11 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { createSecretKey, randomBytes } from 'node:crypto'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { PayloadCipher } from '../../src/engine/cipher.ts'
+import type { PushItem } from '../../src/engine/types.ts'
+import { StoreError } from '../../src/ports/store-error.ts'
+import { createQueueStore } from '../../src/store/queues.ts'
 import { type OpenedTestDatabase, openTestDatabase } from '../store/test-database.ts'
-import { item, PushStack } from './push-stack.ts'
+import { item, PushStack, storeOn } from './push-stack.ts'
 import { storedMessages } from './stored-messages.ts'
 
 let opened: OpenedTestDatabase
@@ -9,20 +14,181 @@ beforeAll(async () => {
 })
 afterAll(() => opened[Symbol.asyncDispose]())
 
-test('G1 a pushed message is stored with its id, offset and bytes; its repeat is a duplicate of the first', async () => {
-  const stack = new PushStack(opened.database)
-  const [first, second] = await stack.send(
-    item('first', 'p', 'a', '{"z":1,"a":12345678901234567890}'),
-    item('first', 'p', 'b'),
-  )
-  expect([first!.status, second!.status, stack.defects, stack.unavailable]).toEqual(['queued', 'queued', [], []])
-  const [again] = await stack.send(item('first', 'p', 'a'))
-  expect(again).toMatchObject({ status: 'duplicate', messageId: first!.messageId, partitionId: first!.partitionId })
-  const stored = await storedMessages(opened.database, 'first')
-  expect(
-    stored.map(({ transactionId, payload, messageId, offset }) => [transactionId, payload, messageId, offset]),
-  ).toEqual([
-    ['a', '{"z":1,"a":12345678901234567890}', first!.messageId, 0],
-    ['b', '{"n":1}', second!.messageId, 1],
-  ])
+const statuses = (items: readonly PushItem[]) => items.map(({ status }) => status)
+const codes = (items: readonly PushItem[]) => items.map(({ code }) => code)
+
+/** A stack whose database fails at once when told to. */
+function failingStack() {
+  const real = storeOn(opened.database)
+  const state = { error: null as StoreError | null }
+  const stack = new PushStack(opened.database, {
+    store: {
+      ...real,
+      pushMessages: (...args) => (state.error === null ? real.pushMessages(...args) : Promise.reject(state.error)),
+    },
+  })
+  return { stack, state }
+}
+
+describe('push', () => {
+  test('G1 a pushed message is stored with its id, offset and bytes; its repeat is a duplicate of the first', async () => {
+    const stack = new PushStack(opened.database)
+    const [first, second] = await stack.send(
+      item('first', 'p', 'a', '{"z":1,"a":12345678901234567890}'),
+      item('first', 'p', 'b'),
+    )
+    expect([first!.status, second!.status, stack.defects, stack.unavailable]).toEqual(['queued', 'queued', [], []])
+    const [again] = await stack.send(item('first', 'p', 'a'))
+    expect(again).toMatchObject({ status: 'duplicate', messageId: first!.messageId, partitionId: first!.partitionId })
+    const stored = await storedMessages(opened.database, 'first')
+    expect(
+      stored.map(({ transactionId, payload, messageId, offset }) => [transactionId, payload, messageId, offset]),
+    ).toEqual([
+      ['a', '{"z":1,"a":12345678901234567890}', first!.messageId, 0],
+      ['b', '{"n":1}', second!.messageId, 1],
+    ])
+  })
+
+  test('G4 what comes while a lane still holds older items goes behind them, also after writes changed their way', async () => {
+    const { stack, state } = failingStack()
+    await stack.send(item('order', 'p', '0'))
+    state.error = new StoreError('unavailable', 'away')
+    const first = stack.send(item('order', 'p', '1'), item('order', 'p', '2'))
+    stack.route.set('buffer')
+    const second = stack.send(item('order', 'p', '3'))
+    const other = stack.send(item('order', 'unknown', '4'))
+    expect([...statuses(await first), ...statuses(await second), ...statuses(await other)]).toEqual(
+      Array(4).fill('buffered'),
+    )
+    const bodies = stack.listLog.sources.flatMap((source) => source.bodies.map((body) => body.toString('latin1')))
+    const names = bodies.filter((body) => !body.includes('unknown')).map((body) => body.at(-'{"n":1}'.length - 1))
+    expect(names).toEqual(['1', '2', '3'])
+  })
+
+  test('held writes wait for the gate, then go where it leads', async () => {
+    const stack = new PushStack(opened.database)
+    stack.route.set('held')
+    const waiting = stack.send(item('gate', 'p', '1'))
+    await new Promise((resolve) => setImmediate(resolve))
+    stack.route.set('direct')
+    expect(statuses(await waiting)).toEqual(['queued'])
+  })
+
+  test('PostgreSQL away while a partition has to be created: buffered, and the control is told', async () => {
+    const stack = new PushStack(opened.database)
+    stack.catalog.ensurePartitions = () => Promise.reject(new StoreError('locked', 'locked'))
+    expect(statuses(await stack.send(item('new', 'p', '1')))).toEqual(['buffered'])
+    expect(stack.unavailable.length).toBe(1)
+  })
+
+  test('G9 a full or broken buffer: 507 and 503 only when nothing was stored', async () => {
+    const { stack, state } = failingStack()
+    await stack.send(item('full', 'p', '0'))
+    state.error = new StoreError('unavailable', 'away')
+    for (const code of ['BUFFER_FULL', 'BUFFER_UNAVAILABLE']) {
+      stack.listLog.failure = { code, times: 1 }
+      await expect(stack.send(item('full', 'p', '1'))).rejects.toMatchObject({ code })
+    }
+    stack.route.set('buffer')
+    stack.listLog.failure = { code: 'EIO', times: 1 }
+    await expect(stack.send(item('full', 'q', '2'))).rejects.toMatchObject({ code: 'BUFFER_UNAVAILABLE' })
+  })
+
+  test('part is committed and the rest can go nowhere: the rest fails by itself', async () => {
+    const stack = new PushStack(opened.database)
+    await stack.send(item('mixed', 'here', '0'))
+    stack.delayed.hold([{ queue: 'mixed', partition: 'held' }], { bufferMs: 1, bufferMax: 1 })
+    stack.listLog.failure = { code: 'BUFFER_FULL', times: 1 }
+    const items = await stack.send(item('mixed', 'here', '1'), item('mixed', 'held', '2'))
+    expect([statuses(items), codes(items)]).toEqual([
+      ['queued', 'failed'],
+      [null, 'BUFFER_FULL'],
+    ])
+  })
+
+  test('G8 one item too large for a record does not take its neighbours along', async () => {
+    const stack = new PushStack(opened.database)
+    stack.route.set('buffer')
+    // Refused together, and the second of them refused alone.
+    let appended = 0
+    const append = stack.listLog.append.bind(stack.listLog)
+    stack.listLog.append = (source) => {
+      if (source.count === 3 || ++appended === 2)
+        return Promise.reject(Object.assign(new Error('large'), { code: 'RECORD_TOO_LARGE' }))
+      return append(source)
+    }
+    const items = await stack.send(item('large', 'p', '1'), item('large', 'p', '2'), item('large', 'p', '3'))
+    expect([statuses(items), codes(items)]).toEqual([
+      ['buffered', 'failed', 'buffered'],
+      [null, 'PAYLOAD_TOO_LARGE', null],
+    ])
+  })
+
+  test('bufferMs rests items in the buffer, and newer ones behind them', async () => {
+    const stack = new PushStack(opened.database)
+    await stack.send(item('rest', 'p', '0'), item('rest', 'q', '0'))
+    const resting = [item('rest', 'p', '1')]
+    await stack.push.pushMessages(resting, { bufferMs: 20, bufferMax: 100 })
+    const behind = await stack.send(item('rest', 'p', '2'), item('rest', 'q', '1'))
+    expect([statuses(resting), statuses(behind)]).toEqual([['buffered'], ['buffered', 'queued']])
+    await expect.poll(() => stack.due).toBe(1)
+    stack.delayed.release()
+    expect(statuses(await stack.send(item('rest', 'p', '3')))).toEqual(['queued'])
+  })
+
+  test('bufferMs beside a busy lane, or without a usable buffer: stored directly', async () => {
+    const stack = new PushStack(opened.database)
+    await stack.send(item('busy', 'p', '0'))
+    const direct = stack.send(item('busy', 'p', '1'))
+    const resting = [item('busy', 'p', '2'), item('busy', 'q', '3')]
+    await Promise.all([direct, stack.push.pushMessages(resting, { bufferMs: 20, bufferMax: 100 })])
+    expect(statuses(resting)).toEqual(['queued', 'buffered'])
+    expect((await storedMessages(opened.database, 'busy')).map(({ transactionId }) => transactionId)).toEqual([
+      '0',
+      '1',
+      '2',
+    ])
+    const broken = new PushStack(opened.database)
+    Object.assign(broken.listLog.stats, { usable: false })
+    const items = [item('busy', 'r', '4')]
+    await broken.push.pushMessages(items, { bufferMs: 20, bufferMax: 100 })
+    expect(statuses(items)).toEqual(['queued'])
+  })
+
+  test('encryption: per item, refused without a key, readable with it', async () => {
+    await createQueueStore(opened.database).configureQueue({
+      name: 'secret',
+      namespace: null,
+      task: null,
+      set: { encryptionEnabled: true },
+      unset: [],
+      replace: false,
+    })
+    const keyless = new PushStack(opened.database)
+    const items = await keyless.send(item('secret', 'p', '1'), item('clear', 'p', '2'))
+    expect([statuses(items), codes(items)]).toEqual([
+      ['failed', 'queued'],
+      ['ENCRYPTION_NOT_CONFIGURED', null],
+    ])
+    const cipher = new PayloadCipher(createSecretKey(randomBytes(32)))
+    const stack = new PushStack(opened.database, { cipher })
+    expect(statuses(await stack.send(item('secret', 'p', '1', '{"card":4111}')))).toEqual(['queued'])
+    const [message] = await storedMessages(opened.database, 'secret')
+    expect([message!.flags & 4, message!.payload.includes('4111')]).toEqual([4, false])
+  })
+
+  test('a payload encrypted twice is never the same, and any changed bit is noticed', () => {
+    const cipher = new PayloadCipher(createSecretKey(randomBytes(32)))
+    const plain = Buffer.from('{"a":1}')
+    const seen = new Set(Array.from({ length: 600 }, () => cipher.encrypt(plain).toString('hex')))
+    expect(seen.size).toBe(600)
+    const bytes = cipher.encrypt(plain)
+    expect(cipher.decrypt(bytes).equals(plain)).toBe(true)
+    for (let at = 0; at < bytes.length; at++) {
+      const changed = Buffer.from(bytes)
+      changed[at]! ^= 1
+      expect(() => cipher.decrypt(changed)).toThrow()
+    }
+    expect(() => cipher.decrypt(Buffer.alloc(5))).toThrow()
+  })
 })
