@@ -229,7 +229,6 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     instanceId,
     nowMs,
     log,
-    creditLeases: (sinceMs) => consumer.creditLeases(sinceMs),
   })
   const configuration = createConfiguration({ store: queueStore, catalog, encryption: cipher !== null, log })
   let stopping = false
