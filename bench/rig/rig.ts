@@ -6,9 +6,11 @@
  */
 import { mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { type EmbeddedPostgres, startPostgres } from '@queen/embedded-postgres'
 import pg from 'pg'
 import { PROJECT_DIR } from '../../scripts/installation.mjs'
+import { jsonCall } from '../load/json-call.ts'
 import { type ServerProcess, startServerProcess } from './server-process.ts'
 
 export interface Round {
@@ -26,6 +28,8 @@ export interface RigOptions {
 }
 
 const TMPFS_MAGIC = 0x01021994
+const READY_TIMEOUT_MS = 30_000
+const READY_POLL_MS = 50
 
 export class Rig {
   readonly #dir: string
@@ -104,6 +108,7 @@ export class Rig {
       },
     })
     this.#brokers.push(broker)
+    await writesDirectly(broker.url)
     return broker
   }
 
@@ -133,5 +138,16 @@ export class Rig {
     } finally {
       await client.end()
     }
+  }
+}
+
+/** A broker accepts pushes before its database is ready, into the file buffer; that is measured elsewhere. */
+async function writesDirectly(url: string): Promise<void> {
+  const deadlineMs = performance.now() + READY_TIMEOUT_MS
+  for (;;) {
+    const { accepts } = await jsonCall<{ accepts: string }>('GET', `${url}/health/ready`)
+    if (accepts === 'direct') return
+    if (performance.now() > deadlineMs) throw new Error(`the broker still answers accepts: ${accepts}`)
+    await pause(READY_POLL_MS)
   }
 }
