@@ -1,0 +1,197 @@
+import { hash, randomUUID } from 'node:crypto'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { RecordReader, recordsOf } from '../../src/engine/buffered-message.ts'
+import { DedupCache } from '../../src/engine/dedup-cache.ts'
+import { emptyFrameParts, frameBytes, readFrame, writeFrame } from '../../src/engine/frame.ts'
+import { KeySet } from '../../src/engine/key-set.ts'
+import { MessageIdRun, MessageIdSource, messageIdAt, messageIdDistance } from '../../src/engine/message-id.ts'
+import { buildSegment, segmentBytesMax } from '../../src/engine/segment-build.ts'
+import { KEY_BYTES, writeTransactionKey, writeTransactionKeyOf } from '../../src/engine/transaction-key.ts'
+import type { PushItem } from '../../src/engine/types.ts'
+import { item } from './push-stack.ts'
+
+const id = fc.oneof(
+  fc.string({ unit: 'grapheme', minLength: 1, maxLength: 90 }),
+  fc.uuid(),
+  fc.uuid().map((text) => text.toUpperCase()),
+  fc.string({ minLength: 36, maxLength: 36 }),
+)
+const anyItem: fc.Arbitrary<PushItem> = fc
+  .record({
+    queue: fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }),
+    partition: fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }),
+    transactionId: id,
+    traceId: fc.option(fc.uuid()),
+    producerSub: fc.option(fc.string({ unit: 'grapheme', maxLength: 300 })),
+    payload: fc.string({ unit: 'grapheme', maxLength: 200 }),
+    generatedId: fc.boolean(),
+    encrypted: fc.boolean(),
+  })
+  .map(({ payload, ...fields }) => ({ ...item('', '', '', payload), ...fields }))
+
+const keyOf = (transactionId: string): Buffer => {
+  const key = Buffer.alloc(KEY_BYTES)
+  writeTransactionKey(transactionId, key, 0)
+  return key
+}
+
+describe('keys of transactionIds', () => {
+  test('a canonical UUID is its own key, everything else its SHA-256; both ways of writing agree', () => {
+    fc.assert(
+      fc.property(id, (text) => {
+        const canonical = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/.test(text)
+        const expected = canonical
+          ? Buffer.from(text.replaceAll('-', ''), 'hex')
+          : Buffer.from(hash('sha256', text, 'hex'), 'hex').subarray(0, KEY_BYTES)
+        expect(keyOf(text).equals(expected)).toBe(true)
+        const bytes = Buffer.from(`x${text}y`)
+        const other = Buffer.alloc(KEY_BYTES)
+        writeTransactionKeyOf(text, bytes, 1, bytes.length - 1, other, 0)
+        expect(other.equals(expected)).toBe(true)
+      }),
+      { numRuns: 1_000 },
+    )
+  })
+
+  test('a set of keys finds repeats and nothing else, also when it is used again', () => {
+    const set = new KeySet()
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 0, max: 60 }), { maxLength: 200 }), (numbers) => {
+        const keys = Buffer.concat(numbers.map((number) => keyOf(`k${number}`)))
+        set.reset(numbers.length)
+        const first = new Map<number, number>()
+        numbers.forEach((number, index) => {
+          expect(set.add(keys, 0, index)).toBe(first.get(number) ?? -1)
+          if (!first.has(number)) first.set(number, index)
+        })
+      }),
+      { numRuns: 200 },
+    )
+  })
+})
+
+describe('message ids', () => {
+  test('are UUIDs of version 7 in a row, and never the same for two sources', () => {
+    const source = new MessageIdSource()
+    const base = source.take(10_000, Date.now())
+    expect(base).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+    const run = new MessageIdRun(base)
+    for (let i = 0; i < 10_000; i++) {
+      const next = run.next()
+      if (next !== messageIdAt(base, i) || messageIdDistance(base, next) !== i)
+        throw new Error(`${next} at ${i} of ${base}`)
+    }
+    expect(messageIdDistance(base, source.take(1, 0))).toBe(-1)
+    const other = new MessageIdSource()
+    expect(other.take(1, 0).slice(14)).not.toBe(base.slice(14))
+  })
+
+  test('stay unique when the counter meets its end', () => {
+    const source = new MessageIdSource((bytes) => new Uint8Array(bytes).fill(255))
+    expect(source.take(5, 0).slice(24)).toBe('7fffffffffff')
+  })
+})
+
+describe('frames, segments and records', () => {
+  test('a segment holds every message as it came, in order, with its key', () => {
+    fc.assert(
+      fc.property(
+        fc.uniqueArray(anyItem, { minLength: 1, maxLength: 12, selector: ({ transactionId }) => transactionId }),
+        (items) => {
+          const target = Buffer.alloc(segmentBytesMax(items) + 10, 0xaa)
+          const { segment, end } = buildSegment('p', items, '01a20857-5575-7000-b149-000000000000', null, 0, target, 5)
+          expect(end).toBeLessThanOrEqual(5 + segmentBytesMax(items))
+          expect([target[4], target[end]]).toEqual([0xaa, 0xaa])
+          const frames = Buffer.from(segment.write.body.subarray(1))
+          const parts = emptyFrameParts()
+          items.forEach((entry, index) => {
+            readFrame(frames, segment.starts[index]!, parts)
+            expect(frames.utf8Slice(parts.transactionIdStart, parts.transactionIdEnd)).toBe(entry.transactionId)
+            expect(frames.utf8Slice(parts.payloadStart, parts.payloadEnd)).toBe(entry.source.toString())
+            expect(keyOf(entry.transactionId).equals(segment.write.keys.subarray(index * 16, index * 16 + 16))).toBe(
+              true,
+            )
+          })
+          expect(segment.starts[items.length]).toBe(frames.length)
+        },
+      ),
+      { numRuns: 300 },
+    )
+  })
+
+  test('a record of the file buffer gives back the very item', () => {
+    fc.assert(
+      fc.property(fc.array(anyItem, { minLength: 1, maxLength: 6 }), (items) => {
+        const source = recordsOf(items, true)
+        const target = Buffer.alloc(source.bytesMax)
+        const reader = new RecordReader()
+        let at = 0
+        for (const [index, entry] of items.entries()) {
+          const end = source.write(index, target, at)
+          const read = reader.read({
+            number: index,
+            acceptedAtMicros: 77,
+            flags: source.flags(index),
+            body: Buffer.from(target.subarray(at, end)),
+          })
+          expect(read.source.utf8Slice(read.payloadStart, read.payloadEnd)).toBe(entry.source.toString())
+          const { queue, partition, transactionId, traceId, producerSub, encrypted, generatedId } = entry
+          expect(read).toMatchObject({
+            queue,
+            partition,
+            transactionId,
+            traceId,
+            producerSub,
+            encrypted,
+            generatedId,
+            acceptedAtMicros: 77,
+          })
+          at = end
+        }
+        expect(at).toBeLessThanOrEqual(source.bytesMax)
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  test('a record cut anywhere, or with bytes behind it, is refused and never read past its end', () => {
+    const source = recordsOf(
+      [{ ...item('orders', 'p', 'x', '{"a":1}'), traceId: randomUUID(), producerSub: 'me' }],
+      false,
+    )
+    const target = Buffer.alloc(source.bytesMax)
+    const whole = target.subarray(0, source.write(0, target, 0))
+    const reader = new RecordReader()
+    const read = (body: Buffer) => reader.read({ number: 1, acceptedAtMicros: 0, flags: 0, body })
+    expect(read(whole).transactionId).toBe('x')
+    for (let end = 0; end < whole.length; end++) expect(() => read(Buffer.from(whole.subarray(0, end)))).toThrow()
+    expect(() => read(Buffer.concat([whole, Buffer.alloc(1)]))).toThrow()
+    expect(() => read(Buffer.concat([Buffer.of(2), whole.subarray(1)]))).toThrow()
+  })
+
+  test('writeFrame and readFrame agree', () => {
+    const content = {
+      flags: 8,
+      transactionId: Buffer.from('id'),
+      traceId: Buffer.alloc(16, 3),
+      producerSub: Buffer.from('sub'),
+      payload: Buffer.from('{}'),
+    }
+    const target = Buffer.alloc(frameBytes(content))
+    const parts = emptyFrameParts()
+    expect(writeFrame(target, 0, content)).toBe(target.length)
+    expect(readFrame(target, 0, parts)).toBe(target.length)
+    expect([parts.flags, target.utf8Slice(parts.producerSubStart, parts.producerSubEnd)]).toEqual([11, 'sub'])
+  })
+
+  test('what is generated here is not looked up, what comes out of a buffer is', () => {
+    const known = new DedupCache(1e6).partition('p', 60)
+    known.add(0, keyOf('a'))
+    const build = (entry: PushItem) => buildSegment('p', [entry], 'x', known, 60, Buffer.alloc(1_000), 0).segment
+    expect(build({ ...item('q', 'p', 'a'), generatedId: true }).stored.length).toBe(1)
+    expect(build({ ...item('q', 'p', 'a'), generatedId: true, acceptedAtMicros: 1 }).suspects.length).toBe(1)
+    expect(build(item('q', 'p', 'a')).suspects.length).toBe(1)
+    expect(build({ ...item('q', 'p', 'a'), innocentBelow: 1 }).stored.length).toBe(1)
+  })
+})
