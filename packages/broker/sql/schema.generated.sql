@@ -66,6 +66,19 @@ CREATE TABLE queen.deleted_queues (
   CONSTRAINT deleted_queues_pkey PRIMARY KEY (name)
 );
 
+CREATE TABLE queen.drain_members (
+  instance_id text NOT NULL,
+  serial bigint NOT NULL,
+  epoch bigint NOT NULL,
+  frontier bigint NOT NULL,
+  pending bigint NOT NULL,
+  gated boolean NOT NULL,
+  drained bigint NOT NULL,
+  set_aside bigint NOT NULL,
+  seen_at timestamp with time zone NOT NULL,
+  CONSTRAINT drain_members_pkey PRIMARY KEY (instance_id)
+) WITH (fillfactor=50);
+
 CREATE TABLE queen.function_sets (
   version text NOT NULL,
   installed_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
@@ -203,6 +216,19 @@ CREATE TABLE queen.segments (
   CONSTRAINT segments_pkey PRIMARY KEY (partition_id, first_offset)
 ) WITH (autovacuum_vacuum_insert_scale_factor=0.1, autovacuum_vacuum_scale_factor=0.05);
 CREATE INDEX segments_created_at ON queen.segments USING btree (created_at);
+
+CREATE TABLE queen.staged_records (
+  id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  buffer_id text NOT NULL,
+  first_number bigint NOT NULL,
+  last_number bigint NOT NULL,
+  taken_through bigint NOT NULL,
+  oldest bigint NOT NULL,
+  latest bigint NOT NULL,
+  body bytea NOT NULL STORAGE EXTERNAL,
+  CONSTRAINT staged_records_buffer_id_first_number_key UNIQUE (buffer_id, first_number),
+  CONSTRAINT staged_records_pkey PRIMARY KEY (id)
+);
 
 CREATE TABLE queen.system_state (
   key text NOT NULL,

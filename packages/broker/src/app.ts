@@ -6,16 +6,21 @@ import { readFileSync } from 'node:fs'
 import { type Disk, openFileBuffer } from '@queen/file-buffer'
 import type { Logger } from 'pino'
 import type { Config } from './config/config.ts'
+import { Acceptance } from './engine/acceptance.ts'
 import { Catalog } from './engine/catalog.ts'
 import { PayloadCipher } from './engine/cipher.ts'
+import { ClusterDrain } from './engine/cluster-drain.ts'
 import { createConfiguration } from './engine/configure.ts'
 import { createConsumer } from './engine/consumer.ts'
 import { createDeadLetters } from './engine/dead-letters.ts'
 import { DedupCache } from './engine/dedup-cache.ts'
 import { DelayedDrain } from './engine/delayed-drain.ts'
-import { Drain } from './engine/drain.ts'
+import { Drain, type DrainParts } from './engine/drain.ts'
+import { HorizonLog } from './engine/horizon-log.ts'
+import { HostClock } from './engine/host-clock.ts'
 import { Maintenance } from './engine/maintenance.ts'
 import { MaintenanceControl } from './engine/maintenance-control.ts'
+import { Merge } from './engine/merge.ts'
 import { MessageIdSource } from './engine/message-id.ts'
 import { Push } from './engine/push.ts'
 import { PushLanes, type StoredSegment } from './engine/push-lanes.ts'
@@ -23,6 +28,7 @@ import { prepareTransactionPush } from './engine/push-transaction.ts'
 import { createQuarantine } from './engine/quarantine.ts'
 import { createEngine } from './engine/queen-engine.ts'
 import { QueueDepth } from './engine/queue-depth.ts'
+import { Staging } from './engine/staging.ts'
 import { readSwitch } from './engine/switch-state.ts'
 import { WriteRoute } from './engine/write-route.ts'
 import { createHttpServer } from './http/server.ts'
@@ -31,6 +37,7 @@ import { Periodic } from './services/periodic.ts'
 import { reportTransitions } from './services/report-transitions.ts'
 import { openSchema } from './services/schema.ts'
 import type { Service } from './services/service.ts'
+import { createDrainStore } from './store/cluster-drain.ts'
 import { createConsumeStore } from './store/consume-store.ts'
 import { createDeadLetterStore } from './store/dead-letters.ts'
 import { migrate } from './store/migrator.ts'
@@ -64,6 +71,9 @@ const CONNECT_TIMEOUT_MS = 2_000
 const HEARTBEAT_MS = 2_000
 const REFRESH_MS = 5_000
 const PURGE_MS = 60_000
+const FORGET_MS = 60_000
+// An instance that is gone for good and held nothing is shown for so long.
+const FORGET_AFTER_MS = 3_600_000
 
 /**
  * @throws SchemaError when the database's schema is not for this broker, FileBufferError when the buffer's directory
@@ -73,11 +83,13 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
   const { log, seams = {} } = options
   const nowMs = (): number => Date.now()
   const startedAtMs = nowMs()
+  const clock = new HostClock()
   const { limits } = config
   const buffer = await openFileBuffer({
     directory: config.bufferDir,
     bufferBytesMax: limits.bufferBytesMax,
     diskFreeBytesMin: limits.bufferDiskFreeBytesMin,
+    clock: clock.nowMs,
     ...(seams.disk === undefined ? {} : { disk: seams.disk }),
     onEvent: (event) => log.debug(event, 'file buffer'),
   })
@@ -138,6 +150,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
   const route = new WriteRoute()
   const dedup = new DedupCache(limits.dedupCacheBytesMax)
   const ids = new MessageIdSource()
+  const acceptance = new Acceptance(() => clock.nowMicros())
   const delayed = new DelayedDrain(() => control?.drainDelayed())
   const lanes: PushLanes = new PushLanes({
     store: writeStore,
@@ -165,12 +178,19 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     cipher,
     depth: new QueueDepth(writeStore, nowMs),
     delayed,
+    acceptance,
     nowMs,
     onUnavailable: (error) => control?.lost(error),
   })
-  const drain = new Drain({
+  const horizon = new HorizonLog(buffer)
+  const drainedHere = (records: number): void => {
+    control?.meter.add(records)
+    cluster.add(records)
+    transitions.progress()
+  }
+  const drainParts: DrainParts = {
     store: writeStore,
-    log: buffer,
+    log: horizon,
     catalog: {
       queue: (name) => catalog.queue(name),
       ensurePartitions: (names) => catalog.ensurePartitions(names),
@@ -182,11 +202,31 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     cipher,
     nowMs,
     onStored,
-    onProgress: (records) => {
-      control?.meter.add(records)
-      transitions.progress()
-    },
+    onProgress: drainedHere,
     onSetAside: ({ id, reason, error }) => log.warn({ id, reason, error }, 'a buffered record is set aside'),
+  }
+  const drain = new Drain(drainParts)
+  const drainStore = createDrainStore(database)
+  const inFlight = (): number => acceptance.running + (lanes.empty ? 0 : 1)
+  const cluster = new ClusterDrain({
+    instanceId,
+    store: drainStore,
+    log: buffer,
+    acceptance,
+    nowMicros: () => clock.nowMicros(),
+    horizon,
+    drain,
+    staging: new Staging({ store: drainStore, log: horizon, drain, onProgress: drainedHere }),
+    merge: new Merge({
+      store: drainStore,
+      push: writeStore,
+      quarantine: buffer.quarantine,
+      // What others handed over is counted where it came from.
+      drain: (staged, store, goOn) => new Drain({ ...drainParts, log: staged, store, onProgress: () => {} }).run(goOn),
+    }),
+    inFlight,
+    handoffTimeoutMs: limits.bufferHandoffTimeoutMs,
+    onFinished: (counts) => transitions.drained(counts),
   })
   control = new MaintenanceControl({
     readSwitch: async () => {
@@ -200,7 +240,8 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     route,
     delayed,
     drain,
-    inFlight: () => push.buffering + (lanes.empty ? 0 : 1),
+    cluster,
+    inFlight,
     lanesIdle: () => lanes.idle(),
     wakeLanes: () => lanes.wake(),
     nowMs,
@@ -220,6 +261,9 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     nowMs,
     databaseUp,
     onPopMaintenance: (on) => consumer.pausePops(on),
+    onInstances: (rows) => {
+      acceptance.farAway = rows.some((row) => row.hostname !== config.hostname)
+    },
   })
   const transitions = reportTransitions({
     control,
@@ -266,6 +310,12 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
   const services: Service[] = [
     heartbeat,
     followState({ listener: database.listener, control, maintenance, consumer, pauseMs: REFRESH_MS, onError: quiet }),
+    new Periodic({
+      name: 'forget-instances',
+      pauseMs: FORGET_MS,
+      work: async () => void (await system.forgetInstances(FORGET_AFTER_MS)),
+      onError: quiet,
+    }),
     new Periodic({ name: 'purge', pauseMs: PURGE_MS, work: () => configuration.purge(), onError: quiet }),
   ]
 
@@ -289,6 +339,9 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     await consumer.stop()
     await lanes.idle()
     await control!.stop()
+    // An instance that left nothing behind is not waited for.
+    if (databaseUp() && buffer.stats.pendingRecords === 0 && buffer.stats.quarantinedRecords === 0)
+      await drainStore.leave(instanceId).catch(quiet)
     catalog.stop()
     await database.close()
     await buffer.close()
@@ -297,6 +350,8 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     // A schema that is not for this broker must end the start; a database that is away must not.
     await schema.attempt()
     await control.start()
+    // Who might hold messages has to be known before it does.
+    if (databaseUp()) await maintenance.heartbeat().catch(quiet)
     consumer.start()
     for (const service of services) service.start()
     const url = await http.listen(config.host, config.port)

@@ -1,7 +1,7 @@
 -- Stores one flush: for each place (a partition and the messages one flush brings for it) a segment, or a verdict why not.
 --
 -- Fence first (G5): under the shared lock the switch is read, so a flush either ends before maintenance is declared
--- safe or writes nothing. Then the partitions are locked in id order, duplicates are looked for under those locks, and
+-- safe or writes nothing. While the cluster drains, live pushes write nothing either (G4). Then the partitions are locked in id order, duplicates are looked for under those locks, and
 -- only then offsets are allocated: a duplicate writes nothing, commit order is offset order, and created_at is taken
 -- inside the lock.
 --
@@ -11,7 +11,7 @@
 -- never change the verdict: the range is checked against next_offset under the lock.
 --
 -- Result rows, by kind:
---   diverted   maintenance is on; nothing was written
+--   diverted   maintenance is on, or the cluster drains and these are live pushes; nothing was written
 --   progress   drain: buffer_progress (number) is already past p_drained_from; nothing was written
 --   stored     place, number = first offset, at = created_at
 --   gone       place: the partition does not exist any more
@@ -68,7 +68,8 @@ DECLARE
   r          record;
 BEGIN
   PERFORM pg_catalog.pg_advisory_xact_lock_shared(queen.fence_key());
-  SELECT pg_catalog.bool_or(s.key = 'maintenance_mode' AND (s.value ->> 'enabled')::boolean),
+  SELECT pg_catalog.bool_or(s.key = 'maintenance_mode' AND ((s.value ->> 'enabled')::boolean
+           OR (p_accepted IS NULL AND p_buffer_id IS NULL AND (s.value -> 'draining') = 'true'::jsonb))),
          pg_catalog.max(CASE WHEN s.key = 'config_version' THEN (s.value ->> 'version')::bigint END)
     INTO v_enabled, v_version
     FROM queen.system_state s WHERE s.key IN ('maintenance_mode', 'config_version');

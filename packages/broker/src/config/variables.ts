@@ -152,9 +152,9 @@ export const VARIABLES = {
     meaning: 'Space the file buffer leaves free on its disk; below it 507 `BUFFER_FULL`.',
   },
   BUFFER_HANDOFF_TIMEOUT_MS: {
-    kind: { type: 'integer', min: 1, max: 10_000 },
-    fallback: '1000',
-    meaning: 'Longest time a push is held while the drained buffer hands over to the database; then it is buffered.',
+    kind: { type: 'integer', min: 1_000, max: 86_400_000 },
+    fallback: '15000',
+    meaning: 'After a maintenance window: how long the other instances wait for a silent one that may hold messages.',
   },
   DEDUP_CACHE_BYTES: {
     kind: { type: 'bytes', min: 0, max: 64 * GIB },

@@ -1,6 +1,6 @@
 /**
  * Executes the maintenance machine: listens to the switch, to PostgreSQL and to the buffer, moves the write route, and
- * runs the drain while the state says so. The machine's table decides; nothing here does.
+ * runs the drain while the state says so, alone or with the cluster. The machine's table decides; nothing here does.
  *
  * Invariants: the route is `direct` only after the buffer was found empty with nothing on its way into it; the drain
  * runs only after PostgreSQL itself said that the switch is off; the last known switch is on disk before anything
@@ -9,6 +9,7 @@
 import type { Log } from '../ports/log.ts'
 import type { RecordLog } from '../ports/record-log.ts'
 import { StoreError } from '../ports/store-error.ts'
+import type { ClusterDrain } from './cluster-drain.ts'
 import type { DelayedDrain } from './delayed-drain.ts'
 import type { Drain } from './drain.ts'
 import { DrainMeter } from './drain-meter.ts'
@@ -31,6 +32,7 @@ export interface ControlParts {
   readonly route: WriteRoute
   readonly delayed: DelayedDrain
   readonly drain: Drain
+  readonly cluster: Pick<ClusterDrain, 'begin' | 'round' | 'withdraw' | 'forget' | 'promised'>
   /** Live pushes that are not in PostgreSQL yet, and appends to the buffer that have not ended. */
   readonly inFlight: () => number
   /** Resolves when no live push is in a lane. */
@@ -44,6 +46,17 @@ export interface ControlParts {
 const STATE_FILE = 'maintenance'
 // New pushes are held at the gate at most this long; a drain that cannot finish by then goes back to buffering them.
 const GATE_MS_MAX = 250
+// The same for the barrier of a cluster: several instances have to meet in it. A push has 3 s in all, of which taking
+// the promise back may need one.
+const BARRIER_MS_MAX = 400
+// Between two looks at the others, at leisure and while pushes are held.
+const ROUND_MS = 20
+const BARRIER_ROUND_MS = 3
+// After a barrier in vain the next one waits, twice as long each time, so that pushes are not held again and again.
+const BARRIER_PAUSE_MS_MIN = 50
+const BARRIER_PAUSE_MS_MAX = 1_000
+// An instance that starts in the middle of a drain reports before it serves; without an answer it does not wait longer.
+const FIRST_ROUND_MS_MAX = 1_000
 // In an outage PostgreSQL is asked this often; "drains by itself within 5 s" leaves room, a server that is just coming
 // up is not bothered.
 const PROBE_MS = 250
@@ -60,6 +73,14 @@ export class MaintenanceControl {
   #draining: Promise<void> | null = null
   #probe: NodeJS.Timeout | null = null
   #retry: NodeJS.Timeout | null = null
+  #barrier: NodeJS.Timeout | null = null
+  #barrierPauseMs = 0
+  #barrierNotBeforeMs = 0
+  #resume: (() => void) | null = null
+  #firstRound: PromiseWithResolvers<void> | null = null
+  #joinedEpoch = 0
+  #tickets = 0
+  #applied = 0
   #stopped = true
   #stateSince = 0
   #saved = ''
@@ -111,20 +132,31 @@ export class MaintenanceControl {
       this.#saved = JSON.stringify(this.#switch)
     }
     this.#enter(this.#switchKnown && this.#switch.enabled ? 'window' : 'outage')
+    this.#firstRound = Promise.withResolvers<void>()
     await this.refresh()
+    if (DRAINS[this.#state] === 'cluster') await Promise.race([this.#firstRound.promise, pause(FIRST_ROUND_MS_MAX)])
+    this.#firstRound = null
   }
 
   async stop(): Promise<void> {
     this.#stopped = true
     if (this.#probe !== null) clearTimeout(this.#probe)
     if (this.#retry !== null) clearTimeout(this.#retry)
+    if (this.#barrier !== null) clearTimeout(this.#barrier)
+    this.#resume?.()
     await this.#draining
+  }
+
+  /** To be taken before the switch is read or changed: what was asked for later counts, whatever is answered first. */
+  ticket(): number {
+    return ++this.#tickets
   }
 
   /** Reads the switch and acts on it. Never rejects. */
   async refresh(): Promise<void> {
+    const ticket = this.ticket()
     try {
-      await this.learn(await this.#parts.readSwitch())
+      await this.learn(await this.#parts.readSwitch(), ticket)
     } catch (error) {
       this.#stale = true
       this.#lastError = error instanceof Error ? error.message : String(error)
@@ -133,8 +165,10 @@ export class MaintenanceControl {
     }
   }
 
-  /** The switch as PostgreSQL has it now. */
-  async learn(state: SwitchState): Promise<void> {
+  /** The switch as PostgreSQL had it when it was asked. */
+  async learn(state: SwitchState, ticket: number): Promise<void> {
+    if (ticket < this.#applied) return
+    this.#applied = ticket
     const changed = !this.#switchKnown || JSON.stringify(state) !== this.#saved
     this.#switch = state
     this.#switchKnown = true
@@ -143,7 +177,16 @@ export class MaintenanceControl {
     // remember a window that is over; that is harmless, but the reverse is not.
     if (state.enabled) this.handle('on')
     if (changed) await this.#save(state)
-    if (!state.enabled) this.handle('off')
+    if (state.enabled || this.#applied !== ticket) return
+    if (!state.draining) {
+      this.handle('off')
+      return
+    }
+    if (DRAINS[this.#state] !== 'cluster' || state.epoch !== this.#joinedEpoch) {
+      this.#joinedEpoch = state.epoch
+      this.#parts.cluster.begin(state)
+    }
+    this.handle('drain')
   }
 
   handle(event: MaintenanceEvent): void {
@@ -170,12 +213,16 @@ export class MaintenanceControl {
     if (DRAINS[to] && !DRAINS[from]) this.#meter.begin(this.#parts.log.stats.pendingRecords)
     if (to === 'direct') {
       this.#lastError = null
+      this.#barrierPauseMs = 0
       // The buffer is empty: nothing has to go behind anything any more.
       this.#parts.delayed.release()
     }
     this.#parts.route.set(WRITE_MODE[to])
     this.#parts.onChange(from, to)
     this.#parts.wakeLanes()
+    this.#resume?.()
+    if (from === 'barrier') this.#leaveBarrier(to)
+    if (to === 'barrier') this.#barrier = setTimeout(() => void this.#openBarrier(), BARRIER_MS_MAX)
     if (to === 'outage') this.#scheduleProbe()
     if (DRAINS[to]) this.#work()
   }
@@ -201,7 +248,7 @@ export class MaintenanceControl {
 
   #wanted(): boolean {
     return (
-      DRAINS[this.#state] ||
+      DRAINS[this.#state] !== false ||
       (this.#state === 'direct' && this.#parts.log.stats.pendingRecords > 0 && this.#parts.delayed.active)
     )
   }
@@ -210,12 +257,16 @@ export class MaintenanceControl {
     const { drain, delayed, log, inFlight, lanesIdle } = this.#parts
     while (!this.#stopped) {
       const state = this.#state
-      if (!DRAINS[state] && state !== 'direct') return
+      if (DRAINS[state] === false && state !== 'direct') return
       try {
+        if (DRAINS[state] === 'cluster') {
+          await this.#round()
+          continue
+        }
         const late = state === 'gate' ? setTimeout(() => this.handle('late'), GATE_MS_MAX) : null
         let end: Awaited<ReturnType<Drain['run']>>
         try {
-          end = await drain.run(() => !this.#stopped && (this.#state === state || DRAINS[this.#state]))
+          end = await drain.run(() => !this.#stopped && (this.#state === state || DRAINS[this.#state] === 'alone'))
           if (state === 'gate' && end === 'empty' && this.#state === 'gate') await this.#settled(inFlight)
         } finally {
           if (late !== null) clearTimeout(late)
@@ -239,6 +290,55 @@ export class MaintenanceControl {
         if (this.#retry !== null) return
       }
     }
+  }
+
+  async #round(): Promise<void> {
+    const { cluster } = this.#parts
+    const ticket = this.ticket()
+    const end = await cluster.round(() => this.#state === 'barrier')
+    this.#firstRound?.resolve()
+    if (end.status === 'switch') return this.learn(end.switch, ticket)
+    if (end.status === 'busy') return
+    if (end.status === 'near' && this.#state === 'gathering' && performance.now() >= this.#barrierNotBeforeMs) {
+      this.handle('empty')
+      return
+    }
+    await this.#rest(this.#state === 'barrier' ? BARRIER_ROUND_MS : ROUND_MS)
+  }
+
+  /** Pushes were held for as long as they may be. A promise that others may act on is taken back first. */
+  async #openBarrier(): Promise<void> {
+    const { cluster } = this.#parts
+    this.#barrier = null
+    if (cluster.promised) {
+      const ticket = this.ticket()
+      try {
+        await this.learn(await cluster.withdraw(), ticket)
+      } catch (error) {
+        if (this.#state === 'barrier') this.#failed(error)
+        return
+      }
+    }
+    if (this.#state === 'barrier') this.handle('late')
+  }
+
+  #leaveBarrier(to: MaintenanceState): void {
+    if (this.#barrier !== null) clearTimeout(this.#barrier)
+    this.#barrier = null
+    if (to === 'outage') this.#parts.cluster.forget()
+    this.#barrierPauseMs = Math.min(BARRIER_PAUSE_MS_MAX, Math.max(BARRIER_PAUSE_MS_MIN, this.#barrierPauseMs * 2))
+    this.#barrierNotBeforeMs = performance.now() + this.#barrierPauseMs
+  }
+
+  /** A pause that every change of state ends. */
+  async #rest(ms: number): Promise<void> {
+    if (this.#stopped) return
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const timer = setTimeout(resolve, ms)
+    this.#resume = resolve
+    await promise
+    clearTimeout(timer)
+    this.#resume = null
   }
 
   /** Gives appends that began before the gate was closed the time to end. */
@@ -269,4 +369,8 @@ export class MaintenanceControl {
       this.#parts.report.error({ err: error }, 'the maintenance switch cannot be remembered on disk')
     }
   }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
 }

@@ -11,8 +11,16 @@ import type { InstanceStatus, MaintenanceStatus, MaintenanceWindow, PopMaintenan
 import { instanceStatus, isoOfMicros, millis, selfReport, sumOf } from './instance-view.ts'
 import type { MaintenanceControl } from './maintenance-control.ts'
 import { Refusal } from './refusal.ts'
-import { flipSwitch, maintenanceMessage, readSwitch, SWITCH_OFF, type SwitchState } from './switch-state.ts'
+import {
+  flipMaintenance,
+  flipSwitch,
+  maintenanceMessage,
+  readSwitch,
+  SWITCH_OFF,
+  type SwitchState,
+} from './switch-state.ts'
 import type { Page } from './types.ts'
+import { within } from './within.ts'
 
 export interface MaintenanceParts {
   readonly system: SystemStore
@@ -22,6 +30,8 @@ export interface MaintenanceParts {
   readonly nowMs: () => number
   readonly databaseUp: () => boolean
   readonly onPopMaintenance: (on: boolean) => void
+  /** Who else is there, as of this heartbeat. */
+  readonly onInstances: (rows: readonly InstanceRow[]) => void
 }
 
 // POST waits at most 20 s for running writes (http-api 15.1).
@@ -49,6 +59,7 @@ export class Maintenance {
     const { system, self } = this.#parts
     this.#instances = await system.heartbeat({ ...self, report: { ...this.#selfReport() } })
     this.#instancesAtMs = this.#parts.nowMs()
+    this.#parts.onInstances(this.#instances)
   }
 
   /** What a read of the system state says about pops. */
@@ -60,8 +71,9 @@ export class Maintenance {
 
   async set(enabled: boolean, reason: string | null, by: string | null): Promise<MaintenanceStatus> {
     const { control, system } = this.#parts
+    const ticket = control.ticket()
     const state = await this.#commit(enabled, reason, by)
-    await control.learn(state)
+    await control.learn(state, ticket)
     if (enabled && state.safeAt === null) {
       const passed = await this.#passFence(FENCE_MS_MAX)
       if (!passed) {
@@ -90,6 +102,7 @@ export class Maintenance {
 
   async status(): Promise<MaintenanceStatus> {
     const { control, log, system } = this.#parts
+    const ticket = control.ticket()
     const read = await within(STATUS_MS_MAX, Promise.all([system.readSystemState(), system.listInstances()])).catch(
       () => null,
     )
@@ -98,13 +111,13 @@ export class Maintenance {
       this.#instances = instances
       this.#instancesAtMs = this.#parts.nowMs()
       this.learnPopSwitch(state.popMaintenance)
-      await control.learn(readSwitch(state.maintenance))
+      await control.learn(readSwitch(state.maintenance), ticket)
     }
     const known = control.switch
     const state = known ?? SWITCH_OFF
     const instances = this.#instanceStatuses()
     const live = instances.filter((instance) => instance.live)
-    const draining = !state.enabled && live.some((instance) => instance.phase === 'draining')
+    const draining = state.draining || (!state.enabled && live.some((instance) => instance.phase === 'draining'))
     const phase = state.enabled ? 'maintenance' : draining ? 'draining' : 'normal'
     const safeToMigrate = phase === 'maintenance' && state.safeAt !== null
     const oldest = instances
@@ -168,7 +181,7 @@ export class Maintenance {
     return this.#popAnswer()
   }
 
-  /** A window that was ended is drained on this instance: its history row is completed. @throws StoreError */
+  /** The cluster has drained a window that was ended: its history row is completed. @throws StoreError */
   async windowDrained(counts: { drainedMessages: number; quarantinedMessages: number }): Promise<void> {
     if (this.#windowId === null) {
       const { windows } = await this.#parts.system.listWindows(20, 0)
@@ -191,7 +204,7 @@ export class Maintenance {
     const value = await system
       .changeSwitch('maintenance_mode', (current) => {
         const before = readSwitch(current)
-        const next = flipSwitch(before, enabled, reason, by, at)
+        const next = flipMaintenance(before, enabled, reason, by, at)
         flipped = next !== null && next.enabled !== before.enabled
         return asValue(next)
       })
@@ -224,6 +237,7 @@ export class Maintenance {
     const { control, nowMs, system } = this.#parts
     if (!(await system.fence(waitMs).catch(refuse))) return false
     const at = new Date(nowMs()).toISOString()
+    const ticket = control.ticket()
     const value = await system
       .changeSwitch('maintenance_mode', (current) => {
         const state = readSwitch(current)
@@ -233,7 +247,7 @@ export class Maintenance {
       })
       .catch(refuse)
     const state = readSwitch(value)
-    await control.learn(state)
+    await control.learn(state, ticket)
     if (this.#windowId !== null && state.safeAt !== null) {
       await system.changeWindow(this.#windowId, { safe: true }).catch(() => {})
     }
@@ -362,16 +376,4 @@ function asValue(state: SwitchState | null): SwitchValue | null {
 function refuse(error: unknown): never {
   if (error instanceof StoreError && error.transient) throw new Refusal('DATABASE_UNAVAILABLE')
   throw error
-}
-
-async function within<T>(ms: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new StoreError('unavailable', 'PostgreSQL does not answer')), ms)
-  })
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
-  }
 }

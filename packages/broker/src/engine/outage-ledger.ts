@@ -29,8 +29,8 @@ export class OutageLedger {
       }
     }
     if (from === 'outage' && this.#begun !== null) this.#endedAtMs = nowMs
-    // A maintenance window that begins meanwhile takes the outage's records over.
-    if (to === 'window') this.#begun = null
+    // A window or a drain of the whole cluster takes the outage's records over.
+    if (to === 'window' || to === 'gathering') this.#begun = null
     if (to !== 'direct' || this.#begun === null) return null
     const { atMs, counts: before } = this.#begun
     this.#begun = null

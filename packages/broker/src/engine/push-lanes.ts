@@ -204,6 +204,8 @@ export class PushLanes {
     const parts = this.#parts
     const taken = lanes.map((lane) => this.#takeItems(lane))
     try {
+      // Held: whoever drains relies on nothing reaching the buffer now.
+      if (parts.route.mode === 'held') await parts.route.opened()
       if (parts.route.mode !== 'direct') {
         await this.#divertAll(lanes, taken, false)
         return

@@ -7,6 +7,7 @@
 import { ERRORS } from '@queen/protocol'
 import type { RecordLog } from '../ports/record-log.ts'
 import { StoreError } from '../ports/store-error.ts'
+import type { Acceptance } from './acceptance.ts'
 import { recordsOf } from './buffered-message.ts'
 import type { PayloadCipher } from './cipher.ts'
 import type { DelayedDrain } from './delayed-drain.ts'
@@ -35,6 +36,7 @@ export interface PushParts {
   readonly cipher: PayloadCipher | null
   readonly depth: QueueDepth
   readonly delayed: DelayedDrain
+  readonly acceptance: Acceptance
   readonly nowMs: () => number
   readonly onUnavailable: (error: StoreError) => void
 }
@@ -42,8 +44,6 @@ export interface PushParts {
 export class Push {
   readonly #parts: PushParts
   acceptedMessages = 0
-  /** Appends to the file buffer that have not ended. */
-  buffering = 0
 
   constructor(parts: PushParts) {
     this.#parts = parts
@@ -230,7 +230,7 @@ export class Push {
 
   /** Puts items into the file buffer and gives each its status; never rejects. */
   async buffer(items: PushItem[], outcomeUnknown: boolean): Promise<void> {
-    const { catalog, cipher, log } = this.#parts
+    const { acceptance, catalog, cipher, log } = this.#parts
     const going: PushItem[] = []
     for (const item of items) {
       const queue = catalog.peekQueue(item.queue)
@@ -240,9 +240,8 @@ export class Push {
       if (!encrypt || this.#encrypt(item)) going.push(item)
     }
     if (going.length === 0) return
-    this.buffering++
     try {
-      await log.append(recordsOf(going, outcomeUnknown))
+      await acceptance.during(() => log.append(recordsOf(going, outcomeUnknown)))
       for (const item of going) item.status = 'buffered'
     } catch (error) {
       const code = bufferCode(error)
@@ -256,8 +255,6 @@ export class Push {
         item.code = code
         item.error = ERRORS[code].message
       }
-    } finally {
-      this.buffering--
     }
   }
 }

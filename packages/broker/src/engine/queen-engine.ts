@@ -39,7 +39,7 @@ export function createEngine(parts: EngineParts): Engine {
   const { configuration, consumer, control, deadLetters, log, maintenance, push, quarantine, route } = parts
   /** Transactions are never buffered: while writes do not go the direct way they wait for the end of a drain, or are refused. */
   async function directOrRefuse(): Promise<void> {
-    if (control.state === 'draining' || control.state === 'gate') await route.direct(TRANSACTION_WAIT_MS)
+    if (control.phase === 'draining') await route.direct(TRANSACTION_WAIT_MS)
     if (route.mode === 'direct') return
     if (control.state === 'outage') throw new Refusal('DATABASE_UNAVAILABLE')
     throw new Refusal('MAINTENANCE', undefined, { retryAfterSeconds: control.state === 'window' ? 5 : 1 })

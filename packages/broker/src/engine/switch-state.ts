@@ -9,9 +9,27 @@ export interface SwitchState {
   readonly by: string | null
   /** When the fence had proved that no write could happen any more; null = not yet, or off. */
   readonly safeAt: string | null
+  /** Off, and the cluster's buffers are being drained. */
+  readonly draining: boolean
+  /** Counts the drains. */
+  readonly epoch: number
+  /** While draining: instances heard of since then may hold records. ISO 8601. */
+  readonly expectSince: string | null
 }
 
-export const SWITCH_OFF: SwitchState = { enabled: false, since: null, reason: null, by: null, safeAt: null }
+export const SWITCH_OFF: SwitchState = {
+  enabled: false,
+  since: null,
+  reason: null,
+  by: null,
+  safeAt: null,
+  draining: false,
+  epoch: 0,
+  expectSince: null,
+}
+
+// An instance that died shortly before the window began may hold records of an outage that led to it.
+const EXPECT_BEFORE_MS = 15_000
 
 /** Reads what is stored. Anything that does not say clearly `false` counts as on: never drain on a guess (G11). */
 export function readSwitch(value: unknown): SwitchState {
@@ -24,6 +42,9 @@ export function readSwitch(value: unknown): SwitchState {
     reason: text('reason'),
     by: text('by'),
     safeAt: text('safeAt'),
+    draining: fields['enabled'] === false && fields['draining'] === true,
+    epoch: typeof fields['epoch'] === 'number' ? fields['epoch'] : 0,
+    expectSince: text('expectSince'),
   }
 }
 
@@ -35,8 +56,19 @@ export function flipSwitch(
   by: string | null,
   at: string,
 ): SwitchState | null {
-  if (now.enabled !== enabled) return { enabled, since: at, reason: enabled ? reason : null, by, safeAt: null }
+  if (now.enabled !== enabled)
+    return { ...SWITCH_OFF, enabled, since: at, reason: enabled ? reason : null, by, epoch: now.epoch }
   return enabled && reason !== null && reason !== now.reason ? { ...now, reason } : null
+}
+
+/** The same for push maintenance: what follows a window is a drain of the whole cluster. */
+export function flipMaintenance(...given: Parameters<typeof flipSwitch>): SwitchState | null {
+  const now = given[0]
+  const next = flipSwitch(...given)
+  if (next === null || next.enabled === now.enabled || next.enabled) return next
+  const beganMs = Date.parse(now.since ?? '')
+  const expectSince = new Date(Number.isNaN(beganMs) ? 0 : beganMs - EXPECT_BEFORE_MS).toISOString()
+  return { ...next, draining: true, epoch: now.epoch + 1, expectSince }
 }
 
 const MESSAGES = {

@@ -24,6 +24,8 @@ export interface Transitions {
   follow(from: MaintenanceState, to: MaintenanceState): void
   /** Some more records are drained. */
   progress(): void
+  /** The cluster has drained a window, and this instance saw it end. */
+  drained(counts: { drainedMessages: number; quarantinedMessages: number }): void
 }
 
 const PROGRESS_RECORDS = 1_000
@@ -35,13 +37,13 @@ const SENTENCES: Record<MaintenanceState, string> = {
   outage: 'PostgreSQL cannot be written: pushes are buffered on disk',
   draining: 'the file buffer is being drained; new pushes go behind it',
   gate: 'the file buffer is empty: new pushes are held for a moment',
+  gathering: 'maintenance mode is off: the file buffers of all instances are being drained; new pushes go behind them',
+  barrier: 'the file buffers are all but empty: new pushes are held for a moment',
 }
 
 export function reportTransitions(parts: TransitionParts): Transitions {
   const { buffer, control, log, maintenance, nowMs, system } = parts
   const ledger = new OutageLedger()
-  let windowDrain = false
-  let setAsideBefore = 0
   let reportedAtMs = 0
   let reported = 0
 
@@ -72,28 +74,23 @@ export function reportTransitions(parts: TransitionParts): Transitions {
 
   return {
     follow(from, to) {
-      const level = to === 'outage' && from !== 'outage' ? 'warn' : to === 'gate' ? 'debug' : 'info'
+      const briefly = to === 'gate' || to === 'barrier' || from === 'barrier'
+      const level = to === 'outage' && from !== 'outage' ? 'warn' : briefly && to !== 'direct' ? 'debug' : 'info'
       if (from !== to) {
         log[level]({ from, to, buffered: buffer.stats.pendingRecords, reason: control.lastError }, SENTENCES[to])
       }
-      if (to === 'draining' && from !== 'gate') {
+      if ((to === 'draining' && from !== 'gate') || (to === 'gathering' && from !== 'barrier')) {
         reported = 0
         // The first thousand is told at once: most drains are over within a second.
         reportedAtMs = Number.NEGATIVE_INFINITY
-        if (from === 'window') {
-          windowDrain = true
-          setAsideBefore = buffer.stats.quarantinedRecords
-        }
       }
       const outage = ledger.follow(from, to, nowMs(), buffer.stats)
       if (outage !== null && outage.bufferedMessages > 0) quietly(recordOutage(outage))
-      if (to === 'window') windowDrain = false
-      if (to === 'direct' && windowDrain) {
-        windowDrain = false
-        const { drained } = control.meter.progress(0)
-        const quarantinedMessages = Math.max(0, buffer.stats.quarantinedRecords - setAsideBefore)
-        quietly(maintenance.windowDrained({ drainedMessages: drained - quarantinedMessages, quarantinedMessages }))
-      }
+    },
+
+    drained(counts) {
+      log.info(counts, 'the file buffers of all instances are drained')
+      quietly(maintenance.windowDrained(counts))
     },
 
     progress() {

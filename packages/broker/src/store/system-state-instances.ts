@@ -53,7 +53,10 @@ export function createInstanceStore({ state }: { readonly state: Sql }): Instanc
       const rows = await state.run<{ id: string }>(
         'forget_instances',
         // Unknown counts are kept: only "0" says that nothing is left there.
-        `DELETE FROM queen.instances i
+        `WITH m AS (
+           DELETE FROM queen.drain_members d
+            WHERE d.seen_at < clock_timestamp() - make_interval(secs => $1::float8 / 1000))
+         DELETE FROM queen.instances i
           WHERE i.last_seen_at < clock_timestamp() - make_interval(secs => $1::float8 / 1000)
             AND i.report ->> 'bufferedMessages' = '0' AND i.report ->> 'quarantinedMessages' = '0'
          RETURNING i.id`,

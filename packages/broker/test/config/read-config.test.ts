@@ -37,7 +37,7 @@ describe('readConfig', () => {
         waitingPopsMax: 10_000,
         bufferBytesMax: 10 * 1024 * MIB,
         bufferDiskFreeBytesMin: 1024 * MIB,
-        bufferHandoffTimeoutMs: 1000,
+        bufferHandoffTimeoutMs: 15000,
         dedupCacheBytesMax: 256 * MIB,
         segmentCacheBytesMax: 64 * MIB,
       },

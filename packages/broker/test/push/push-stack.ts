@@ -1,5 +1,6 @@
 /** The push side of one instance on a test database: catalog, lanes and Push, with a real or a given store and buffer. */
 import { QUEUE_OPTIONS, type QueueOptions } from '@queen/protocol'
+import { Acceptance } from '../../src/engine/acceptance.ts'
 import { Catalog } from '../../src/engine/catalog.ts'
 import type { PayloadCipher } from '../../src/engine/cipher.ts'
 import { DedupCache } from '../../src/engine/dedup-cache.ts'
@@ -135,6 +136,7 @@ export class PushStack {
       cipher: options.cipher ?? null,
       depth: new QueueDepth({ countUnfinished: () => Promise.resolve(0) }, nowMs),
       delayed: this.delayed,
+      acceptance: new Acceptance(() => nowMs() * 1000),
       nowMs,
       onUnavailable,
     })

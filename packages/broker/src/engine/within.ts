@@ -1,0 +1,18 @@
+/** A bound on how long an answer of PostgreSQL is waited for. The work itself goes on; only the waiting ends. */
+import { StoreError } from '../ports/store-error.ts'
+
+/** @throws StoreError when `work` takes longer, with an unknown outcome */
+export async function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(
+      () => reject(new StoreError('unavailable', 'PostgreSQL does not answer', { outcomeUnknown: true })),
+      ms,
+    )
+  })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,90 @@
+/** What the engine needs of the store to drain the buffers of several instances into one order. Every call throws StoreError. */
+import type { PushResult, SegmentWrite } from './push-store.ts'
+
+/** Who asks, and whom it waits for. */
+export interface DrainAsker {
+  readonly instanceId: string
+  /** The drain it takes part in. */
+  readonly epoch: number
+  /** Instances heard of since then (ISO 8601) are expected to take part. */
+  readonly expectSince: string
+  /** An instance silent for so long may be left behind … */
+  readonly silentMs: number
+  /** … once the asker itself has waited as long. */
+  readonly patienceOver: boolean
+}
+
+export interface DrainReport extends DrainAsker {
+  /** Rises with each report of the instance, restarts included. */
+  readonly serial: number
+  /** Everything accepted up to then, microseconds since 1970, is stored or staged. */
+  readonly frontierMicros: number
+  readonly pending: number
+  /** The promise that the buffer is empty, nothing is on its way into it, and new pushes are held. */
+  readonly gated: boolean
+  readonly drained: number
+  readonly setAside: number
+}
+
+export interface DrainView {
+  /** The maintenance switch; unless it is draining in the asker's epoch, the rest means nothing. */
+  readonly switch: unknown
+  /** Records staged and not merged yet. */
+  readonly staged: number
+  /** Expected instances without a report in this epoch. */
+  readonly awaited: number
+  /** The smallest of the other instances; null = there is none. */
+  readonly frontierMicros: number | null
+  /** What the others still have in their buffers. */
+  readonly pending: number
+  readonly ungated: number
+  /** The smallest id of the others that are there. */
+  readonly firstId: string | null
+}
+
+export interface StageBatch {
+  readonly bufferId: string
+  readonly from: number
+  readonly through: number
+  readonly oldestMicros: number
+  readonly latestMicros: number
+  readonly body: Buffer
+}
+
+export type StageResult =
+  | { readonly status: 'staged' }
+  /** The cluster is not draining any more. */
+  | { readonly status: 'diverted' }
+  /** These records left the buffer before; through this number. */
+  | { readonly status: 'progress'; readonly drainedThrough: number }
+
+export interface StagedRow {
+  readonly id: string
+  readonly bufferId: string
+  readonly lastNumber: number
+  readonly takenThrough: number
+  readonly latestMicros: number
+  /** Its buffer has staged rows behind this one that were not read. */
+  readonly moreBehind: boolean
+  readonly body: Buffer
+}
+
+/** Moves one staged row on. */
+export interface TakenMark {
+  readonly id: string
+  readonly before: number
+  readonly through: number
+}
+
+export interface DrainStore {
+  report(report: DrainReport): Promise<DrainView>
+  /** The switch after the return to normal, with what the drain came to; null = not yet. */
+  finish(asker: DrainAsker): Promise<{ switch: unknown; drained: number; setAside: number } | null>
+  stage(batch: StageBatch): Promise<StageResult>
+  /** The first rows of each buffer that begin at or before `upToMicros`, at most `rowsMax` or one a buffer. */
+  readStaged(upToMicros: number, rowsMax: number): Promise<StagedRow[]>
+  /** Stores merged records and moves the rows they came from, all or nothing. `diverted` also when a row is not as given. */
+  storeMerged(writes: readonly SegmentWrite[], marks: readonly TakenMark[]): Promise<PushResult>
+  /** Forgets a stopped instance whose buffer is empty. */
+  leave(instanceId: string): Promise<void>
+}

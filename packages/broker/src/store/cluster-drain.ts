@@ -1,0 +1,158 @@
+/** The store's side of a drain over several instances: reports, promises, staged records (docs/decisions/cluster-drain.md). */
+import type { DrainAsker, DrainStore, DrainView, StagedRow } from '../ports/drain-store.ts'
+import type { PushResult } from '../ports/push-store.ts'
+import { pushMessages } from './push-messages.ts'
+import type { Database } from './sql.ts'
+
+const DIVERTED: PushResult = { status: 'diverted' }
+
+export function createDrainStore(database: Pick<Database, 'hot' | 'state' | 'transaction'>): DrainStore {
+  const { hot, state } = database
+  const asker = ({ instanceId, epoch, expectSince, silentMs, patienceOver }: DrainAsker) => ({
+    head: [instanceId, epoch],
+    tail: [expectSince, silentMs, patienceOver],
+  })
+
+  return {
+    async report(report): Promise<DrainView> {
+      const { head, tail } = asker(report)
+      const [row] = await state.run<{
+        switch: unknown
+        staged: string
+        awaited: number
+        frontier: string | null
+        pending: string
+        ungated: number
+        first_id: string | null
+      }>(
+        'report_drain',
+        `SELECT switch, staged, awaited, frontier, pending, ungated, first_id FROM queen.report_drain(
+           $1::text, $2::bigint, $3::bigint, $4::bigint, $5::bigint, $6::boolean, $7::bigint, $8::bigint, $9::timestamptz, $10::float8,
+           $11::boolean)`,
+        [
+          ...head,
+          report.serial,
+          report.frontierMicros,
+          report.pending,
+          report.gated,
+          report.drained,
+          report.setAside,
+          ...tail,
+        ],
+      )
+      return {
+        switch: row!.switch,
+        staged: Number(row!.staged),
+        awaited: row!.awaited,
+        frontierMicros: row!.frontier === null ? null : Number(row!.frontier),
+        pending: Number(row!.pending),
+        ungated: row!.ungated,
+        firstId: row!.first_id,
+      }
+    },
+
+    async finish(given) {
+      const { head, tail } = asker(given)
+      const [row] = await state.run<{ switch: unknown; drained: string; set_aside: string }>(
+        'finish_drain',
+        `SELECT switch, drained, set_aside
+           FROM queen.finish_drain($1::text, $2::bigint, $3::timestamptz, $4::float8, $5::boolean)`,
+        [...head, ...tail],
+      )
+      return row === undefined
+        ? null
+        : { switch: row.switch, drained: Number(row.drained), setAside: Number(row.set_aside) }
+    },
+
+    async stage(batch) {
+      const [row] = await hot.run<{ kind: 'staged' | 'diverted' | 'progress'; number: string | null }>(
+        'stage_records',
+        'SELECT kind, number FROM queen.stage_records($1::text, $2::bigint, $3::bigint, $4::bigint, $5::bigint, $6::bytea)',
+        [batch.bufferId, batch.from, batch.through, batch.oldestMicros, batch.latestMicros, batch.body],
+      )
+      return row!.kind === 'progress'
+        ? { status: 'progress', drainedThrough: Number(row!.number) }
+        : { status: row!.kind }
+    },
+
+    async readStaged(upToMicros, rowsMax) {
+      const rows = await hot.run<{
+        id: string
+        buffer_id: string
+        last_number: string
+        taken_through: string
+        latest: string
+        more: boolean
+        body: Buffer
+      }>(
+        'read_staged',
+        `WITH o AS (
+           SELECT s.id, row_number() OVER (PARTITION BY s.buffer_id ORDER BY s.first_number) AS place,
+                  count(*) OVER (PARTITION BY s.buffer_id) AS rows
+             FROM queen.staged_records s
+         ), b AS (SELECT greatest(1, $2::int / greatest(1, count(DISTINCT s.buffer_id))) AS share FROM queen.staged_records s)
+         SELECT s.id, s.buffer_id, s.last_number, s.taken_through, s.latest, o.rows > b.share AND o.place = b.share AS more, s.body
+           FROM o, b, queen.staged_records s
+          WHERE o.place <= b.share AND s.id = o.id AND s.oldest <= $1::bigint
+          ORDER BY s.buffer_id, s.first_number`,
+        [upToMicros, rowsMax],
+      )
+      return rows.map(
+        (row): StagedRow => ({
+          id: row.id,
+          bufferId: row.buffer_id,
+          lastNumber: Number(row.last_number),
+          takenThrough: Number(row.taken_through),
+          latestMicros: Number(row.latest),
+          moreBehind: row.more,
+          body: row.body,
+        }),
+      )
+    },
+
+    storeMerged(writes, marks) {
+      return database.transaction('hot', async (sql) => {
+        const [now] = await sql.run<{ draining: boolean }>(
+          'merge_switch',
+          `SELECT coalesce(queen.drain_switch() -> 'draining' = 'true'::jsonb, false) AS draining`,
+          [],
+        )
+        if (now?.draining !== true) return DIVERTED
+        const ids = marks.map((mark) => mark.id)
+        const rows = await sql.run<{ id: string; taken_through: string }>(
+          'lock_staged',
+          'SELECT s.id, s.taken_through FROM queen.staged_records s WHERE s.id = ANY ($1::bigint[]) ORDER BY s.id FOR UPDATE',
+          [ids],
+        )
+        const taken = new Map(rows.map((row) => [row.id, Number(row.taken_through)]))
+        if (marks.some((mark) => taken.get(mark.id) !== mark.before)) return DIVERTED
+        let result: PushResult = { status: 'done', outcomes: [], configVersion: 0 }
+        if (writes.length > 0) {
+          result = await pushMessages(sql, writes, null, true)
+          if (result.status !== 'done' || result.outcomes.some((outcome) => outcome.status !== 'stored')) return result
+        }
+        await sql.run(
+          'take_staged',
+          `UPDATE queen.staged_records s SET taken_through = u.through
+             FROM unnest($1::bigint[], $2::bigint[]) AS u (id, through) WHERE s.id = u.id`,
+          [ids, marks.map((mark) => mark.through)],
+        )
+        await sql.run(
+          'remove_staged',
+          'DELETE FROM queen.staged_records s WHERE s.id = ANY ($1::bigint[]) AND s.taken_through >= s.last_number',
+          [ids],
+        )
+        return result
+      })
+    },
+
+    async leave(instanceId) {
+      await state.run(
+        'leave_cluster',
+        `WITH m AS (DELETE FROM queen.drain_members d WHERE d.instance_id = $1::text)
+         DELETE FROM queen.instances i WHERE i.id = $1::text`,
+        [instanceId],
+      )
+    },
+  }
+}
