@@ -132,10 +132,18 @@ function readUrls(options: QueenOptions): readonly string[] {
 
 function readUrl(url: unknown): string {
   const text = typeof url === 'string' && url.startsWith('http') ? url.replace(/\/+$/, '') : ''
-  const protocol = URL.canParse(text) ? new URL(text).protocol : ''
-  if (protocol !== 'http:' && protocol !== 'https:') throw new QueenUsageError(`Invalid URL: ${String(url)}`)
+  const { protocol, username, password, search, hash } = URL.canParse(text) ? new URL(text) : NOWHERE
+  // fetch takes no credentials from a URL, and errors and logs would show them.
+  if (username !== '' || password !== '') {
+    throw new QueenUsageError('Invalid URL: credentials belong into bearerToken or headers')
+  }
+  if ((protocol !== 'http:' && protocol !== 'https:') || search !== '' || hash !== '') {
+    throw new QueenUsageError(`Invalid URL: ${String(url)}`)
+  }
   return text
 }
+
+const NOWHERE = { protocol: '', username: '', password: '', search: '', hash: '' }
 
 function readLogger(logger: QueenLogger | null | undefined): QueenLogger | null {
   if (logger === null || logger === undefined) return null

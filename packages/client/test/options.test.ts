@@ -28,6 +28,8 @@ describe('constructor options', () => {
     [{ url: 'ftp://x' }, 'Invalid URL: ftp://x'],
     [{ url: 'http' }, 'Invalid URL: http'],
     [{ url: 7 }, 'Invalid URL: 7'],
+    [{ url: 'http://a?b' }, 'Invalid URL: http://a?b'],
+    [{ url: 'http://user:secret@a' }, 'Invalid URL: credentials belong into bearerToken or headers'],
     [['http://a', 'nonsense'], 'Invalid URL: nonsense'],
     [[], 'URLs must be a non-empty array'],
     [{ urls: 'http://a' }, 'URLs must be a non-empty array'],

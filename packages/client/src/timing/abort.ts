@@ -1,6 +1,6 @@
 /**
- * Waiting that can be called off. Every listener put on a caller's signal is taken off again: a long-lived signal must
- * not collect one listener for each request.
+ * Waiting that can be called off. What is put on a caller's signal is taken off again: a long-lived signal must not
+ * collect something for each request.
  */
 
 /** Longest time a timer of the platform can hold; more would fire at once. */
@@ -31,9 +31,38 @@ export function onAbort(signal: AbortSignal | undefined, callback: (reason: unkn
     callback(signal.reason)
     return () => {}
   }
-  const listener = () => callback(signal.reason)
+  const watch = watches.get(signal) ?? watchSignal(signal)
+  // An own object for each call: the same function may be given twice.
+  const entry = { callback }
+  watch.entries.add(entry)
+  return () => {
+    if (!watch.entries.delete(entry) || watch.entries.size > 0) return
+    signal.removeEventListener('abort', watch.listener)
+    watches.delete(signal)
+  }
+}
+
+/**
+ * One listener on a signal however many wait for it: Node warns of a leak at the eleventh, and taking one off a long
+ * list of listeners walks the list.
+ */
+interface Watch {
+  readonly entries: Set<{ readonly callback: (reason: unknown) => void }>
+  readonly listener: () => void
+}
+
+const watches = /* @__PURE__ */ new WeakMap<AbortSignal, Watch>()
+
+function watchSignal(signal: AbortSignal): Watch {
+  const entries: Watch['entries'] = new Set()
+  const listener = () => {
+    watches.delete(signal)
+    for (const entry of [...entries]) if (entries.delete(entry)) entry.callback(signal.reason)
+  }
+  const watch = { entries, listener }
+  watches.set(signal, watch)
   signal.addEventListener('abort', listener, { once: true })
-  return () => signal.removeEventListener('abort', listener)
+  return watch
 }
 
 /** The outcome of `work`, or the signal's reason if that aborts first. `work` itself is not stopped. */
