@@ -1,62 +1,65 @@
 /**
- * Reads request bodies into memory, within bounds: a body that says or turns out to be too large is refused at once and
- * what follows of it is thrown away; all bodies together stay inside one budget.
+ * The content-type parser for every type: bodies are bytes, and the routes read them. Fastify's own collectors bound one
+ * body; this one also keeps all bodies together inside one budget, and does not copy those that came in one piece.
+ *
+ * A refused body is answered at once and what follows of it is thrown away, so that the client can read the answer while
+ * it is still sending. Refusals do not go by way of `done`: Fastify would close the connection under such a client.
  */
 import type { IncomingMessage } from 'node:http'
+import type { FastifyRequest } from 'fastify'
 import { Refusal } from '../engine/refusal.ts'
-import type { ApiRequest } from './api-request.ts'
-import type { Exchange } from './exchange.ts'
 
-const NOTHING = Buffer.alloc(0)
+type Done = (error: Error | null, body?: Buffer) => void
 
-/** Calls `bodyRead` with the body in place, or throws or answers the refusal. A body that never ends is the request time limit's matter. */
-export function readBody(exchange: Exchange, bodyRead: (exchange: Exchange) => void): void {
-  const { request, context } = exchange
-  const declared = declaredBytes(request)
-  if (declared > exchange.bodyBytesMax) throw tooLarge(exchange.bodyBytesMax)
-  if (context.bodies.taken + declared > context.bodies.bytesMax) throw overloaded()
-  request.chunks = []
-  request.bodyRead = bodyRead
-  request.on('data', onData)
-  request.on('end', onEnd)
+/** A body that never ends is the request time limit's matter. */
+export function readBody({ exchange }: FastifyRequest, payload: IncomingMessage, done: Done): void {
+  if (exchange === null || exchange.route?.body === 'none') {
+    done(null)
+    return
+  }
+  const { bodyBytesMax, context } = exchange
+  const { bodies } = context
+  const chunks: Buffer[] = []
+
+  const onData = (chunk: Buffer): void => {
+    if (exchange.bodyBytes + chunk.length > bodyBytesMax) {
+      stop(tooLarge(bodyBytesMax))
+    } else if (!bodies.take(chunk.length)) {
+      stop(overloaded())
+    } else {
+      // Counted as it comes and not as declared: a client that declares much and sends nothing holds nothing.
+      exchange.bodyBytes += chunk.length
+      chunks.push(chunk)
+    }
+  }
+  const onEnd = (): void => {
+    if (exchange.closed) return
+    done(null, chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, exchange.bodyBytes))
+  }
+  const stop = (refusal: Refusal): void => {
+    payload.off('data', onData)
+    payload.off('end', onEnd)
+    chunks.length = 0
+    exchange.fail(refusal)
+    // Goes on flowing into nothing until the connection's linger time is over.
+    payload.resume()
+  }
+
+  const declared = declaredBytes(payload)
+  if (declared > bodyBytesMax) {
+    exchange.fail(tooLarge(bodyBytesMax))
+  } else if (bodies.taken + declared > bodies.bytesMax) {
+    exchange.fail(overloaded())
+  } else {
+    payload.on('data', onData)
+    payload.on('end', onEnd)
+  }
 }
 
 /** By content-length; 0 when there is none (chunked). */
 export function declaredBytes(request: IncomingMessage): number {
   const length = request.headers['content-length']
   return length === undefined ? 0 : Number(length)
-}
-
-function onData(this: ApiRequest, chunk: Buffer): void {
-  const exchange = this.exchange!
-  const { context } = exchange
-  if (exchange.bodyBytes + chunk.length > exchange.bodyBytesMax) {
-    refuse(this, tooLarge(exchange.bodyBytesMax))
-  } else if (!context.bodies.take(chunk.length)) {
-    refuse(this, overloaded())
-  } else {
-    // Counted as it comes and not as declared: a client that declares much and sends nothing holds nothing.
-    exchange.bodyBytes += chunk.length
-    this.chunks!.push(chunk)
-  }
-}
-
-function onEnd(this: ApiRequest): void {
-  const exchange = this.exchange!
-  const chunks = this.chunks!
-  this.chunks = null
-  exchange.body =
-    chunks.length === 1 ? chunks[0]! : chunks.length === 0 ? NOTHING : Buffer.concat(chunks, exchange.bodyBytes)
-  if (!exchange.closed) this.bodyRead!(exchange)
-}
-
-function refuse(request: ApiRequest, refusal: Refusal): void {
-  request.off('data', onData)
-  request.off('end', onEnd)
-  request.chunks = null
-  request.exchange!.fail(refusal)
-  // Goes on flowing into nothing until the connection's linger time is over.
-  request.resume()
 }
 
 function tooLarge(bytesMax: number): Refusal {

@@ -1,39 +1,40 @@
 /**
- * One request and its answer.
+ * One request and its answer, as the routes see it: Fastify's request and reply, and what the server must remember about
+ * them to keep its bounds.
  *
  * Invariants: an exchange is answered at most once; it is closed exactly once, when its answer has left or its
  * connection is gone, and gives back then what it holds. It knows nothing of any route's meaning.
  */
-import type { ServerResponse } from 'node:http'
-import type { ApiRequest } from './api-request.ts'
-import type { Connection } from './connection.ts'
+import type { IncomingMessage } from 'node:http'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { Connection } from './connection.ts'
 import type { HttpContext } from './context.ts'
 import { errorReply } from './error-reply.ts'
+import { decodeSegment } from './path.ts'
 import type { Route } from './route.ts'
 import type { Caller } from './settings.ts'
 
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** null until a route was found. */
+    exchange: Exchange | null
+  }
+}
+
 const EMPTY = Buffer.alloc(0)
 const ANYONE: Caller = { subject: null }
+const JSON_TYPE = 'application/json; charset=utf-8'
 
 export class Exchange {
-  readonly request: ApiRequest
-  readonly response: ServerResponse
   readonly context: HttpContext
   readonly connection: Connection
-  route: Route | null = null
-  /** Raw query, without the question mark. */
-  search = ''
-  parameters: readonly string[] = []
+  /** null = the path or the method is not served. */
+  readonly route: Route | null
+  readonly #request: FastifyRequest
+  readonly #reply: FastifyReply
   caller: Caller = ANYONE
-  body: Buffer = EMPTY
   /** Of the body, taken from the budget. */
   bodyBytes = 0
-  /** Of this request's route. */
-  get bodyBytesMax(): number {
-    const { bodyBytesMax } = this.context.limits
-    const ofRoute = this.route?.bodyBytesMax
-    return ofRoute === undefined ? bodyBytesMax : Math.min(ofRoute, bodyBytesMax)
-  }
   /** True once an answer was begun. */
   answered = false
   /** True once the answer has left or the connection is gone. */
@@ -42,20 +43,46 @@ export class Exchange {
   waiting: { abandon(): void; stop(): void } | null = null
   readonly #startedMs = performance.now()
 
-  constructor(request: ApiRequest, response: ServerResponse, context: HttpContext, connection: Connection) {
-    this.request = request
-    this.response = response
+  constructor(request: FastifyRequest, reply: FastifyReply, context: HttpContext, route: Route | null) {
+    this.#request = request
+    this.#reply = reply
     this.context = context
-    this.connection = connection
-    context.running++
+    this.route = route
+    this.connection = Connection.of(request.raw.socket)
+    this.connection.exchanges.add(this)
+    context.running.add(this)
+    // Not Fastify's onResponse: it does not run when the client goes first.
+    reply.raw.on('close', () => this.connection.finished(this))
+  }
+
+  get request(): IncomingMessage {
+    return this.#request.raw
+  }
+
+  /** Raw query, without the question mark. */
+  get search(): string {
+    return this.#request.query as string
+  }
+
+  /** Of the path, in its order. */
+  get parameters(): readonly string[] {
+    return Object.values(this.#request.params as Record<string, string>).map(decodeSegment)
+  }
+
+  get body(): Buffer {
+    return (this.#request.body as Buffer | undefined) ?? EMPTY
+  }
+
+  get bodyBytesMax(): number {
+    const { bodyBytesMax } = this.context.limits
+    const ofRoute = this.route?.bodyBytesMax
+    return ofRoute === undefined ? bodyBytesMax : Math.min(ofRoute, bodyBytesMax)
   }
 
   /** The encoding says what the characters of `text` stand for: with latin1 each is one byte of UTF-8. */
   answerJson(status: number, text: string, encoding: 'utf8' | 'latin1' = 'utf8'): void {
-    if (!this.#begin()) return
-    const bytes = encoding === 'latin1' ? text.length : Buffer.byteLength(text)
-    this.response.writeHead(status, this.context.heads.json(this.request, bytes))
-    this.#end(text, encoding)
+    if (encoding === 'utf8') this.#send(status, JSON_TYPE, text)
+    else this.#sendBytes(status, text)
   }
 
   answer(status: number, value: unknown): void {
@@ -64,43 +91,34 @@ export class Exchange {
 
   /** An answer that is not JSON. */
   answerText(status: number, type: string, text: string): void {
-    if (!this.#begin()) return
-    const more = ['Content-Type', type, 'Content-Length', String(Buffer.byteLength(text))]
-    this.response.writeHead(status, this.context.heads.of(this.request, more))
-    this.#end(text, 'utf8')
+    this.#send(status, type, text)
   }
 
+  /** `headers`: name and value in turn. */
   answerEmpty(headers: readonly string[]): void {
     if (!this.#begin()) return
-    this.response.writeHead(204, this.context.heads.of(this.request, headers))
-    this.response.end()
+    this.#head(204, headers).send()
   }
 
   /** Answers a Refusal with its code and anything else as a defect. */
   fail(error: unknown): void {
     const reply = errorReply(error, this.context.settings.log)
-    if (!this.#begin()) return
-    const more = [
-      'Content-Type',
-      'application/json; charset=utf-8',
-      'Content-Length',
-      String(Buffer.byteLength(reply.body)),
-    ]
-    this.response.writeHead(reply.status, this.context.heads.of(this.request, [...more, ...reply.headers]))
-    this.#end(reply.body, 'utf8')
+    this.#send(reply.status, JSON_TYPE, reply.body, reply.headers)
   }
 
   /** The answer has left, or will never leave. */
   close(): void {
     if (this.closed) return
     this.closed = true
-    const { context, response } = this
+    const { context } = this
+    const { raw: response } = this.#reply
     context.bodies.give(this.bodyBytes)
+    this.#request.body = undefined
     context.unread.forget(response, this.connection.exchanges.size > 0)
-    this.body = EMPTY
     if (!this.answered) this.waiting?.abandon()
     this.waiting = null
-    if (--context.running === 0) context.idle?.()
+    context.running.delete(this)
+    if (context.running.size === 0) context.idle?.()
     const status = this.answered ? response.statusCode : 0
     context.counters.record(this.route, status, (performance.now() - this.#startedMs) / 1_000)
   }
@@ -109,12 +127,32 @@ export class Exchange {
   #begin(): boolean {
     if (this.answered || this.closed) return false
     this.answered = true
-    if (this.context.stopping) this.response.shouldKeepAlive = false
+    if (this.context.stopping) this.#reply.raw.shouldKeepAlive = false
     return true
   }
 
-  #end(text: string, encoding: 'utf8' | 'latin1'): void {
-    this.response.end(text, encoding)
-    this.context.unread.watch(this.response)
+  #head(status: number, headers: readonly string[]): FastifyReply {
+    const reply = this.#reply.code(status).headers(this.context.cors.headers(this.request))
+    for (let i = 0; i < headers.length; i += 2) reply.header(headers[i]!, headers[i + 1]!)
+    return reply
+  }
+
+  #send(status: number, type: string, text: string, headers: readonly string[] = []): void {
+    if (!this.#begin()) return
+    this.#head(status, headers).type(type).send(text)
+    this.context.unread.watch(this.#reply.raw)
+  }
+
+  /**
+   * Past Fastify's reply, which takes strings as UTF-8 only: the buffer it would want instead costs a sixth of the CPU
+   * time of popping 100 messages.
+   */
+  #sendBytes(status: number, latin1: string): void {
+    if (!this.#begin()) return
+    const { raw: response } = this.#reply.hijack()
+    const head = { 'content-type': JSON_TYPE, 'content-length': latin1.length }
+    response.writeHead(status, { ...this.context.cors.headers(this.request), ...head })
+    response.end(latin1, 'latin1')
+    this.context.unread.watch(response)
   }
 }

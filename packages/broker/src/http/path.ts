@@ -1,7 +1,8 @@
 /**
- * Splits a request target into its path segments and its query. The raw path is split first and each segment is decoded
- * exactly once, so `%2F` is a slash inside a name. A segment that is not valid percent-encoded UTF-8 is taken as it
- * stands: older clients put names into pop paths without escaping them.
+ * Request targets. The contract routes on the raw path and decodes each parameter segment exactly once, so `%2F` is a
+ * slash inside a name; a segment that is not valid percent-encoded UTF-8 is taken as it stands: older clients put names
+ * into pop paths without escaping them. Fastify's router decodes paths by itself and refuses what it cannot decode, so it
+ * gets the path with every `%` escaped once more: what it decodes is the raw path again, and never invalid.
  */
 
 /** Path and query of a request target, which may be in absolute form (`GET http://host/path`). */
@@ -19,6 +20,18 @@ export function splitTarget(target: string): { path: string; search: string } {
   return { path: target.slice(start, question), search: target.slice(question + 1) }
 }
 
+/** The target as the router must see it to match the raw path. Different targets stay different. */
+export function routableTarget(target: string): string {
+  if (target.charCodeAt(0) === 0x2f && !target.includes('%') && !target.includes('#')) return target
+  const { path, search } = splitTarget(target)
+  // The router would end the path at a number sign; a segment decodes to the same whether it is escaped or not.
+  const escaped = path.replaceAll('%', '%25').replaceAll('#', '%23')
+  // Only `OPTIONS *` has no slash of its own.
+  const rooted = escaped.charCodeAt(0) === 0x2f ? escaped : `/${escaped}`
+  return search === '' ? rooted : `${rooted}?${search}`
+}
+
+/** Of a raw segment. */
 export function decodeSegment(segment: string): string {
   if (!segment.includes('%')) return segment
   try {

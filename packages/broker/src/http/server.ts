@@ -1,26 +1,24 @@
 /**
- * The HTTP server: node's own server, the route table in front of the engine, and the bounds around them.
+ * The HTTP server: Fastify, the route table in front of the engine, and the bounds around them.
  *
  * Invariant: whatever a client sends, does not send or does not read, it holds bounded memory for bounded time.
- * It never touches the store or the file buffer. Why node's server and not a framework: see docs/decisions.
+ * It never touches the store or the file buffer. How Fastify is used: see docs/decisions.
  */
-import { createServer, ServerResponse } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
+import { lookup } from 'node:dns/promises'
+import type { Socket } from 'node:net'
+import { type FastifyInstance, type FastifyServerOptions, fastify } from 'fastify'
 import type { Engine } from '../engine/engine.ts'
-import { ApiRequest } from './api-request.ts'
 import { declaredBytes } from './body-reader.ts'
 import { ByteBudget } from './byte-budget.ts'
-import { Connection } from './connection.ts'
 import type { HttpContext } from './context.ts'
-import { dispatch } from './dispatch.ts'
-import { Exchange } from './exchange.ts'
+import { Cors } from './cors.ts'
 import { HttpCounters } from './http-counters.ts'
 import { rejectMalformed } from './malformed-request.ts'
+import { routableTarget } from './path.ts'
 import { ProcessGauges } from './process-gauges.ts'
-import { ResponseHeads } from './response-heads.ts'
-import { Router } from './router.ts'
 import { routeTable } from './routes/table.ts'
-import { HTTP_LIMITS, type HttpSettings } from './settings.ts'
+import { serveRoutes } from './serve-routes.ts'
+import { HTTP_LIMITS, type HttpLimits, type HttpSettings } from './settings.ts'
 import { UnreadAnswers } from './unread-answers.ts'
 
 export interface HttpServer {
@@ -33,110 +31,99 @@ export interface HttpServer {
 export async function createHttpServer(engine: Engine, settings: HttpSettings): Promise<HttpServer> {
   const limits = { ...HTTP_LIMITS, ...settings.limits }
   const answers = new ByteBudget(limits.answersBytesMax)
-  const gauges = new ProcessGauges()
   const context: HttpContext = {
     engine,
     settings,
     limits,
-    heads: new ResponseHeads(settings.corsOrigins),
+    cors: new Cors(settings.corsOrigins),
     counters: new HttpCounters(),
-    gauges,
+    gauges: new ProcessGauges(),
     bodies: new ByteBudget(limits.bodiesBytesMax),
     answers,
     unread: new UnreadAnswers(answers, limits.answerStallTimeMs),
-    running: 0,
+    running: new Set(),
     idle: null,
     stopping: false,
   }
-  const router = new Router(routeTable(context))
-  const sockets = new Set<Connection>()
+  const app: FastifyInstance = fastify(fastifyOptions(limits))
+  serveRoutes(app, context, routeTable(context))
 
-  const server = createServer<typeof ApiRequest, typeof ServerResponse>({
-    IncomingMessage: ApiRequest,
-    ServerResponse,
-    maxHeaderSize: limits.headersBytesMax,
-    headersTimeout: Math.min(limits.headersTimeMs, limits.requestTimeMs),
-    requestTimeout: limits.requestTimeMs,
-    connectionsCheckingInterval: Math.max(50, Math.min(limits.headersTimeMs, limits.requestTimeMs) / 4),
-    keepAliveTimeout: limits.keepAliveTimeMs,
-    requireHostHeader: false,
-    noDelay: true,
-  })
-  server.maxConnections = limits.connectionsMax
-
-  const receive = (request: ApiRequest, response: ServerResponse): void => {
-    const connection = Connection.of(request.socket)
-    const exchange = new Exchange(request, response, context, connection)
-    request.exchange = exchange
-    connection.exchanges.add(exchange)
-    response.on('close', onResponseClose)
-    dispatch(exchange, router)
-  }
-  server.on('request', receive)
-  server.on('checkExpectation', receive)
-  server.on('checkContinue', (request: ApiRequest, response: ServerResponse) => {
+  app.server.maxConnections = limits.connectionsMax
+  app.server.on('checkExpectation', app.routing)
+  app.server.on('checkContinue', (request, response) => {
     if (declaredBytes(request) <= limits.bodyBytesMax) response.writeContinue()
-    receive(request, response)
+    app.routing(request, response)
   })
-  server.on('connection', (socket: Socket) => {
-    const connection = Connection.of(socket)
-    sockets.add(connection)
-    socket.on('close', () => sockets.delete(connection))
+  app.addHook('onListen', () => {
+    context.counters.start()
+    context.gauges.start()
   })
-  server.on('clientError', rejectMalformed)
+  app.addHook('preClose', () => {
+    context.stopping = true
+    for (const exchange of context.running) exchange.waiting?.stop()
+    app.server.closeIdleConnections()
+    return idle(context)
+  })
+  app.addHook('onClose', async () => {
+    context.counters.stop()
+    context.gauges.stop()
+  })
+  await app.ready()
 
   let closing: Promise<void> | null = null
   return {
-    listen(host, port) {
-      return new Promise((resolve, reject) => {
-        server.once('error', reject)
-        server.listen({ host, port }, () => {
-          server.off('error', reject)
-          context.counters.start()
-          gauges.start()
-          resolve(urlOf(server.address() as AddressInfo))
-        })
-      })
+    async listen(host, port) {
+      // Fastify would open a second server for the other address of this name, without the settings above.
+      const address = host === 'localhost' ? (await lookup(host)).address : host
+      await app.listen({ host: address, port })
+      return app.listeningOrigin
     },
     close() {
-      closing ??= stop()
+      closing ??= app.close()
       return closing
     },
   }
+}
 
-  async function stop(): Promise<void> {
-    context.stopping = true
-    for (const { exchanges } of sockets) for (const exchange of exchanges) exchange.waiting?.stop()
-    if (server.listening) {
-      server.closeIdleConnections()
-      await idle()
-      const closed = new Promise((resolve) => server.close(resolve))
-      server.closeAllConnections()
-      await closed
+function fastifyOptions(limits: HttpLimits): FastifyServerOptions {
+  const headersTimeMs = Math.min(limits.headersTimeMs, limits.requestTimeMs)
+  return {
+    // Answers with errors are logged where they are made, and requests are counted, not logged.
+    logger: false,
+    genReqId: () => '',
+    // The table says which routes answer HEAD.
+    exposeHeadRoutes: false,
+    keepAliveTimeout: limits.keepAliveTimeMs,
+    requestTimeout: limits.requestTimeMs,
+    http: {
+      maxHeaderSize: limits.headersBytesMax,
+      headersTimeout: headersTimeMs,
+      connectionsCheckingInterval: Math.max(50, headersTimeMs / 4),
+      requireHostHeader: false,
+      noDelay: true,
+    },
+    rewriteUrl: (request) => routableTarget(request.url!),
+    routerOptions: {
+      // What is too long for a name is refused as one; each byte of a target takes at most three in its routable form.
+      maxParamLength: limits.headersBytesMax * 3,
+      // Handlers read the query themselves: repeated names and `+` have rules of their own.
+      querystringParser: (search) => search as unknown as Record<string, unknown>,
+    },
+    clientErrorHandler: (error, socket) => rejectMalformed(error, socket as Socket),
+    // A stopping server answers with its own 503 until nothing is running, then cuts what is left.
+    return503OnClosing: false,
+    forceCloseConnections: true,
+  } as FastifyServerOptions
+}
+
+/** Resolves when no request is running, at the latest after the grace time. Until then new ones are still answered. */
+function idle(context: HttpContext): Promise<void> {
+  if (context.running.size === 0) return Promise.resolve()
+  return new Promise((resolve) => {
+    const grace = setTimeout(resolve, context.limits.stopGraceMs)
+    context.idle = () => {
+      clearTimeout(grace)
+      resolve()
     }
-    context.counters.stop()
-    gauges.stop()
-  }
-
-  /** Resolves when no request is running, at the latest after the grace time. Until then new ones are still answered. */
-  function idle(): Promise<void> {
-    if (context.running === 0) return Promise.resolve()
-    return new Promise((resolve) => {
-      const grace = setTimeout(resolve, limits.stopGraceMs)
-      context.idle = () => {
-        clearTimeout(grace)
-        resolve()
-      }
-    })
-  }
-}
-
-function onResponseClose(this: ServerResponse): void {
-  const { exchange } = this.req as ApiRequest
-  exchange!.connection.finished(exchange!)
-}
-
-function urlOf(address: AddressInfo): string {
-  const host = address.family === 'IPv6' ? `[${address.address}]` : address.address
-  return `http://${host}:${address.port}`
+  })
 }

@@ -78,6 +78,15 @@ describe('error answers', () => {
     const forbidden = await ask('POST', '/api/v1/system/maintenance', 'x', bearer)
     expect([forbidden.status, forbidden.json.code]).toEqual([403, 'FORBIDDEN'])
   })
+
+  it('let nobody pass whose check fails with nothing to say', async () => {
+    let pushes = 0
+    for (const authenticate of [() => Promise.reject(null), () => Promise.reject(undefined)]) {
+      const { ask } = await startServer({ pushMessages: async () => void pushes++ }, { authenticate })
+      const answer = await ask('POST', '/api/v1/push', '{"items":[{"queue":"q"}]}')
+      expect([answer.status, answer.json.code, pushes]).toEqual([500, 'INTERNAL', 0])
+    }
+  })
 })
 
 describe('docs/reference/errors.md', () => {

@@ -29,6 +29,30 @@ describe('routing', () => {
     expect((await ask('PATCH', '/api/v1/queues/a/clear')).status).toBe(405)
   })
 
+  it('tells known paths from unknown ones whatever the method and its content type, without reading the body', async () => {
+    const { ask } = await startServer()
+    const types = ['///', 'application/json; charset="x', 'text/plain']
+    for (const method of ['PATCH', 'PUT', 'TRACE', 'QUERY', 'PROPFIND', 'M-SEARCH']) {
+      for (const type of types) {
+        const headers = { 'Content-Type': type, 'Accept-Version': '1.0' }
+        const known = await ask(method, '/api/v1/push', 'x', headers)
+        expect([method, known.status, known.headers.get('allow')]).toEqual([method, 405, 'POST, OPTIONS'])
+        expect([method, (await ask(method, '/nowhere', 'x', headers)).status]).toEqual([method, 404])
+      }
+      expect([method, (await ask(method, '/nowhere')).status]).toEqual([method, 404])
+    }
+    const headers = { 'Content-Type': '///', 'Content-Length': '99999999999' }
+    expect((await ask('OPTIONS', '/api/v1/push', null, headers)).status).toBe(204)
+    expect((await ask('DELETE', '/api/v1/queues/a/clear', null, headers)).status).toBe(200)
+  })
+
+  it('matches fixed segments as they are written, not as they decode', async () => {
+    const { ask } = await startServer()
+    for (const path of ['/%68ealth', '/health%20', '/Health', '/api%2Fv1%2Fpush', '/health#x', '/%', '/%2']) {
+      expect([path, (await ask('GET', path)).status]).toEqual([path, 404])
+    }
+  })
+
   it('answers HEAD where it answers GET, without a body, but not on pop', async () => {
     const { ask } = await startServer()
     const head = await ask('HEAD', '/health')
@@ -60,6 +84,10 @@ describe('routing', () => {
       ['%E2%82%AC', '€'],
       ['queue', 'queue'],
       ['%2e%2e', '..'],
+      ['a#b', 'a#b'],
+      ['%23', '#'],
+      ['%00%', '%00%'],
+      ['%F0%9F%98%80'.repeat(255), '😀'.repeat(255)],
       ['a;b=c', 'a;b=c'],
     ]
     for (const [raw, name] of cases) {
