@@ -71,6 +71,7 @@ const CONNECT_TIMEOUT_MS = 2_000
 const HEARTBEAT_MS = 2_000
 const REFRESH_MS = 5_000
 const PURGE_MS = 60_000
+const START_WAIT_MS = 1_000
 const FORGET_MS = 60_000
 // An instance that is gone for good and held nothing is shown for so long.
 const FORGET_AFTER_MS = 3_600_000
@@ -354,6 +355,8 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     if (databaseUp()) await maintenance.heartbeat().catch(quiet)
     consumer.start()
     for (const service of services) service.start()
+    // With nothing buffered the way to PostgreSQL opens within milliseconds: the first push should find it open.
+    if (databaseUp()) await route.direct(START_WAIT_MS)
     const url = await http.listen(config.host, config.port)
     return { url, stop }
   } catch (error) {
