@@ -24,7 +24,7 @@ export const ALL_IS_WELL: Verdict = { lost: [], twice: [], unordered: [], invent
 const SHOWN_MAX = 5
 
 /** Everything a new group is delivered, in the order of delivery. */
-export async function readBack(instance: Instance, queue: string): Promise<Delivered[]> {
+export async function readBack(instance: Pick<Instance, 'api'>, queue: string): Promise<Delivered[]> {
   const group = `check-${crypto.randomUUID()}`
   const all: Delivered[] = []
   for (;;) {
@@ -65,7 +65,12 @@ export function judge(recorder: Recorder, delivered: readonly Delivered[]): Verd
 }
 
 /** Reads back and judges; also holds the tables' count against what was delivered. */
-export async function verdict(recorder: Recorder, instance: Instance, queue: string, tables: Tables): Promise<Verdict> {
+export async function verdict(
+  recorder: Recorder,
+  instance: Pick<Instance, 'api'>,
+  queue: string,
+  tables: Tables,
+): Promise<Verdict> {
   const delivered = await readBack(instance, queue)
   const stored = await tables.messagesIn(queue)
   if (stored !== delivered.length) throw new Error(`${stored} messages are stored, ${delivered.length} were delivered`)

@@ -7,7 +7,7 @@ import type { Numbered } from './recorder.ts'
 const POLL_MS = 300
 
 export class Consumer {
-  readonly #instance: Instance
+  readonly #instance: Pick<Instance, 'api'>
   readonly #queue: string
   readonly #group: string
   #stopped = false
@@ -18,7 +18,7 @@ export class Consumer {
   readonly unordered: string[] = []
   readonly #last = new Map<string, number>()
 
-  constructor(options: { instance: Instance; queue: string; group: string }) {
+  constructor(options: { instance: Pick<Instance, 'api'>; queue: string; group: string }) {
     this.#instance = options.instance
     this.#queue = options.queue
     this.#group = options.group

@@ -7,12 +7,15 @@ import type { ItemResult } from './api.ts'
 import type { Instance } from './instance.ts'
 import type { Recorder } from './recorder.ts'
 
+/** Where pushes go. */
+export type Target = Pick<Instance, 'api' | 'url' | 'isRunning'>
+
 export interface ProducerOptions {
   readonly name: string
   readonly queue: string
   readonly partition: string
   /** Each push goes to the next one that runs. */
-  readonly instances: readonly Instance[]
+  readonly instances: readonly Target[]
   readonly recorder: Recorder
   /** Messages a push. */
   readonly batch?: number

@@ -18,7 +18,7 @@ export function greeting(config: Config, running: Running): string {
 Queen ${running.version} is running.
   API and dashboard   ${brokerUrl}
   Database            ${database}
-  File buffer         ${config.bufferDir}
+  File buffer         ${config.bufferDir}${embedded === null ? '' : psqlLine(embedded)}
 
 First message:
   curl -X POST ${brokerUrl}/api/v1/push -H 'Content-Type: application/json' \\
@@ -27,6 +27,11 @@ First message:
 
 Ctrl-C stops everything.
 `
+}
+
+/** The shell reads the password from its file: it stands neither in the terminal nor in a log. */
+function psqlLine({ port, dataDir }: { readonly port: number; readonly dataDir: string }): string {
+  return `\n  DATABASE_URL        "postgresql://queen:$(cat '${dataDir}/password')@127.0.0.1:${port}/postgres"`
 }
 
 export function usage(): string {
