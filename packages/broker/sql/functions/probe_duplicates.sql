@@ -3,7 +3,7 @@
 -- carried it, when that buffer took it. Rows: see push_messages.
 --
 -- The two ranges the caller knows nothing of, below p_known_from and from p_known_to on, are each cut to the window
--- first, and read once. Old and new keys meet in a hash join: whatever their numbers, the cost is their sum.
+-- first, and read once.
 CREATE FUNCTION queen.probe_duplicates(
   p_place            int,
   p_partition        uuid,
@@ -26,14 +26,13 @@ CREATE FUNCTION queen.probe_duplicates(
 ) RETURNS TABLE (kind text, place int, item int, number bigint, at timestamptz, text_value text, data bytea)
 LANGUAGE plpgsql
 SET search_path = ''
-SET enable_hashjoin = on
-SET enable_nestloop = off
 AS $$
 #variable_conflict use_column
 DECLARE
   -- A gap of more keys than this is not returned or probed in the flush: the caller reads it in pages and comes again.
   -- 65,536 keys are 1 MiB, a few milliseconds; larger only holds the partition's lock longer.
   c_gap_max constant bigint := 65536;
+  c_pairs_max constant bigint := 256;
   v_window  constant interval := pg_catalog.make_interval(secs => p_window);
   v_oldest  timestamptz := p_now - v_window;
   -- Where the window begins in the range above and in the range below what is known; NULL = not in it.
@@ -42,6 +41,10 @@ DECLARE
   v_ordinals int[];
   v_indices bigint[];
   v_bases   uuid[];
+  -- Equal keys: index of the new message, its segment, index there.
+  v_items   int[];
+  v_firsts  bigint[];
+  v_places  int[];
   v_unsure  boolean := false;
 BEGIN
   IF p_next < p_known_to THEN
@@ -64,36 +67,36 @@ BEGIN
   END IF;
 
   IF p_count > 0 AND (v_above IS NOT NULL OR v_below IS NOT NULL) THEN
-    RETURN QUERY
-      WITH known AS MATERIALIZED (
-        -- The keys are unpacked (|| brings them into memory) once a segment, not once a message.
-        SELECT s.first_offset, g.i, pg_catalog.substring(u.keys, 16 * g.i + 1, 16) AS key
-          FROM queen.segments s
-         CROSS JOIN LATERAL (SELECT s.keys || ''::bytea AS keys OFFSET 0) u
-         CROSS JOIN LATERAL pg_catalog.generate_series(0, (s.last_offset - s.first_offset)::int) AS g (i)
-         WHERE s.partition_id = p_partition AND s.first_offset >= v_above
-        UNION ALL
-        SELECT s.first_offset, g.i, pg_catalog.substring(u.keys, 16 * g.i + 1, 16)
-          FROM queen.segments s
-         CROSS JOIN LATERAL (SELECT s.keys || ''::bytea AS keys OFFSET 0) u
-         CROSS JOIN LATERAL pg_catalog.generate_series(0, (s.last_offset - s.first_offset)::int) AS g (i)
-         WHERE s.partition_id = p_partition AND s.first_offset >= v_below AND s.first_offset < p_known_from
-      ), found AS MATERIALIZED (
-        SELECT n.i AS item, k.first_offset, k.i
-          FROM known k
-          JOIN (SELECT g.i, pg_catalog.substring(p_keys, 16 * g.i + 1, 16) AS key
-                  FROM pg_catalog.generate_series(0, p_count - 1) AS g (i)) n ON n.key = k.key
-      )
-      SELECT 'duplicate', p_place, f.item, f.i::bigint, s.created_at, s.id_base::text, NULL::bytea
-        FROM found f
-       CROSS JOIN LATERAL (
-         SELECT t.created_at, t.id_base, coalesce(queen.accepted_at(t.accepted, f.i), t.created_at) AS accepted_at
-           FROM queen.segments t WHERE t.partition_id = p_partition AND t.first_offset = f.first_offset OFFSET 0
-       ) s
-       WHERE s.accepted_at BETWEEN coalesce(queen.accepted_at(p_accepted, f.item), p_now) - v_window
-                               AND coalesce(queen.accepted_at(p_accepted, f.item), p_now) + v_window
-       ORDER BY f.first_offset, f.i;
-    v_unsure := FOUND;
+    -- A few keys beside a few are compared each with each; setting up a hash join costs more than that.
+    IF p_count * (coalesce(p_next - v_above, 0) + coalesce(p_known_from - v_below, 0)) <= c_pairs_max THEN
+      SELECT pg_catalog.array_agg(n.i ORDER BY s.first_offset, g.i), pg_catalog.array_agg(s.first_offset ORDER BY s.first_offset, g.i),
+             pg_catalog.array_agg(g.i ORDER BY s.first_offset, g.i)
+        INTO v_items, v_firsts, v_places
+        FROM queen.segments s
+       CROSS JOIN LATERAL pg_catalog.generate_series(0, (s.last_offset - s.first_offset)::int) AS g (i)
+       CROSS JOIN LATERAL pg_catalog.generate_series(0, p_count - 1) AS n (i)
+       WHERE s.partition_id = p_partition AND s.first_offset >= least(v_above, v_below)
+         AND (s.first_offset >= v_above OR s.first_offset < p_known_from)
+         AND pg_catalog.substring(s.keys, 16 * g.i + 1, 16) = pg_catalog.substring(p_keys, 16 * n.i + 1, 16);
+    ELSE
+      SELECT pg_catalog.array_agg(m.item ORDER BY m.first_offset, m.i), pg_catalog.array_agg(m.first_offset ORDER BY m.first_offset, m.i),
+             pg_catalog.array_agg(m.i ORDER BY m.first_offset, m.i)
+        INTO v_items, v_firsts, v_places
+        FROM queen.match_keys(p_partition, v_above, v_below, p_known_from, p_keys, p_count) m;
+    END IF;
+    IF v_items IS NOT NULL THEN
+      RETURN QUERY
+        SELECT 'duplicate', p_place, f.item, f.i::bigint, s.created_at, s.id_base::text, NULL::bytea
+          FROM unnest(v_items, v_firsts, v_places) WITH ORDINALITY AS f (item, first_offset, i, ordinal)
+         CROSS JOIN LATERAL (
+           SELECT t.created_at, t.id_base, coalesce(queen.accepted_at(t.accepted, f.i), t.created_at) AS accepted_at
+             FROM queen.segments t WHERE t.partition_id = p_partition AND t.first_offset = f.first_offset OFFSET 0
+         ) s
+         WHERE s.accepted_at BETWEEN coalesce(queen.accepted_at(p_accepted, f.item), p_now) - v_window
+                                 AND coalesce(queen.accepted_at(p_accepted, f.item), p_now) + v_window
+         ORDER BY f.ordinal;
+      v_unsure := FOUND;
+    END IF;
   END IF;
 
   IF pg_catalog.cardinality(p_suspect_offsets) > 0 THEN
@@ -127,6 +130,9 @@ BEGIN
 
   IF v_unsure THEN
     RETURN QUERY SELECT 'unsure', p_place, NULL::int, NULL::bigint, NULL::timestamptz, NULL::text, NULL::bytea;
+  END IF;
+  IF v_above IS NULL THEN
+    RETURN;
   END IF;
   RETURN QUERY
     SELECT 'gap', p_place, NULL::int, s.first_offset, s.created_at, NULL::text, s.keys

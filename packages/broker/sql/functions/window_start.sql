@@ -14,10 +14,16 @@ DECLARE
   v_last  bigint;
   v_at    timestamptz;
 BEGIN
+  SELECT s.first_offset, s.created_at INTO v_first, v_at
+    FROM queen.segments s WHERE s.partition_id = p_partition AND s.first_offset >= p_from AND s.first_offset < p_to
+   ORDER BY s.partition_id, s.first_offset LIMIT 1;
+  IF v_first IS NULL OR v_at >= p_oldest THEN
+    RETURN v_first;
+  END IF;
   SELECT s.created_at INTO v_at
     FROM queen.segments s WHERE s.partition_id = p_partition AND s.first_offset < p_to
    ORDER BY s.partition_id DESC, s.first_offset DESC LIMIT 1;
-  IF v_at IS NULL OR v_at < p_oldest THEN
+  IF v_at < p_oldest THEN
     RETURN NULL;
   END IF;
   WHILE v_low < v_high LOOP
