@@ -1,12 +1,12 @@
 /** What all requests of one server share. Made by the server, handed to the routes that need it. */
 import type { Engine } from '../engine/engine.ts'
-import type { ByteBudget } from './byte-budget.ts'
-import type { Cors } from './cors.ts'
+import { ByteBudget } from './byte-budget.ts'
+import { Cors } from './cors.ts'
 import type { Exchange } from './exchange.ts'
-import type { HttpCounters } from './http-counters.ts'
-import type { ProcessGauges } from './process-gauges.ts'
-import type { HttpLimits, HttpSettings } from './settings.ts'
-import type { UnreadAnswers } from './unread-answers.ts'
+import { HttpCounters } from './http-counters.ts'
+import { ProcessGauges } from './process-gauges.ts'
+import { HTTP_LIMITS, type HttpLimits, type HttpSettings } from './settings.ts'
+import { UnreadAnswers } from './unread-answers.ts'
 
 export interface HttpContext {
   readonly engine: Engine
@@ -20,10 +20,29 @@ export interface HttpContext {
   /** Bytes of answers not taken yet. */
   readonly answers: ByteBudget
   readonly unread: UnreadAnswers
-  /** Requests whose answer has not left yet. */
+  /** Whose answer has not left yet. */
   readonly running: Set<Exchange>
   /** Called when the last of them is done while the server is stopping. */
   idle: (() => void) | null
   /** True from the moment the server was told to close. */
   stopping: boolean
+}
+
+export function httpContext(engine: Engine, settings: HttpSettings): HttpContext {
+  const limits = { ...HTTP_LIMITS, ...settings.limits }
+  const answers = new ByteBudget(limits.answersBytesMax)
+  return {
+    engine,
+    settings,
+    limits,
+    cors: new Cors(settings.corsOrigins),
+    counters: new HttpCounters(),
+    gauges: new ProcessGauges(),
+    bodies: new ByteBudget(limits.bodiesBytesMax),
+    answers,
+    unread: new UnreadAnswers(answers, limits.answerStallTimeMs),
+    running: new Set(),
+    idle: null,
+    stopping: false,
+  }
 }

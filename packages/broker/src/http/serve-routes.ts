@@ -2,7 +2,6 @@
  * The route table as routes of Fastify, and what it does not serve: preflight requests, other methods, other paths.
  * Whatever is thrown on the way of a request ends in the one function for error answers.
  */
-import { METHODS } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Refusal } from '../engine/refusal.ts'
 import { admission, requireRoom } from './admission.ts'
@@ -14,40 +13,41 @@ import type { Route } from './route.ts'
 type Respond = (request: FastifyRequest, reply: FastifyReply) => void
 
 export function serveRoutes(app: FastifyInstance, context: HttpContext, routes: readonly Route[]): void {
-  // To the router a method that Fastify does not know would make any path an unknown one.
-  for (const method of METHODS) if (!app.supportedMethods.includes(method)) app.addHttpMethod(method)
+  const methods = [...new Set(routes.flatMap(methodsOf))]
+  const methodsAt = (url: string): string[] => methods.filter((method) => app.findRoute({ method, url }) !== null)
+  const refuse = (request: FastifyRequest, reply: FastifyReply, allowed: readonly string[]): void => {
+    const exchange = new Exchange(request, reply, context, null)
+    try {
+      requireRoom(exchange)
+      throw allowed.length === 0 ? new Refusal('NOT_FOUND') : notAllowed(request.method, allowed)
+    } catch (error) {
+      exchange.fail(error)
+    }
+  }
+  const refuseUnserved: Respond = (request, reply) => refuse(request, reply, methodsAt(request.url))
+
   app.decorateRequest('exchange', null)
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', readBody)
-
-  const notServed: Respond = (request, reply) => {
-    refuse(new Exchange(request, reply, context, null), new Refusal('NOT_FOUND'))
-  }
-  app.setNotFoundHandler(notServed)
+  app.setNotFoundHandler(refuseUnserved)
   app.setErrorHandler((error, request, reply) => {
     // Without an exchange it was Fastify that refused the request, on its way to the handler above.
     if (request.exchange) request.exchange.fail(error)
-    else notServed(request, reply)
+    else refuseUnserved(request, reply)
   })
   const preflight: Respond = (request, reply) => new Exchange(request, reply, context, null).answerEmpty([])
   app.route({ method: 'OPTIONS', url: '/*', onRequest: preflight, handler: preflight })
 
+  for (const route of routes) {
+    app.route({ method: methodsOf(route), url: route.path, onRequest: admission(context, route), handler: run })
+  }
+  // The router looks for each method apart: a parameter of another path would catch this one with a method it does not
+  // serve, and a queue named like a literal segment could be deleted by mistake.
   for (const [path, group] of Map.groupBy(routes, (route) => route.path)) {
-    for (const route of group) {
-      app.route({ method: methodsOf(route), url: path, onRequest: admission(context, route), handler: run })
-    }
-    const allowed = [...group.flatMap(methodsOf), 'OPTIONS']
-    const others = app.supportedMethods.filter((method) => !allowed.includes(method))
-    const notAllowed: Respond = (request, reply) => {
-      refuse(
-        new Exchange(request, reply, context, null),
-        new Refusal('METHOD_NOT_ALLOWED', `This path does not support ${request.method}`, {
-          details: { allow: allowed.join(', ') },
-        }),
-      )
-    }
-    // Already the hook answers: the body is not looked at.
-    app.route({ method: others, url: path, onRequest: notAllowed, handler: notAllowed })
+    const allowed = group.flatMap(methodsOf)
+    const caught = methodsAt(path).filter((method) => !allowed.includes(method))
+    const respond: Respond = (request, reply) => refuse(request, reply, allowed)
+    if (caught.length > 0) app.route({ method: caught, url: path, onRequest: respond, handler: respond })
   }
 }
 
@@ -69,11 +69,8 @@ async function handle(exchange: Exchange): Promise<void> {
   }
 }
 
-function refuse(exchange: Exchange, refusal: Refusal): void {
-  try {
-    requireRoom(exchange)
-    throw refusal
-  } catch (error) {
-    exchange.fail(error)
-  }
+function notAllowed(method: string, allowed: readonly string[]): Refusal {
+  return new Refusal('METHOD_NOT_ALLOWED', `This path does not support ${method}`, {
+    details: { allow: [...allowed, 'OPTIONS'].join(', ') },
+  })
 }

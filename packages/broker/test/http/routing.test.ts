@@ -1,7 +1,12 @@
 /** Which route a request reaches, and what the path means. */
+import { fastify } from 'fastify'
+import { pino } from 'pino'
 import { describe, expect, it } from 'vitest'
 import type { PopRequest } from '../../src/engine/types.ts'
-import { EMPTY_POP } from './scripted-engine.ts'
+import { httpContext } from '../../src/http/context.ts'
+import type { Method, Route } from '../../src/http/route.ts'
+import { serveRoutes } from '../../src/http/serve-routes.ts'
+import { EMPTY_POP, scriptedEngine } from './scripted-engine.ts'
 import { startServer } from './test-server.ts'
 
 describe('routing', () => {
@@ -104,6 +109,39 @@ describe('routing', () => {
     expect((await ask('GET', '/api/v1/system/maintenance/pop')).json).toHaveProperty('popMaintenanceMode')
     expect((await ask('GET', 'http://queen.test:6632/health/live?x=1')).json).toEqual({ status: 'ok' })
     expect((await ask('GET', 'http://queen.test')).status).toBe(404)
+  })
+})
+
+describe('a table of routes', () => {
+  it('keeps a literal path from the parameters of another path that serves more methods', async () => {
+    const called: string[] = []
+    const route = (method: Method, path: string): Route => ({
+      method,
+      path,
+      level: 'R',
+      body: 'none',
+      document: { operationId: path, summary: '', tag: '', answers: {}, errors: [] },
+      handle(exchange) {
+        called.push(`${method} ${path} ${exchange.parameters.join()}`)
+        exchange.answer(200, {})
+      },
+    })
+    const settings = { corsOrigins: [], version: '1', instanceId: 'i', log: pino({ level: 'silent' }) }
+    const app = fastify()
+    const table = [route('DELETE', '/groups/:group'), route('GET', '/groups/lagging'), route('GET', '/groups/:group/x')]
+    serveRoutes(app, httpContext(scriptedEngine(), settings), table)
+    const url = await app.listen({ port: 0, host: '127.0.0.1' })
+    const ask = async (method: string, path: string) => {
+      const answer = await fetch(url + path, { method })
+      return [answer.status, answer.headers.get('allow')]
+    }
+    expect(await ask('DELETE', '/groups/lagging')).toEqual([405, 'GET, HEAD, OPTIONS'])
+    expect(await ask('GET', '/groups/lagging')).toEqual([200, null])
+    expect(await ask('GET', '/groups/other')).toEqual([405, 'DELETE, OPTIONS'])
+    expect(await ask('DELETE', '/groups/other')).toEqual([200, null])
+    expect(await ask('GET', '/groups/lagging/x')).toEqual([200, null])
+    expect(called).toEqual(['GET /groups/lagging ', 'DELETE /groups/:group other', 'GET /groups/:group/x lagging'])
+    await app.close()
   })
 })
 
