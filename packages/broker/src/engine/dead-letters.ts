@@ -8,7 +8,7 @@ import type { Cipher } from '../ports/cipher.ts'
 import type { DeadLetterPosition, DeadLetterStore, StoredDeadLetter } from '../ports/dead-letter-store.ts'
 import type { Log } from '../ports/log.ts'
 import type { Engine } from './engine.ts'
-import { emptyFrameParts, FrameFlag, readFrame } from './frame.ts'
+import { openPayload, viewFrame } from './frame-view.ts'
 import { Refusal } from './refusal.ts'
 import { answering } from './store-refusal.ts'
 import type { DeadLetter } from './types.ts'
@@ -47,19 +47,14 @@ export function createDeadLetters(parts: DeadLetterParts): Pick<Engine, 'listDea
 }
 
 function open(row: StoredDeadLetter, { cipher, log }: DeadLetterParts): DeadLetter {
-  const { frame } = row
-  const at = emptyFrameParts()
   let data: Buffer = NULL_JSON
   let traceId: string | null = null
   let producerSub: string | null = null
   try {
-    readFrame(frame, 0, at)
-    if (at.flags & FrameFlag.TRACE_ID) traceId = uuidText(frame.toString('hex', at.traceIdStart, at.traceIdStart + 16))
-    if (at.flags & FrameFlag.PRODUCER_SUB) producerSub = frame.toString('utf8', at.producerSubStart, at.producerSubEnd)
-    const payload = frame.subarray(at.payloadStart, at.payloadEnd)
-    if ((at.flags & FrameFlag.ENCRYPTED) === 0) data = payload
-    else if (cipher === null) throw new Error('the server has no encryption key')
-    else data = cipher.decrypt(payload)
+    const view = viewFrame(row.frame)
+    traceId = view.traceId
+    producerSub = view.producerSub
+    data = openPayload(view, cipher)
   } catch (error) {
     log.warn(
       { deadLetter: row.position.id, error: (error as Error).message },
@@ -68,10 +63,6 @@ function open(row: StoredDeadLetter, { cipher, log }: DeadLetterParts): DeadLett
   }
   const { messageId, frame: _, position: __, ...rest } = row
   return { ...rest, id: messageId, data, traceId, producerSub }
-}
-
-function uuidText(hex: string): string {
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
 }
 
 function tokenOf({ failedAt, id }: DeadLetterPosition): string {

@@ -10,7 +10,7 @@ import type { PartitionIdentity, PartitionOfQueue, QueueStore } from '../ports/q
 import type { Database } from './sql.ts'
 import { isoMicros } from './timestamps.ts'
 
-interface QueueRow {
+export interface QueueRow {
   id: string
   name: string
   namespace: string
@@ -154,7 +154,7 @@ function queuesWithVersion(rows: readonly (QueueRow & { version: string })[]): {
   }
 }
 
-function toEntry(row: QueueRow): QueueEntry {
+export function toEntry(row: QueueRow): QueueEntry {
   return {
     id: row.id,
     name: row.name,
@@ -166,7 +166,7 @@ function toEntry(row: QueueRow): QueueEntry {
 }
 
 /** Stored options over the defaults. What this build does not know (a newer one stored it) is not shown. */
-function effectiveOptions(stored: Record<string, unknown>): QueueOptions {
+export function effectiveOptions(stored: Record<string, unknown>): QueueOptions {
   const options: Record<string, number | boolean> = {}
   for (const [name, spec] of Object.entries(QUEUE_OPTIONS)) {
     const value = stored[name as QueueOptionName]

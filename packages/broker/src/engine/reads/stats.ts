@@ -1,0 +1,270 @@
+/**
+ * Counts of all queues and groups, kept in memory and read anew when somebody asks.
+ *
+ * A refresh walks all partitions in pages of bounded statements. On small databases it takes milliseconds, and every
+ * read gets fresh counts; on large ones it may run for a thirtieth of the time at most, reads wait for it only briefly
+ * and get the last counts with their age. While nobody asks, nothing runs.
+ *
+ * Invariants: one refresh at a time, those who ask meanwhile share it; a snapshot never changes once it is there.
+ */
+import { QUEUE_MODE_GROUP } from '@queen/protocol'
+import type { GroupTotals, RecordedSubscription, StatsStore } from '../../ports/stats-store.ts'
+import { Refusal } from '../refusal.ts'
+import { answering } from '../store-refusal.ts'
+import type { QueueEntry } from '../types.ts'
+
+export interface Counts {
+  readonly total: number
+  readonly pending: number
+  readonly processing: number
+  readonly completed: number
+  readonly failed: number
+  readonly deadLetter: number
+}
+
+export interface GroupStats extends GroupTotals {
+  readonly subscription: RecordedSubscription | null
+}
+
+export interface QueueStats {
+  readonly queue: QueueEntry
+  readonly partitions: number
+  readonly counts: Counts
+  readonly groups: ReadonlyMap<string, GroupStats>
+  readonly deadLetters: number
+  /** ms since 1970 of the oldest message the slowest group has not finished; null = none. */
+  readonly oldestAtMs: number | null
+}
+
+export interface Snapshot {
+  /** Newest queue first. */
+  readonly queues: readonly QueueStats[]
+  readonly byName: ReadonlyMap<string, QueueStats>
+  readonly partitions: number
+  /** By this instance's clock. */
+  readonly takenAtMs: number
+  /** The database's clock minus this instance's. */
+  readonly clockAheadMs: number
+  readonly tookMs: number
+}
+
+// A few milliseconds of look-ups a statement.
+const PAGE_PARTITIONS = 2_000
+// While reads go on, a refresh runs for a thirtieth of the time at most.
+const REST_FACTOR = 30
+const REST_MS_MAX = 25_000
+// How long a read waits for a refresh before it takes what is there.
+const WAIT_MS = 250
+// The first counts are worth waiting for; every answer comes within 10 s.
+const FIRST_WAIT_MS = 8_000
+
+export class Stats {
+  readonly #store: StatsStore
+  #snapshot: Snapshot | null = null
+  #running: Promise<Snapshot> | null = null
+  #begunAtMs = Number.NEGATIVE_INFINITY
+
+  constructor(store: StatsStore) {
+    this.#store = store
+  }
+
+  /** The counts, as fresh as can be had at once. @throws Refusal DATABASE_UNAVAILABLE */
+  async read(): Promise<Snapshot> {
+    const last = this.#snapshot
+    const sinceMs = performance.now() - this.#begunAtMs
+    if (last !== null && sinceMs < Math.min(REST_MS_MAX, last.tookMs * REST_FACTOR)) return last
+    const refresh = this.#refresh()
+    return within(refresh, last === null ? FIRST_WAIT_MS : WAIT_MS, last)
+  }
+
+  /** Counts that were begun after this call. */
+  async refresh(): Promise<Snapshot> {
+    if (this.#running !== null) await this.#running.catch(() => {})
+    return this.#refresh()
+  }
+
+  /** What was counted last, without asking; null = nothing yet. */
+  get last(): Snapshot | null {
+    return this.#snapshot
+  }
+
+  #refresh(): Promise<Snapshot> {
+    this.#running ??= answering(() => this.#take())
+      .then((snapshot) => {
+        this.#snapshot = snapshot
+        return snapshot
+      })
+      .finally(() => {
+        this.#running = null
+      })
+    return this.#running
+  }
+
+  async #take(): Promise<Snapshot> {
+    this.#begunAtMs = performance.now()
+    const begunAtMs = Date.now()
+    const store = this.#store
+    const [databaseMs, queues, subscriptions, dead] = await Promise.all([
+      store.readNowMs(),
+      store.listQueues(),
+      store.listSubscriptions(),
+      store.countDeadLetters(),
+    ])
+    const partitions = new Map<string, { partitions: number; messages: number }>()
+    const groups = new Map<string, Map<string, GroupTotals>>()
+    let after: { queueId: string; name: string } | null = null
+    do {
+      const known: { queueId: string; group: string }[] = []
+      if (after !== null)
+        for (const group of groups.get(after.queueId)?.keys() ?? []) known.push({ queueId: after.queueId, group })
+      const page: Awaited<ReturnType<StatsStore['summarize']>> = await store.summarize(after, PAGE_PARTITIONS, known)
+      for (const { queueId, partitions: count, messages } of page.queues) {
+        const sum = partitions.get(queueId)
+        if (sum === undefined) partitions.set(queueId, { partitions: count, messages })
+        else {
+          sum.partitions += count
+          sum.messages += messages
+        }
+      }
+      for (const each of page.groups) {
+        const ofQueue = groups.get(each.queueId) ?? new Map<string, GroupTotals>()
+        groups.set(each.queueId, ofQueue)
+        ofQueue.set(each.group, added(ofQueue.get(each.group), each))
+      }
+      after = page.next
+    } while (after !== null)
+
+    const recorded = Map.groupBy(subscriptions, (each) => each.queue)
+    const deadByQueue = Map.groupBy(dead, (each) => each.queueId)
+    const all = queues.map((queue) =>
+      queueStats(
+        queue,
+        partitions.get(queue.id),
+        groups.get(queue.id),
+        recorded.get(queue.name) ?? [],
+        deadByQueue.get(queue.id) ?? [],
+      ),
+    )
+    return {
+      queues: all,
+      byName: new Map(all.map((each) => [each.queue.name, each])),
+      partitions: all.reduce((sum, each) => sum + each.partitions, 0),
+      takenAtMs: begunAtMs,
+      clockAheadMs: databaseMs - begunAtMs,
+      tookMs: performance.now() - this.#begunAtMs,
+    }
+  }
+}
+
+export function statsAgeSeconds({ takenAtMs }: Snapshot): number {
+  return Math.max(0, Math.floor((Date.now() - takenAtMs) / 1000))
+}
+
+/** Whole seconds since `atMs` by the database's clock. */
+export function ageSeconds({ clockAheadMs }: Snapshot, atMs: number | null): number | null {
+  return atMs === null ? null : Math.max(0, Math.floor((Date.now() + clockAheadMs - atMs) / 1000))
+}
+
+function queueStats(
+  queue: QueueEntry,
+  totals: { partitions: number; messages: number } | undefined,
+  groupTotals: ReadonlyMap<string, GroupTotals> | undefined,
+  subscriptions: readonly RecordedSubscription[],
+  dead: readonly { group: string; total: number; stored: number }[],
+): QueueStats {
+  const groups = new Map<string, GroupStats>()
+  for (const [group, each] of groupTotals ?? []) {
+    groups.set(group, { ...each, subscription: subscriptions.find((one) => one.group === group) ?? null })
+  }
+  for (const subscription of subscriptions) {
+    if (!groups.has(subscription.group))
+      groups.set(subscription.group, { ...nothing(queue.id, subscription.group), subscription })
+  }
+  const readers = [...groups.values()]
+  const reference = groups.get(QUEUE_MODE_GROUP) ?? slowest(readers)
+  const total = totals?.messages ?? 0
+  const deadLetters = dead.reduce((sum, each) => sum + each.total, 0)
+  const lag = reference?.lag ?? total
+  const processing = Math.min(reference?.processing ?? 0, lag)
+  const buried = reference === undefined ? 0 : (dead.find((each) => each.group === reference.group)?.stored ?? 0)
+  const oldest = readers.map((each) => each.oldestAtMs).filter((each) => each !== null)
+  return {
+    queue,
+    partitions: totals?.partitions ?? 0,
+    groups,
+    deadLetters,
+    counts: {
+      total,
+      pending: lag - processing,
+      processing,
+      completed: Math.max(0, total - lag - buried),
+      failed: readers.reduce((sum, each) => sum + each.failed, 0),
+      deadLetter: deadLetters,
+    },
+    oldestAtMs: oldest.length === 0 ? null : Math.min(...oldest),
+  }
+}
+
+function slowest(groups: readonly GroupStats[]): GroupStats | undefined {
+  return groups.reduce<GroupStats | undefined>(
+    (most, each) => (most === undefined || each.lag > most.lag ? each : most),
+    undefined,
+  )
+}
+
+function nothing(queueId: string, group: string): GroupTotals {
+  const zero = {
+    members: 0,
+    partitionsWithLag: 0,
+    lag: 0,
+    processing: 0,
+    leases: 0,
+    completed: 0,
+    failed: 0,
+    batches: 0,
+  }
+  return { queueId, group, ...zero, oldestAtMs: null, consumedAtMs: null }
+}
+
+function added(a: GroupTotals | undefined, b: GroupTotals): GroupTotals {
+  if (a === undefined) return b
+  return {
+    queueId: b.queueId,
+    group: b.group,
+    members: a.members + b.members,
+    partitionsWithLag: a.partitionsWithLag + b.partitionsWithLag,
+    lag: a.lag + b.lag,
+    processing: a.processing + b.processing,
+    leases: a.leases + b.leases,
+    completed: a.completed + b.completed,
+    failed: a.failed + b.failed,
+    batches: a.batches + b.batches,
+    oldestAtMs: earlier(a.oldestAtMs, b.oldestAtMs),
+    consumedAtMs:
+      a.consumedAtMs === null || (b.consumedAtMs !== null && b.consumedAtMs > a.consumedAtMs)
+        ? b.consumedAtMs
+        : a.consumedAtMs,
+  }
+}
+
+function earlier(a: number | null, b: number | null): number | null {
+  return a === null ? b : b === null ? a : Math.min(a, b)
+}
+
+/** What `work` brings within the time, else `otherwise`; without one, a refusal. */
+async function within(work: Promise<Snapshot>, ms: number, otherwise: Snapshot | null): Promise<Snapshot> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<Snapshot>((resolve, reject) => {
+    timer = setTimeout(() => {
+      if (otherwise !== null) resolve(otherwise)
+      else reject(new Refusal('OVERLOADED', 'The first counts are not ready yet (connection refused: ECONNREFUSED)'))
+    }, ms)
+  })
+  // Whoever stopped waiting must not leave a rejection behind.
+  work.catch(() => {})
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

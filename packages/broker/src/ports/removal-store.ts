@@ -1,0 +1,42 @@
+/** What the engine needs of the store to remove messages by age. Every call throws StoreError. */
+import type { OffsetSet } from '../engine/offset-set.ts'
+import type { QueueEntry } from '../engine/types.ts'
+
+export interface OverdueMessages {
+  readonly partitionId: string
+  readonly partition: string
+  /** First offset that may stay. */
+  readonly cut: number
+  readonly group: string
+  readonly offsets: OffsetSet
+}
+
+export interface RemovalStore {
+  /** Queues with options by which messages are removed. */
+  queuesToExpire(): Promise<QueueEntry[]>
+  expireMessages(query: {
+    readonly queueId: string
+    readonly after: string
+    readonly limit: number
+    /** Seconds; 0 = not. */
+    readonly ageSeconds: number
+    readonly completedSeconds: number
+    /** Segments stored longer ago than this are no dedup evidence. */
+    readonly evidenceSeconds: number
+    readonly segmentsMax: number
+  }): Promise<{ next: string | null; aged: number; completed: number; segments: number; more: boolean }>
+  /** A partition nobody has read comes with the group `nobody`. */
+  overdueMessages(
+    queueId: string,
+    after: string,
+    limit: number,
+    seconds: number,
+    nobody: string,
+  ): Promise<{ overdue: OverdueMessages[]; next: string | null }>
+  raiseStart(partitionId: string, cut: number): Promise<void>
+  /** Holds a cluster-wide turn for `name` while `work` runs; false = another instance has it. */
+  inTurn(name: string, work: () => Promise<void>): Promise<boolean>
+  /** Seconds since the oldest record of any file buffer was accepted; null = nothing is buffered anywhere. */
+  oldestBufferedSeconds(): Promise<number | null>
+  expireTraces(days: number, limit: number): Promise<number>
+}

@@ -1,0 +1,54 @@
+/** What the engine needs of the store to count queues, partitions and groups. Every call throws StoreError. */
+import type { QueueEntry } from '../engine/types.ts'
+
+export interface PartitionTotals {
+  readonly queueId: string
+  readonly partitions: number
+  readonly messages: number
+}
+
+/** A group on the partitions of one page that belong to one queue. */
+export interface GroupTotals {
+  readonly queueId: string
+  readonly group: string
+  /** Partitions with a position. */
+  readonly members: number
+  readonly partitionsWithLag: number
+  readonly lag: number
+  readonly processing: number
+  readonly leases: number
+  readonly completed: number
+  readonly failed: number
+  readonly batches: number
+  /** ms since 1970, of the oldest unfinished message; null = none. */
+  readonly oldestAtMs: number | null
+  readonly consumedAtMs: number | null
+}
+
+export interface SummaryPage {
+  readonly queues: readonly PartitionTotals[]
+  readonly groups: readonly GroupTotals[]
+  /** null = the last page. */
+  readonly next: { readonly queueId: string; readonly name: string } | null
+}
+
+export interface RecordedSubscription {
+  readonly queue: string
+  readonly group: string
+  readonly mode: 'all' | 'new' | 'timestamp'
+  /** ISO 8601, milliseconds. */
+  readonly startsAt: string | null
+  readonly createdAt: string
+}
+
+export interface StatsStore {
+  readNowMs(): Promise<number>
+  listQueues(): Promise<QueueEntry[]>
+  listSubscriptions(): Promise<RecordedSubscription[]>
+  summarize(
+    after: { readonly queueId: string; readonly name: string } | null,
+    limit: number,
+    known: readonly { queueId: string; group: string }[],
+  ): Promise<SummaryPage>
+  countDeadLetters(): Promise<{ queueId: string; group: string; total: number; stored: number }[]>
+}

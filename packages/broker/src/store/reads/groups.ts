@@ -1,0 +1,146 @@
+/** Consumer groups in PostgreSQL: where they stand, and moving them. */
+import type { GroupPosition, GroupStore } from '../../ports/group-store.ts'
+import type { Sql } from '../sql.ts'
+import { isoMillis } from '../timestamps.ts'
+
+interface Row {
+  queue: string
+  partition: string
+  partition_id: string
+  group_name: string
+  lease_id: string | null
+  lease_until: string | null
+  last_consumed_at: string | null
+  completed_count: string
+  lag: string
+  oldest_at: string | null
+  lag_seconds: string | null
+  retry_count: number
+}
+
+/**
+ * Cursors with what they have left (k), their partition (p) and queue (q). The look-up of the oldest unfinished message
+ * is left to the caller, since it is the dear part.
+ */
+const BEHIND = `
+  SELECT q.name AS queue, p.name AS partition, k.partition_id, k.group_name, k.last_consumed_at, k.completed_count,
+         CASE WHEN k.lease_until > clock_timestamp() THEN k.lease_id END AS lease_id,
+         CASE WHEN k.lease_until > clock_timestamp() THEN k.lease_until END AS lease_until,
+         greatest(k.committed, p.start_offset) AS position_at,
+         coalesce((k.failures ->> k.committed::text)::int, 0) AS retry_count,
+         p.next_offset - greatest(k.committed, p.start_offset) - CASE WHEN k.acked = '{}' THEN 0 ELSE queen.offset_count(
+           k.acked * int8multirange(int8range(least(greatest(k.committed, p.start_offset), p.next_offset), p.next_offset))) END AS lag
+    FROM queen.cursors k JOIN queen.partitions p ON p.id = k.partition_id JOIN queen.queues q ON q.id = p.queue_id`
+
+const OLDEST = `LEFT JOIN LATERAL (
+    SELECT s.created_at AS oldest_at FROM queen.segments s
+     WHERE s.partition_id = b.partition_id AND s.first_offset <= b.position_at
+     ORDER BY s.partition_id DESC, s.first_offset DESC LIMIT 1) o ON b.lag > 0`
+
+const LAG_SECONDS = 'floor(extract(epoch FROM clock_timestamp() - o.oldest_at))::bigint AS lag_seconds'
+
+export function createGroupStore({ admin }: { readonly admin: Sql }): GroupStore {
+  return {
+    async readGroup(group, limit) {
+      const rows = await admin.run<Row>(
+        'read_group',
+        `SELECT b.*, o.oldest_at, ${LAG_SECONDS}
+           FROM (${BEHIND} WHERE k.group_name = $1::text ORDER BY lag DESC, q.name, p.name LIMIT $2::int) b ${OLDEST}
+          ORDER BY b.queue, b.lag DESC, b.partition`,
+        [group, limit],
+      )
+      return rows.map(toPosition)
+    },
+
+    async readLagging(seconds, limit) {
+      const rows = await admin.run<Row>(
+        'read_lagging',
+        `SELECT b.*, o.oldest_at, ${LAG_SECONDS}
+           FROM (SELECT b.* FROM (${BEHIND}) b WHERE b.lag > 0 OFFSET 0) b ${OLDEST}
+          WHERE o.oldest_at < clock_timestamp() - make_interval(secs => $1::float8)
+          ORDER BY o.oldest_at, b.queue, b.partition, b.group_name LIMIT $2::int`,
+        [seconds, limit],
+      )
+      return rows.map(toPosition)
+    },
+
+    async groupExists(group) {
+      const [row] = await admin.run<{ found: boolean }>(
+        'group_exists',
+        `SELECT EXISTS (SELECT FROM queen.consumer_groups c WHERE c.group_name = $1::text)
+             OR EXISTS (SELECT FROM queen.cursors k WHERE k.group_name = $1::text) AS found`,
+        [group],
+      )
+      return row!.found
+    },
+
+    async deleteGroup(group, queue, metadata) {
+      const [row] = await admin.run<{ deleted: string }>(
+        `delete_group${queue === null ? '' : ' queue'}`,
+        `WITH gone AS (
+           DELETE FROM queen.cursors k WHERE k.group_name = $1::text AND ${
+             queue === null
+               ? '$2::text IS NULL'
+               : 'k.partition_id IN (SELECT p.id FROM queen.partitions p JOIN queen.queues q ON q.id = p.queue_id WHERE q.name = $2::text)'
+           } RETURNING 1
+         ), forgotten AS (
+           DELETE FROM queen.consumer_groups c
+            WHERE $3::boolean AND c.group_name = $1::text AND ($2::text IS NULL OR c.queue_name = $2::text)
+         )
+         SELECT count(*) AS deleted FROM gone`,
+        [group, queue, metadata],
+      )
+      return Number(row!.deleted)
+    },
+
+    async moveSubscription(group, startsAt) {
+      const rows = await admin.run(
+        'move_subscription',
+        `UPDATE queen.consumer_groups c SET mode = 'timestamp', starts_at = $2::timestamptz
+          WHERE c.group_name = $1::text AND c.mode <> 'all' RETURNING 1`,
+        [group, startsAt],
+      )
+      return rows.length
+    },
+
+    async readQueueId(queue) {
+      const [row] = await admin.run<{ id: string }>(
+        'read_queue_id',
+        'SELECT q.id FROM queen.queues q WHERE q.name = $1::text',
+        [queue],
+      )
+      return row?.id ?? null
+    },
+
+    async seek({ queueId, group, partition, after, limit, time }) {
+      const rows = await admin.run<{ partition_id: string; name: string; moved_to: string | null }>(
+        'seek_group',
+        `SELECT partition_id, name, moved_to FROM queen.seek_group($1::uuid, $2::text, $3::text, $4::text, $5::int, $6::timestamptz)`,
+        [queueId, group, partition, after, limit, time],
+      )
+      return rows.map((row) => ({
+        partitionId: row.partition_id,
+        name: row.name,
+        movedTo: row.moved_to === null ? null : isoMillis(row.moved_to),
+      }))
+    },
+  }
+}
+
+function toPosition(row: Row): GroupPosition {
+  const iso = (text: string | null): string | null => (text === null ? null : isoMillis(text))
+  return {
+    queue: row.queue,
+    partition: row.partition,
+    partitionId: row.partition_id,
+    group: row.group_name,
+    leaseId: row.lease_id,
+    leaseExpiresAt: iso(row.lease_until),
+    lastConsumedAt: iso(row.last_consumed_at),
+    totalConsumed: Number(row.completed_count),
+    lag: Math.max(0, Number(row.lag)),
+    oldestAt: iso(row.oldest_at),
+    lagSeconds: row.lag_seconds === null ? null : Math.max(0, Number(row.lag_seconds)),
+    retryCount: row.retry_count,
+  }
+}

@@ -1,0 +1,133 @@
+/** Removing messages by age. The SQL functions decide under their locks; this file only calls them. */
+import { parseOffsets } from '../engine/offset-set.ts'
+import type { RemovalStore } from '../ports/removal-store.ts'
+import { type QueueRow, toEntry } from './queues.ts'
+import type { Database } from './sql.ts'
+
+// A turn is a row with an end: an instance that dies in its turn delays the others for this long.
+const TURN_SECONDS = 120
+
+export function createRemovalStore({ admin }: Pick<Database, 'admin'>): RemovalStore {
+  return {
+    async queuesToExpire() {
+      const rows = await admin.run<QueueRow>(
+        'queues_to_expire',
+        `SELECT q.id, q.name, q.namespace, q.task, q.options, q.created_at FROM queen.queues q
+          WHERE q.options ?| ARRAY['retentionEnabled', 'maxWaitTimeSeconds'] ORDER BY q.name`,
+        [],
+      )
+      return rows.map(toEntry)
+    },
+
+    async expireMessages(query) {
+      const [row] = await admin.run<{
+        next_name: string | null
+        aged: string
+        completed: string
+        segments: string
+        more: boolean
+      }>(
+        'expire_messages',
+        `SELECT * FROM queen.expire_messages($1::uuid, $2::text, $3::int,
+           CASE WHEN $4::bigint > 0 THEN clock_timestamp() - $4::bigint * interval '1 second' END,
+           CASE WHEN $5::bigint > 0 THEN clock_timestamp() - $5::bigint * interval '1 second' END,
+           clock_timestamp() - $6::bigint * interval '1 second', $7::int)`,
+        [
+          query.queueId,
+          query.after,
+          query.limit,
+          query.ageSeconds,
+          query.completedSeconds,
+          query.evidenceSeconds,
+          query.segmentsMax,
+        ],
+      )
+      return {
+        next: row!.next_name,
+        aged: Number(row!.aged),
+        completed: Number(row!.completed),
+        segments: Number(row!.segments),
+        more: row!.more,
+      }
+    },
+
+    async overdueMessages(queueId, after, limit, seconds, nobody) {
+      const rows = await admin.run<{
+        partition_id: string | null
+        name: string | null
+        group_name: string
+        cut: string
+        offsets: string
+      }>(
+        'overdue_messages',
+        `SELECT * FROM queen.overdue_messages($1::uuid, $2::text, $3::int,
+           clock_timestamp() - $4::bigint * interval '1 second', $5::text)`,
+        [queueId, after, limit, seconds, nobody],
+      )
+      return {
+        overdue: rows.flatMap((row) =>
+          row.partition_id === null
+            ? []
+            : [
+                {
+                  partitionId: row.partition_id,
+                  partition: row.name!,
+                  cut: Number(row.cut),
+                  group: row.group_name,
+                  offsets: parseOffsets(row.offsets),
+                },
+              ],
+        ),
+        next: rows.find((row) => row.partition_id === null)?.name ?? null,
+      }
+    },
+
+    async raiseStart(partitionId, cut) {
+      await admin.run('raise_start', 'SELECT queen.raise_start($1::uuid, $2::bigint)', [partitionId, cut])
+    },
+
+    async inTurn(name, work) {
+      const taken = await admin.run(
+        'take_turn',
+        `INSERT INTO queen.system_state AS s (key, value, updated_at)
+         VALUES ('turn ' || $1::text, '{"taken": true}', clock_timestamp())
+         ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at
+          WHERE s.value ->> 'taken' = 'false' OR s.updated_at < clock_timestamp() - $2::int * interval '1 second'
+         RETURNING 1`,
+        [name, TURN_SECONDS],
+      )
+      if (taken.length === 0) return false
+      try {
+        await work()
+      } finally {
+        await admin.run(
+          'end_turn',
+          `UPDATE queen.system_state s SET value = '{"taken": false}', updated_at = clock_timestamp() WHERE s.key = 'turn ' || $1::text`,
+          [name],
+        )
+      }
+      return true
+    },
+
+    async oldestBufferedSeconds() {
+      const [row] = await admin.run<{ seconds: string | null }>(
+        'oldest_buffered',
+        `SELECT ceil(extract(epoch FROM clock_timestamp() - min(coalesce(
+                  (i.report ->> 'oldestBufferedAt')::timestamptz, i.started_at))))::bigint AS seconds
+           FROM queen.instances i
+          WHERE coalesce(i.report ->> 'bufferedMessages', '') <> '0'`,
+        [],
+      )
+      return row?.seconds == null ? null : Number(row.seconds)
+    },
+
+    async expireTraces(days, limit) {
+      const [row] = await admin.run<{ gone: string }>(
+        'expire_traces',
+        `SELECT queen.expire_traces(clock_timestamp() - $1::int * interval '1 day', $2::int) AS gone`,
+        [days, limit],
+      )
+      return Number(row!.gone)
+    },
+  }
+}
