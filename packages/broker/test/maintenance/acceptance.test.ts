@@ -1,0 +1,104 @@
+/** When records were accepted: a clock that processes of one host share, and the frontier it makes possible. */
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { describe, expect, it } from 'vitest'
+import { Acceptance } from '../../src/engine/acceptance.ts'
+import { HorizonLog } from '../../src/engine/horizon-log.ts'
+import { HostClock } from '../../src/engine/host-clock.ts'
+import type { BufferedRecord } from '../../src/ports/record-log.ts'
+
+const run = promisify(execFile)
+const CLOCK = fileURLToPath(new URL('../../src/engine/host-clock.ts', import.meta.url))
+
+describe('the clock of the host', () => {
+  it('never goes back and stays within the millisecond that Date shows', () => {
+    const clock = new HostClock()
+    let before = 0
+    let backwards = 0
+    let away = 0
+    for (let i = 0; i < 100_000; i++) {
+      const wall = Date.now()
+      const now = clock.nowMs()
+      const after = Date.now()
+      if (now < before) backwards++
+      before = now
+      // A process that lost its processor between two looks says nothing.
+      if (after - wall <= 1 && (now <= wall - 0.5 || now >= after + 1.5)) away++
+    }
+    expect({ backwards, away }).toEqual({ backwards: 0, away: 0 })
+  })
+
+  it('G4 is the same in every process: what happens later has a later time', async () => {
+    const clock = new HostClock()
+    const script = `import { HostClock } from ${JSON.stringify(CLOCK)}; console.log(new HostClock().nowMicros())`
+    for (let i = 0; i < 5; i++) {
+      const before = clock.nowMicros()
+      const { stdout } = await run(process.execPath, ['--input-type=module', '-e', script])
+      expect(Number(stdout)).toBeGreaterThan(before)
+      expect(Number(stdout)).toBeLessThan(clock.nowMicros())
+    }
+  })
+})
+
+describe('appends under way', () => {
+  it('show the oldest of them, whatever order they end in', async () => {
+    let now = 0
+    const acceptance = new Acceptance(() => ++now)
+    const ends = Array.from({ length: 3 }, () => Promise.withResolvers<void>())
+    const appends = ends.map(({ promise }) => acceptance.during(() => promise))
+    expect(acceptance).toMatchObject({ running: 3, oldestMicros: 1 })
+    ends[1]!.resolve()
+    await appends[1]
+    expect(acceptance).toMatchObject({ running: 2, oldestMicros: 1 })
+    ends[0]!.resolve()
+    await appends[0]
+    expect(acceptance.oldestMicros).toBe(3)
+    ends[2]!.reject(new Error('the disk'))
+    await expect(appends[2]).rejects.toThrow('the disk')
+    expect(acceptance).toMatchObject({ running: 0, oldestMicros: null })
+  })
+
+  it('are answered only when their time is past on every host, if there are others', async () => {
+    const acceptance = new Acceptance(() => 0)
+    acceptance.farAway = true
+    const began = performance.now()
+    await acceptance.during(async () => {})
+    expect(performance.now() - began).toBeGreaterThanOrEqual(1)
+  })
+})
+
+describe('a log with a horizon', () => {
+  const record = (number: number): BufferedRecord => ({
+    number,
+    acceptedAtMicros: number * 10,
+    flags: 0,
+    body: Buffer.alloc(0),
+  })
+
+  function logOf(...numbers: number[]) {
+    const records = numbers.map(record)
+    return new HorizonLog({
+      bufferId: 'b',
+      quarantine: { add: async () => true },
+      read: async () => ({ records: records.splice(0), through: numbers.at(-1)!, empty: numbers.length === 0 }),
+      rewind: () => {},
+      drained: async () => {},
+      setDrainedThrough: async () => {},
+    })
+  }
+
+  it('shows nothing that was accepted later', async () => {
+    const log = logOf(1, 2, 3)
+    log.upToMicros = 20
+    const batch = await log.read({ records: 10, bytes: 10 })
+    expect(batch).toMatchObject({ through: 2, empty: false })
+    expect(batch.records.map((each) => each.number)).toEqual([1, 2])
+  })
+
+  it('is empty when everything was', async () => {
+    const log = logOf(5, 6)
+    log.upToMicros = 20
+    expect(await log.read({ records: 10, bytes: 10 })).toEqual({ records: [], through: 0, empty: true })
+  })
+})

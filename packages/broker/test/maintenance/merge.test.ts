@@ -1,0 +1,98 @@
+/** The order of a merge, as a plain function of what is staged. */
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { mergedList } from '../../src/engine/merge.ts'
+import { decodeStaged, encodeStaged } from '../../src/engine/staged-batch.ts'
+import type { StagedRow } from '../../src/ports/drain-store.ts'
+import type { BufferedRecord } from '../../src/ports/record-log.ts'
+
+const record = (number: number, acceptedAtMicros: number, text = ''): BufferedRecord => ({
+  number,
+  acceptedAtMicros,
+  flags: 0,
+  body: Buffer.from(text),
+})
+
+let ids = 0
+const row = (bufferId: string, records: BufferedRecord[], more: Partial<StagedRow> = {}): StagedRow => ({
+  id: String(++ids),
+  bufferId,
+  lastNumber: records.at(-1)!.number,
+  takenThrough: records[0]!.number - 1,
+  latestMicros: Math.max(...records.map((each) => each.acceptedAtMicros)),
+  moreBehind: false,
+  body: encodeStaged(records),
+  ...more,
+})
+
+const names = (rows: StagedRow[], upTo = Number.POSITIVE_INFINITY): string[] =>
+  mergedList(rows, upTo).map((each) => `${each.row.bufferId}${each.record.number}`)
+
+describe('G4 the order of a merge', () => {
+  it('is that of acceptance, over all buffers', () => {
+    expect(names([row('a', [record(1, 10), record(2, 40)]), row('b', [record(7, 20), record(8, 30)])])).toEqual([
+      'a1',
+      'b7',
+      'b8',
+      'a2',
+    ])
+  })
+
+  it('ends at the frontier', () => {
+    expect(names([row('a', [record(1, 10), record(2, 40)]), row('b', [record(7, 20)])], 30)).toEqual(['a1', 'b7'])
+  })
+
+  it('leaves out what was taken', () => {
+    expect(names([row('a', [record(1, 10), record(2, 20), record(3, 30)], { takenThrough: 2 })])).toEqual(['a3'])
+  })
+
+  it('ends where a buffer has rows that were not read', () => {
+    const rows = [
+      row('a', [record(1, 10), record(2, 20)], { moreBehind: true }),
+      row('b', [record(1, 15), record(2, 25)]),
+    ]
+    expect(names(rows)).toEqual(['a1', 'b1', 'a2'])
+  })
+
+  it('goes by the record number inside a buffer, also when the clock went back', () => {
+    const rows = [row('a', [record(1, 50), record(2, 10)]), row('b', [record(1, 20)])]
+    expect(names(rows)).toEqual(['b1', 'a1', 'a2'])
+  })
+
+  it('marks the end of a row, and only that', () => {
+    const list = mergedList([row('a', [record(1, 10), record(2, 20)])], 15)
+    expect(list.map((each) => each.endsRow)).toEqual([false])
+    const whole = mergedList([row('a', [record(1, 10), record(2, 20)])], 20)
+    expect(whole.map((each) => each.endsRow)).toEqual([false, true])
+  })
+
+  it('holds for any number of buffers with clocks that only go forward', () => {
+    const buffers = fc.array(fc.array(fc.nat(1000), { minLength: 1, maxLength: 20 }), { minLength: 1, maxLength: 5 })
+    fc.assert(
+      fc.property(buffers, fc.nat(1200), (times, upTo) => {
+        const rows = times.map((each, index) =>
+          row(
+            String.fromCharCode(97 + index),
+            each.sort((x, y) => x - y).map((at, i) => record(i + 1, at)),
+          ),
+        )
+        const list = mergedList(rows, upTo)
+        expect(list).toHaveLength(times.flat().filter((at) => at <= upTo).length)
+        for (let i = 1; i < list.length; i++)
+          expect(list[i]!.record.acceptedAtMicros).toBeGreaterThanOrEqual(list[i - 1]!.record.acceptedAtMicros)
+      }),
+    )
+  })
+})
+
+describe('a staged row', () => {
+  it('gives back what it was given', () => {
+    const records = [record(2 ** 40, 1_795_000_000_000_123, 'payload'), { ...record(2 ** 40 + 5, 1, ''), flags: 1 }]
+    expect(decodeStaged(encodeStaged(records))).toEqual(records)
+  })
+
+  it('that is cut off is a defect, not a message', () => {
+    const bytes = encodeStaged([record(1, 1, 'payload')])
+    expect(() => decodeStaged(bytes.subarray(0, bytes.length - 1))).toThrow('crosses the end')
+  })
+})
