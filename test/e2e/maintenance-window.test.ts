@@ -131,6 +131,28 @@ describe('maintenance window', () => {
     expect(await verdict(recorder, instance, 'orders', tables)).toEqual(ALL_IS_WELL)
   })
 
+  test('G3 duplicates of stored and of buffered messages are found when the buffer is drained', async () => {
+    const { instance } = await start()
+    const { api } = instance
+    await direct(instance)
+    await api.push([{ queue: 'orders', transactionId: 'a', payload: 'stored' }])
+    await api.maintenance(true)
+    for (const payload of ['again', 'and again']) {
+      const pushed = await api.push(['a', 'b'].map((transactionId) => ({ queue: 'orders', transactionId, payload })))
+      expect(pushed.body).toMatchObject([{ status: 'buffered' }, { status: 'buffered' }])
+    }
+    await api.maintenance(false)
+    await until('the drain has ended', async () => (await api.maintenance()).body.phase === 'normal')
+    const repeated = await api.push([{ queue: 'orders', transactionId: 'b' }])
+    expect(repeated.body).toMatchObject([{ status: 'duplicate' }])
+    const popped = await api.pop('orders', { batch: 10, autoAck: true })
+    expect(popped.body.messages).toMatchObject([
+      { transactionId: 'a', data: 'stored' },
+      { transactionId: 'b', data: 'again' },
+    ])
+    expect((await api.pop('orders')).status).toBe(204)
+  })
+
   test('pop, ack, nack and lease extension work in the window', async () => {
     const { instance } = await start()
     const { api } = instance

@@ -25,6 +25,7 @@ const MIGRATION = [
   'ALTER TABLE queen.:table ADD COLUMN note_of_test text',
   // A volatile default makes PostgreSQL write the whole table anew.
   'ALTER TABLE queen.:table ADD COLUMN rewritten_at text DEFAULT clock_timestamp()::text',
+  'CREATE INDEX ON queen.:table (note_of_test)',
   'REINDEX TABLE queen.:table',
   'VACUUM FULL queen.:table',
 ]

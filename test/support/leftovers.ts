@@ -38,8 +38,9 @@ export async function temporaryDatabase(): Promise<string> {
 /** A PostgreSQL of the test's own, to be stopped, killed and frozen. */
 export async function temporaryPostgres(
   settings: Record<string, string> = {},
+  log: (line: string) => void = () => {},
 ): Promise<Awaited<ReturnType<typeof startTestPostgres>>> {
-  const server = await startTestPostgres({ settings })
+  const server = await startTestPostgres({ settings, log })
   atEnd(() => server.remove())
   return server
 }
