@@ -29,10 +29,18 @@ import { createQuarantine } from './engine/quarantine.ts'
 import { createEngine } from './engine/queen-engine.ts'
 import { QueueDepth } from './engine/queue-depth.ts'
 import { Staging } from './engine/staging.ts'
+import { Activity } from './engine/reads/activity.ts'
+import { clusterMetrics } from './engine/reads/cluster-metrics.ts'
+import { meterEngine } from './engine/reads/metered-engine.ts'
+import { expireMetrics, MetricsFlush } from './engine/reads/metrics-flush.ts'
+import { createReads } from './engine/reads/reads.ts'
+import { Stats } from './engine/reads/stats.ts'
+import { createRemoval } from './engine/removal.ts'
 import { readSwitch } from './engine/switch-state.ts'
 import { WriteRoute } from './engine/write-route.ts'
 import { createHttpServer } from './http/server.ts'
 import { followState } from './services/follow-state.ts'
+import { measure } from './services/measure.ts'
 import { Periodic } from './services/periodic.ts'
 import { reportTransitions } from './services/report-transitions.ts'
 import { openSchema } from './services/schema.ts'
@@ -43,6 +51,9 @@ import { createDeadLetterStore } from './store/dead-letters.ts'
 import { migrate } from './store/migrator.ts'
 import { openDatabase, type QueenDatabase } from './store/pool.ts'
 import { createQueueStore } from './store/queues.ts'
+import { createReadStores } from './store/reads/read-stores.ts'
+import { createStatsStore } from './store/reads/stats.ts'
+import { createRemovalStore } from './store/removal.ts'
 import { createSystemStore } from './store/system-state.ts'
 import { createWriteStore } from './store/write-side.ts'
 
@@ -143,7 +154,9 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
         items,
       ),
   })
+  const activity = new Activity()
   const onStored = (stored: StoredSegment): void => {
+    activity.stored(stored.partition.queue.name, stored.segment.write.count)
     consumer.onStored(stored)
     announce(stored.partition.queue.id, stored.partition.id)
   }
@@ -276,8 +289,37 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     log,
   })
   const configuration = createConfiguration({ store: queueStore, catalog, encryption: cipher !== null, log })
+  const stores = createReadStores(database)
+  const stats = new Stats(createStatsStore(database))
+  let port = config.port
+  const flush = new MetricsFlush({
+    activity,
+    store: stores.metrics,
+    stats,
+    identity: () => ({ instanceId, hostname: config.hostname, pid: process.pid, port }),
+  })
+  const wake = (queueId: string, partitionId: string): void => {
+    consumer.onHint(queueId, [partitionId])
+    announce(queueId, partitionId)
+  }
+  const groupMoved = (group: string, queue: string | null): void => {
+    consumer.groupMoved(group, queue)
+    database.listener.notify('queen_groups', JSON.stringify([group, queue]))
+  }
+  const removal = createRemoval({ store: createRemovalStore(database), messages: stores.messages, activity, log, wake })
   let stopping = false
-  const engine = createEngine({
+  const plain = createEngine({
+    reads: createReads({
+      stores,
+      stats,
+      flush,
+      cipher,
+      log,
+      wake,
+      groupMoved,
+      maintenance: () => maintenance.summary(),
+      nowMs,
+    }),
     configuration,
     push,
     consumer,
@@ -300,6 +342,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     stopping: () => stopping,
     nowMs,
   })
+  const engine = meterEngine(plain, activity)
   const quiet = (error: unknown): void => log.debug({ err: error }, 'a periodic task failed; it goes on')
   const heartbeat = new Periodic({
     name: 'heartbeat',
@@ -318,6 +361,24 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
       onError: quiet,
     }),
     new Periodic({ name: 'purge', pauseMs: PURGE_MS, work: () => configuration.purge(), onError: quiet }),
+    new Periodic({
+      name: 'retention',
+      pauseMs: config.retentionIntervalMs,
+      work: async () => void (await removal.expire(config.traceRetentionDays)),
+      onError: quiet,
+    }),
+    new Periodic({
+      name: 'eviction',
+      pauseMs: config.evictionIntervalMs,
+      work: async () => void (await removal.evict()),
+      onError: quiet,
+    }),
+    measure({
+      flush,
+      health: () => engine.health(),
+      expire: () => expireMetrics(stores.metrics, config.metricsRetentionDays),
+      onError: quiet,
+    }),
   ]
 
   const http = await createHttpServer(engine, {
@@ -356,7 +417,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     consumer.start()
     for (const service of services) service.start()
     // With nothing buffered the way to PostgreSQL opens within milliseconds: the first push should find it open.
-    if (databaseUp()) await route.direct(START_WAIT_MS)
+    if (databaseUp() && control.phase !== 'maintenance') await route.direct(START_WAIT_MS)
     const url = await http.listen(config.host, config.port)
     return { url, stop }
   } catch (error) {
