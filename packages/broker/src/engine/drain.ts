@@ -16,8 +16,9 @@ import { RecordFlag, RecordReader } from './buffered-message.ts'
 import type { PayloadCipher } from './cipher.ts'
 import { DedupCache, type PartitionKeys } from './dedup-cache.ts'
 import type { DrainLog } from './horizon-log.ts'
+import { learn, learnUpTo } from './learn-keys.ts'
 import type { MessageIdSource } from './message-id.ts'
-import { learn, type StoredSegment } from './push-lanes.ts'
+import type { StoredSegment } from './push-lanes.ts'
 import { type BuiltSegment, buildSegment, segmentBytesMax } from './segment-build.ts'
 import type { PartitionEntry, PushItem, QueueEntry } from './types.ts'
 
@@ -67,7 +68,6 @@ const STEP_BYTES_MAX = 4 * 1024 * 1024
 // A step too long for the statement limit (ten thousand partitions nobody remembers) is made smaller, to no less.
 const STEP_RECORDS_MIN = 100
 const ATTEMPTS_MAX = 8
-const KEYS_PER_PAGE = 262_144
 // Memory for records whose flush had an unknown outcome; they are few.
 const UNKNOWN_KEYS_BYTES_MAX = 32 * 1024 * 1024
 
@@ -260,7 +260,7 @@ export class Drain {
         const oldestMs = items.reduce((oldest, item) => Math.min(oldest, item.acceptedAtMicros! / 1000), nowMs)
         // PostgreSQL's clock may be another one: a minute more is read than is asked for.
         const lookBack = window + Math.ceil((nowMs - oldestMs) / 1000) + 60
-        await this.#readKeys(place.id, known, outcome.unknownUpTo, lookBack)
+        await learnUpTo({ store: parts.store, dedup: cache }, place.id, known, outcome.unknownUpTo, lookBack)
       }
     }
     cache.trim()
@@ -369,23 +369,6 @@ export class Drain {
     const window = place.queue.options.dedupWindowSeconds
     // The flush that may have stored these ran just before they were accepted here; a minute is generous.
     return outcomeUnknown ? Math.max(window, 60) : window
-  }
-
-  async #readKeys(partitionId: string, known: PartitionKeys, upTo: number, window: number): Promise<void> {
-    if (upTo < known.to) {
-      known.reset()
-      return
-    }
-    let from = known.to
-    while (from < upTo) {
-      const pages = await this.#parts.store.readKeys(partitionId, from, window, KEYS_PER_PAGE)
-      if (pages.length === 0) break
-      for (const page of pages) {
-        learn(known, page.firstOffset, page.keys)
-        from = page.firstOffset + page.keys.length / 16
-      }
-    }
-    known.skipTo(upTo)
   }
 
   async #setAside(

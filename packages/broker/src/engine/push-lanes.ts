@@ -15,9 +15,11 @@
 import type { PushStore, WriteOutcome } from '../ports/push-store.ts'
 import { StoreError } from '../ports/store-error.ts'
 import type { DedupCache, PartitionKeys } from './dedup-cache.ts'
+import { learn, learnUpTo } from './learn-keys.ts'
 import { MessageIdRun, type MessageIdSource, messageIdAt } from './message-id.ts'
 import { type BuiltSegment, buildSegment, segmentBytesMax } from './segment-build.ts'
 import type { PartitionEntry, PushItem } from './types.ts'
+import { within } from './within.ts'
 import type { WriteRoute } from './write-route.ts'
 
 /** The items of one request that are not answered yet. */
@@ -87,7 +89,6 @@ const FLUSH_AGE_MS_MAX = 2_000
 const PUSH_AGE_MS_MAX = 2_800
 // Deadlocks and lost races are tried again at once, so many times.
 const ATTEMPTS_MAX = 8
-const KEYS_PER_PAGE = 262_144
 
 export class PushLanes {
   readonly #parts: PushLaneParts
@@ -261,7 +262,7 @@ export class PushLanes {
       built.push(result.segment)
     })
     const writes = built.map((segment) => segment.write)
-    const result = await inTime(parts.store.pushMessages(writes, null), deadlineMs - nowMs)
+    const result = await within(deadlineMs - nowMs, parts.store.pushMessages(writes, null))
     if (result.status !== 'done') {
       parts.onDiverted()
       await this.#divertAll(lanes, taken, false)
@@ -294,7 +295,9 @@ export class PushLanes {
       }
       // Someone else writes this partition so fast that every look is out of date: the lock waits are fair, so go on.
       if (outcome.status === 'unsure' && outcome.unknownUpTo !== null && known !== null) {
-        await inTime(this.#readKeys(lane, known, outcome.unknownUpTo), leftMs)
+        const { id, queue } = lane.partition
+        const { dedupWindowSeconds } = queue.options
+        await within(leftMs, learnUpTo(this.#parts, id, known, outcome.unknownUpTo, dedupWindowSeconds))
       }
       this.#putBack(lane, left)
     } catch (error) {
@@ -346,25 +349,6 @@ export class PushLanes {
     return left
   }
 
-  async #readKeys(lane: Lane, known: PartitionKeys, upTo: number): Promise<void> {
-    const { id, queue } = lane.partition
-    if (upTo < known.to) {
-      known.reset()
-      return
-    }
-    let from = known.to
-    while (from < upTo) {
-      const pages = await this.#parts.store.readKeys(id, from, queue.options.dedupWindowSeconds, KEYS_PER_PAGE)
-      if (pages.length === 0) break
-      for (const page of pages) {
-        learn(known, page.firstOffset, page.keys)
-        from = page.firstOffset + page.keys.length / 16
-      }
-      this.#parts.dedup.trim()
-    }
-    known.skipTo(upTo)
-  }
-
   /** The queue was deleted meanwhile: the items go to the partition that takes its place. */
   async #moveLane(lane: Lane, taken: Pending[], leftMs: number): Promise<void> {
     this.#parts.dedup.forget(lane.partition.id)
@@ -372,7 +356,7 @@ export class PushLanes {
       await this.#divert(taken, false)
       return
     }
-    const partition = await inTime(this.#parts.onGone(lane.partition), leftMs)
+    const partition = await within(leftMs, this.#parts.onGone(lane.partition))
     this.#putBack(lane, taken)
     if (partition.id === lane.partition.id) return
     for (const { item } of lane.pending) item.innocentBelow = 0
@@ -467,29 +451,6 @@ export class PushLanes {
       this.#idle?.resolve()
       this.#idle = null
     }
-  }
-}
-
-/** Adds a stored segment to the memory of keys; what lies between was outside the window when PostgreSQL looked. */
-export function learn(known: PartitionKeys, firstOffset: number, keys: Uint8Array): void {
-  known.skipTo(firstOffset)
-  known.add(firstOffset, keys)
-}
-
-/**
- * `work`, or a StoreError of unknown outcome when it takes longer than `leftMs`: the bound of a push must hold whatever
- * becomes of the statement. Should it be committed after all, the drain finds its messages by their ids.
- */
-async function inTime<T>(work: Promise<T>, leftMs: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    const error = () => new StoreError('unavailable', 'PostgreSQL did not answer in time', { outcomeUnknown: true })
-    timer = setTimeout(() => reject(error()), leftMs)
-  })
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
   }
 }
 

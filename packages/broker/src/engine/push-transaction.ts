@@ -8,8 +8,9 @@
 import type { PushStore, SegmentWrite, WriteOutcome } from '../ports/push-store.ts'
 import { StoreError } from '../ports/store-error.ts'
 import type { DedupCache, PartitionKeys } from './dedup-cache.ts'
+import { learn, learnUpTo } from './learn-keys.ts'
 import { type MessageIdSource, messageIdAt } from './message-id.ts'
-import { learn, type StoredSegment } from './push-lanes.ts'
+import type { StoredSegment } from './push-lanes.ts'
 import { Refusal } from './refusal.ts'
 import { type BuiltSegment, buildSegment, segmentBytesMax } from './segment-build.ts'
 import type { TransactionPush } from './transaction.ts'
@@ -39,7 +40,6 @@ interface Built {
 
 // Each attempt learns what the one before did not know; more than a few means that others write faster than we look.
 const ATTEMPTS_MAX = 8
-const KEYS_PER_PAGE = 262_144
 
 export async function prepareTransactionPush(
   parts: TransactionPushParts,
@@ -143,20 +143,7 @@ async function learnFrom(
   for (const { index, messageId } of outcome.duplicates) markDuplicate(segment.stored[index]!, messageId, place.id)
   for (const index of outcome.innocent) segment.suspects[index]!.innocentBelow = segment.write.knownTo
   if (outcome.unknownUpTo === null || known === null) return
-  if (outcome.unknownUpTo < known.to) {
-    known.reset()
-    return
-  }
-  let from = known.to
-  while (from < outcome.unknownUpTo) {
-    const pages = await parts.store.readKeys(place.id, from, place.queue.options.dedupWindowSeconds, KEYS_PER_PAGE)
-    if (pages.length === 0) break
-    for (const page of pages) {
-      learn(known, page.firstOffset, page.keys)
-      from = page.firstOffset + page.keys.length / 16
-    }
-  }
-  known.skipTo(outcome.unknownUpTo)
+  await learnUpTo(parts, place.id, known, outcome.unknownUpTo, place.queue.options.dedupWindowSeconds)
 }
 
 function markDuplicate(item: PushItem, messageId: string, partitionId: string): void {

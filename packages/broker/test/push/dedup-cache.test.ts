@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { DedupCache, type PartitionKeys } from '../../src/engine/dedup-cache.ts'
-import { learn } from '../../src/engine/push-lanes.ts'
+import { learn } from '../../src/engine/learn-keys.ts'
 import { KEY_BYTES } from '../../src/engine/transaction-key.ts'
 
 function keyNumber(number: number, time = 0): Buffer {
