@@ -37,22 +37,29 @@ function buffered(batch: number): Row {
 
 const drain: Row = {
   name: 'drain',
-  about: 'one million buffered messages of 100 bytes, from the end of the window until all are stored',
-  async run({ rig, round, queue }) {
-    const { url, pid } = round.broker
-    await openWindow(url)
-    const { acknowledged } = await runPushLoad(url, {
-      ...usualShape(queue, 100),
-      connections: PRODUCERS,
-      status: 'buffered',
-      messagesMax: DRAINED_MESSAGES,
-    })
-    resetPeak(pid)
-    const used = watchUsage(pid, rig.postgresPid)
-    const elapsedMs = await closeWindow(url)
-    const usage = used(acknowledged)
-    const { rssPeakBytes } = processFigures(pid)
-    await expectStored(round.sql, queue, acknowledged)
-    return { messagesPerSecond: (acknowledged * 1000) / elapsedMs, rssPeakBytes, ...usage }
+  about:
+    'one million buffered messages, from the end of the window until all are stored; a broker of its own, for its memory',
+  async run({ rig, queue }) {
+    const database = await rig.createDatabase()
+    const broker = await rig.startBroker(database.url)
+    try {
+      await openWindow(broker.url)
+      const { acknowledged } = await runPushLoad(broker.url, {
+        ...usualShape(queue, 100),
+        connections: PRODUCERS,
+        status: 'buffered',
+        messagesMax: DRAINED_MESSAGES,
+      })
+      resetPeak(broker.pid)
+      const used = watchUsage(broker.pid, rig.postgresPid)
+      const elapsedMs = await closeWindow(broker.url)
+      const usage = used(acknowledged)
+      const figures = processFigures(broker.pid)
+      await expectStored(database.sql, queue, acknowledged)
+      return { messagesPerSecond: (acknowledged * 1000) / elapsedMs, ...figures, ...usage }
+    } finally {
+      await broker.stop()
+      await database.drop()
+    }
   },
 }
