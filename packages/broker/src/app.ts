@@ -28,17 +28,17 @@ import { prepareTransactionPush } from './engine/push-transaction.ts'
 import { createQuarantine } from './engine/quarantine.ts'
 import { createEngine } from './engine/queen-engine.ts'
 import { QueueDepth } from './engine/queue-depth.ts'
-import { Staging } from './engine/staging.ts'
 import { Activity } from './engine/reads/activity.ts'
-import { clusterMetrics } from './engine/reads/cluster-metrics.ts'
 import { meterEngine } from './engine/reads/metered-engine.ts'
 import { expireMetrics, MetricsFlush } from './engine/reads/metrics-flush.ts'
 import { createReads } from './engine/reads/reads.ts'
 import { Stats } from './engine/reads/stats.ts'
 import { createRemoval } from './engine/removal.ts'
+import { Staging } from './engine/staging.ts'
 import { readSwitch } from './engine/switch-state.ts'
 import { WriteRoute } from './engine/write-route.ts'
 import { createHttpServer } from './http/server.ts'
+import { clusterMetrics } from './observe/cluster-metrics.ts'
 import { followState } from './services/follow-state.ts'
 import { measure } from './services/measure.ts'
 import { Periodic } from './services/periodic.ts'
@@ -173,7 +173,11 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     route,
     nowMs,
     divert: (items, outcomeUnknown) => push.buffer(items, outcomeUnknown),
-    onDiverted: () => void control?.refresh(),
+    // At once, before the switch is read: what comes after the diverted flush must not overtake it.
+    onDiverted: () => {
+      control?.handle('on')
+      void control?.refresh()
+    },
     onUnavailable: (error) => control?.lost(error),
     onStored,
     onConfigVersion: (version) => catalog.noticeVersion(version),
@@ -317,7 +321,10 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
       log,
       wake,
       groupMoved,
-      maintenance: () => maintenance.summary(),
+      maintenance: async () => {
+        const { phase, popMaintenanceMode, bufferedMessages } = await maintenance.status()
+        return { phase, popMaintenanceMode, bufferedMessages }
+      },
       nowMs,
     }),
     configuration,
@@ -393,6 +400,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     log,
     subscriptionModeDefault: config.defaultSubscriptionMode,
     cipher,
+    metrics: clusterMetrics({ metrics: stores.metrics, stats, databaseUp, nowMs }),
   })
   async function stop(): Promise<void> {
     stopping = true
@@ -419,6 +427,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     // With nothing buffered the way to PostgreSQL opens within milliseconds: the first push should find it open.
     if (databaseUp() && control.phase !== 'maintenance') await route.direct(START_WAIT_MS)
     const url = await http.listen(config.host, config.port)
+    port = Number(new URL(url).port)
     return { url, stop }
   } catch (error) {
     await stop().catch(() => {})
