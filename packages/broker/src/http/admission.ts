@@ -4,6 +4,7 @@
  */
 import type { onRequestHookHandler } from 'fastify'
 import { Refusal } from '../engine/refusal.ts'
+import { BODY_TYPE } from './body-reader.ts'
 import type { HttpContext } from './context.ts'
 import { Exchange } from './exchange.ts'
 import type { Route } from './route.ts'
@@ -14,9 +15,9 @@ export function admission(context: HttpContext, route: Route): onRequestHookHand
   return (request, reply, done) => {
     const exchange = new Exchange(request, reply, context, route)
     request.exchange = exchange
-    // Bodies are JSON whatever their type says; Fastify would refuse a type that it cannot read.
-    const { headers } = request.raw
-    if (headers['content-type'] !== undefined) headers['content-type'] = undefined
+    // Bodies are JSON whatever their type says. Fastify would refuse a type that it cannot read, and it looks a known one
+    // up faster than none.
+    request.raw.headers['content-type'] = BODY_TYPE
     const admit = (caller: Caller): void => {
       exchange.caller = caller
       if (!exchange.closed) done()

@@ -9,6 +9,9 @@ import type { IncomingMessage } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import { Refusal } from '../engine/refusal.ts'
 
+/** The type that every body is taken for. */
+export const BODY_TYPE = 'application/json'
+
 type Done = (error: Error | null, body?: Buffer) => void
 
 /** A body that never ends is the request time limit's matter. */

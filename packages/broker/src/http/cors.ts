@@ -10,26 +10,29 @@ const PREFLIGHT_SECONDS = '86400'
 export class Cors {
   readonly #allowed: ReadonlySet<string>
   readonly #anyOrigin: boolean
-  readonly #headers: Readonly<Record<string, string>>
+  readonly #headers: readonly string[]
 
   /** No origins listed = any may read answers. */
   constructor(corsOrigins: readonly string[]) {
     this.#allowed = new Set(corsOrigins.filter((origin) => origin !== '*').map(normal))
     this.#anyOrigin = this.#allowed.size === 0 || corsOrigins.includes('*')
-    this.#headers = {
-      'access-control-allow-methods': 'GET, POST, PUT, DELETE, OPTIONS',
-      'access-control-allow-headers': 'Content-Type, Authorization',
-      'access-control-max-age': PREFLIGHT_SECONDS,
-      ...(this.#anyOrigin ? { 'access-control-allow-origin': '*' } : { vary: 'Origin' }),
-    }
+    this.#headers = [
+      'access-control-allow-methods',
+      'GET, POST, PUT, DELETE, OPTIONS',
+      'access-control-allow-headers',
+      'Content-Type, Authorization',
+      'access-control-max-age',
+      PREFLIGHT_SECONDS,
+      ...(this.#anyOrigin ? ['access-control-allow-origin', '*'] : ['vary', 'Origin']),
+    ]
   }
 
-  /** For the answer to this request; the caller must not change them. */
-  headers(request: IncomingMessage): Readonly<Record<string, string>> {
+  /** For the answer to this request: name and value in turn. */
+  headers(request: IncomingMessage): readonly string[] {
     if (this.#anyOrigin) return this.#headers
     const { origin } = request.headers
     if (origin === undefined || !this.#allowed.has(normal(origin))) return this.#headers
-    return { ...this.#headers, 'access-control-allow-origin': origin }
+    return [...this.#headers, 'access-control-allow-origin', origin]
   }
 
   /** Whether a browser page of another site, not listed by the operator, sent this request. */

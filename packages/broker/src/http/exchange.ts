@@ -79,14 +79,25 @@ export class Exchange {
     return ofRoute === undefined ? bodyBytesMax : Math.min(ofRoute, bodyBytesMax)
   }
 
-  /** The encoding says what the characters of `text` stand for: with latin1 each is one byte of UTF-8. */
+  /**
+   * JSON that the route wrote itself, as the hot routes do. The encoding says what its characters stand for: with latin1
+   * each is one byte of UTF-8.
+   *
+   * Goes past Fastify's reply, which takes strings as UTF-8 only: making a buffer of a pop answer first costs a sixth of
+   * the CPU time of popping 100 messages, and collecting headers one by one a twentieth of that of pushing one.
+   */
   answerJson(status: number, text: string, encoding: 'utf8' | 'latin1' = 'utf8'): void {
-    if (encoding === 'utf8') this.#send(status, JSON_TYPE, text)
-    else this.#sendBytes(status, text)
+    if (!this.#begin()) return
+    const bytes = encoding === 'latin1' ? text.length : Buffer.byteLength(text)
+    const { raw: response } = this.#reply.hijack()
+    const cors = this.context.cors.headers(this.request)
+    response.writeHead(status, [...cors, 'content-type', JSON_TYPE, 'content-length', String(bytes)])
+    response.end(text, encoding)
+    this.context.unread.watch(response)
   }
 
   answer(status: number, value: unknown): void {
-    this.answerJson(status, JSON.stringify(value))
+    this.#send(status, JSON_TYPE, JSON.stringify(value))
   }
 
   /** An answer that is not JSON. */
@@ -132,8 +143,10 @@ export class Exchange {
   }
 
   #head(status: number, headers: readonly string[]): FastifyReply {
-    const reply = this.#reply.code(status).headers(this.context.cors.headers(this.request))
-    for (let i = 0; i < headers.length; i += 2) reply.header(headers[i]!, headers[i + 1]!)
+    const reply = this.#reply.code(status)
+    for (const list of [this.context.cors.headers(this.request), headers]) {
+      for (let i = 0; i < list.length; i += 2) reply.header(list[i]!, list[i + 1]!)
+    }
     return reply
   }
 
@@ -141,18 +154,5 @@ export class Exchange {
     if (!this.#begin()) return
     this.#head(status, headers).type(type).send(text)
     this.context.unread.watch(this.#reply.raw)
-  }
-
-  /**
-   * Past Fastify's reply, which takes strings as UTF-8 only: the buffer it would want instead costs a sixth of the CPU
-   * time of popping 100 messages.
-   */
-  #sendBytes(status: number, latin1: string): void {
-    if (!this.#begin()) return
-    const { raw: response } = this.#reply.hijack()
-    const head = { 'content-type': JSON_TYPE, 'content-length': latin1.length }
-    response.writeHead(status, { ...this.context.cors.headers(this.request), ...head })
-    response.end(latin1, 'latin1')
-    this.context.unread.watch(response)
   }
 }

@@ -5,7 +5,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Refusal } from '../engine/refusal.ts'
 import { admission, requireRoom } from './admission.ts'
-import { readBody } from './body-reader.ts'
+import { BODY_TYPE, readBody } from './body-reader.ts'
 import type { HttpContext } from './context.ts'
 import { Exchange } from './exchange.ts'
 import type { Route } from './route.ts'
@@ -28,7 +28,7 @@ export function serveRoutes(app: FastifyInstance, context: HttpContext, routes: 
 
   app.decorateRequest('exchange', null)
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('*', readBody)
+  app.addContentTypeParser([BODY_TYPE, '*'], readBody)
   app.setNotFoundHandler(refuseUnserved)
   app.setErrorHandler((error, request, reply) => {
     // Without an exchange it was Fastify that refused the request, on its way to the handler above.
