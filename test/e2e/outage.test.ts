@@ -151,8 +151,9 @@ describe('outage', () => {
     const postgres = await temporaryPostgres()
     const instance = await startInstance({ databaseUrl: postgres.url })
     const { api } = instance
-    await until('the broker is connected', async () => (await api.get('/health')).body.database === 'connected')
-    await api.post('/api/v1/configure', { queue: 'orders', options: { leaseTime: 3 } })
+    await until('the queue is there', async () => {
+      return (await api.post('/api/v1/configure', { queue: 'orders', options: { leaseTime: 3 } })).status === 200
+    })
     await api.push([{ queue: 'orders', transactionId: 'a' }])
     const popped = await until('the message is there', async () => {
       const answer = await api.pop('orders')
