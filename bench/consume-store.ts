@@ -2,8 +2,11 @@
  * How fast the consume side is without HTTP: claims and acks straight at the engine, from a backlog, with consumers in
  * a closed loop. Needs QUEEN_TEST_DATABASE_URL (a throw-away server).
  *
+ * On a shared machine the rates say little; the CPU time a pop costs here and in PostgreSQL (Linux, same host) says more.
+ *
  *   node bench/consume-store.ts [seconds per case]
  */
+import { readFileSync } from 'node:fs'
 import { acksOf, delivered, names, never, openFixture, popRequest } from '../packages/broker/test/consume/fixture.ts'
 
 const SECONDS = Number(process.argv[2] ?? 3)
@@ -29,6 +32,22 @@ const CASES: readonly Case[] = [
 ]
 
 await using fixture = await openFixture()
+
+/** CPU time of the sessions of this database so far, in microseconds; NaN where it cannot be read. */
+async function postgresMicros(): Promise<number> {
+  const sessions = await fixture.sql<{ pid: number }>(
+    'SELECT pid FROM pg_stat_activity WHERE datname = current_database()',
+  )
+  try {
+    return sessions.reduce(
+      (sum, { pid }) => sum + Number(readFileSync(`/proc/${pid}/schedstat`, 'latin1').split(' ')[0]) / 1000,
+      0,
+    )
+  } catch {
+    return Number.NaN
+  }
+}
+
 for (const each of CASES) {
   const queueId = await fixture.createQueue(each.name)
   const messages = each.batch === 1 ? 200_000 : each.batch === 10 ? 600_000 : 2_000_000
@@ -53,6 +72,7 @@ for (const each of CASES) {
   const endsAt = performance.now() + SECONDS * 1000
   const begun = performance.now()
   const cpu = process.cpuUsage()
+  const postgres = await postgresMicros()
   const loop = async (group: string): Promise<void> => {
     const request = popRequest({
       queue: each.name,
@@ -81,15 +101,17 @@ for (const each of CASES) {
   )
   const seconds = (performance.now() - begun) / 1000
   const used = process.cpuUsage(cpu)
-  const { claimStatements, ackStatements } = consumer.stats()
+  const postgresUsed = (await postgresMicros()) - postgres
+  const { claimStatements, ackStatements, knownClaims, finishedLeases, readAheadStatements } = consumer.stats()
+  const rate = (count: number): string => Math.round(count / seconds).toLocaleString()
   console.log(
-    `${each.name.padEnd(32)} ${Math.round(received / seconds)
-      .toLocaleString()
-      .padStart(10)} msg/s ${Math.round(pops / seconds)
-      .toLocaleString()
-      .padStart(
-        8,
-      )} pops/s  ${(pops / claimStatements).toFixed(1)} pops a statement, ${ackStatements} ack statements, cpu ${((used.user + used.system) / 1e4 / seconds).toFixed(0)} %`,
+    [
+      each.name.padEnd(30),
+      `${rate(received).padStart(8)} msg/s ${rate(pops).padStart(7)} pops/s`,
+      `cpu a pop: ${((used.user + used.system) / pops).toFixed(0).padStart(4)} us here ${(postgresUsed / pops).toFixed(0).padStart(4)} us PostgreSQL`,
+      `${(pops / claimStatements).toFixed(1).padStart(5)} pops a claim, ${ackStatements === 0 ? '-' : (pops / ackStatements).toFixed(1)} an ack`,
+      `${((100 * knownClaims) / pops).toFixed(0)} % known, ${((100 * finishedLeases) / pops).toFixed(0)} % finished whole, ${readAheadStatements} reads ahead`,
+    ].join('  '),
   )
   await consumer.stop()
 }

@@ -1,10 +1,14 @@
 /**
  * Acks: resolved, written together with what arrives in the same tick, repeated while the database is in trouble.
  *
+ *   request ─▶ resolved ─▶ everything one lease holds, completed? ──yes──▶ lease ended by a cheap statement ─▶ answered
+ *                              │ no                                             │ it was not as believed
+ *                              └───────────────▶ judged message by message ◀────┘
+ *
  * Invariants: all acks of one request are in one statement and commit together; a call whose outcome is unknown is
  * repeated, which the lease makes harmless; within the deadline there is an answer, after it a 503.
  */
-import type { AckEntryOutcome, ConsumeStore } from '../ports/consume-store.ts'
+import type { AckEntryOutcome, ConsumeStore, LeaseFinish } from '../ports/consume-store.ts'
 import type { Log } from '../ports/log.ts'
 import { StoreError } from '../ports/store-error.ts'
 import type { AckPlan } from './ack-plan.ts'
@@ -12,6 +16,7 @@ import { resolveAcks } from './ack-resolve.ts'
 import { combine, type EntryWrite, prepareWrite, settle } from './ack-write.ts'
 import type { Catalog } from './catalog.ts'
 import type { LeaseBook } from './lease-book.ts'
+import { finishedOutcome, leaseFinishOf } from './lease-finish.ts'
 import { hasOffset } from './offset-set.ts'
 import type { SegmentCache } from './segment-cache.ts'
 import { toRefusal } from './store-refusal.ts'
@@ -42,6 +47,7 @@ interface Pending {
   readonly deadlineMs: number
   /** The outcome of an earlier try is not known. */
   again: boolean
+  answered: boolean
   resolve(): void
   reject(error: unknown): void
 }
@@ -62,6 +68,8 @@ export class Acker {
   /** Failures in a row; spaces the repeats. */
   #tries = 0
   statements = 0
+  finishStatements = 0
+  finishedLeases = 0
 
   constructor(parts: AckParts) {
     this.#parts = parts
@@ -74,7 +82,7 @@ export class Acker {
     const plan = await this.#resolve(items, deadlineMs)
     if (plan.entries.length === 0) return plan.results
     await new Promise<void>((resolve, reject) => {
-      this.#submit({ plan, deadlineMs, again: false, resolve, reject })
+      this.#submit({ plan, deadlineMs, again: false, answered: false, resolve, reject })
     })
     return plan.results
   }
@@ -120,23 +128,30 @@ export class Acker {
   async #send(taken: readonly Pending[], again: boolean): Promise<void> {
     this.#underWay++
     try {
-      await this.#write(
-        taken.map(({ plan }) => plan),
-        again,
-      )
+      await this.#write(taken, again)
       this.#tries = 0
-      for (const { resolve } of taken) resolve()
+      for (const pending of taken) answer(pending)
     } catch (error) {
-      this.#failed(taken, error)
+      this.#failed(
+        taken.filter(({ answered }) => !answered),
+        error,
+      )
     } finally {
       this.#underWay--
       this.#flush()
     }
   }
 
-  async #write(plans: readonly AckPlan[], again: boolean): Promise<void> {
-    const writes = combine(plans)
+  async #write(taken: readonly Pending[], again: boolean): Promise<void> {
+    let writes = combine(taken.map(({ plan }) => plan))
     for (const write of writes) await prepareWrite(this.#parts, write)
+    // What is repeated has to be told what the first try did, so it is judged message by message.
+    if (!again) writes = await this.#finish(writes)
+    if (writes.length === 0) return
+    if (writes.length < taken.length) {
+      const left = new Set(writes.flatMap(({ planned }) => planned.map(({ plan }) => plan)))
+      for (const pending of taken) if (!left.has(pending.plan)) answer(pending)
+    }
     this.statements++
     const outcomes = await this.#parts.store.ackMessages(writes.map(({ entry }) => entry!))
     for (let i = 0; i < writes.length; i++) {
@@ -147,6 +162,33 @@ export class Acker {
       const end = leaseEndOf(write, outcome, again)
       if (end !== null) this.#parts.onLeaseEnded(end)
     }
+  }
+
+  /** Ends the leases that are completed as a whole; returns what is left to be judged. @throws StoreError */
+  async #finish(writes: readonly EntryWrite[]): Promise<EntryWrite[]> {
+    const whole: { write: EntryWrite; finish: LeaseFinish }[] = []
+    const rest: EntryWrite[] = []
+    for (const write of writes) {
+      const finish = leaseFinishOf(this.#parts.book, write)
+      if (finish === null) rest.push(write)
+      else whole.push({ write, finish })
+    }
+    if (whole.length === 0) return rest
+    this.statements++
+    this.finishStatements++
+    const ended = await this.#parts.store.finishLeases(whole.map(({ finish }) => finish))
+    whole.forEach(({ write, finish }, i) => {
+      if (ended[i] !== true) {
+        rest.push(write)
+        return
+      }
+      this.finishedLeases++
+      const outcome = finishedOutcome(finish)
+      settle(write, outcome, false)
+      const end = leaseEndOf(write, outcome, false)
+      if (end !== null) this.#parts.onLeaseEnded(end)
+    })
+    return rest
   }
 
   #failed(taken: readonly Pending[], error: unknown): void {
@@ -197,6 +239,11 @@ export function leaseEndOf(write: EntryWrite, outcome: AckEntryOutcome, again: b
     committed: outcome.committed,
     pauseMs: paused ? options.retryDelay : 0,
   }
+}
+
+function answer(pending: Pending): void {
+  pending.answered = true
+  pending.resolve()
 }
 
 function isTransient(error: unknown): boolean {

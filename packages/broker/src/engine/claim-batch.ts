@@ -2,13 +2,20 @@
  * Claims of many requests, sent together: everything that arrives while the statements under way are busy goes into
  * the next one. No timer: an idle instance sends a lone claim at once.
  *
+ *   round ─▶ all in memory? ──yes──▶ known claim ──taken──▶ result
+ *               │ no                     │ cursor is not where it was believed
+ *               ▼                        ▼
+ *            somebody reads it? ──no──▶ full claim ──▶ result       yes: waits for the read, then again from the start
+ *
  * Invariants: a bounded number of statements is under way; claims of one request travel in one statement; a segment
- * that one claim is reading is not read by another at the same time: the other waits and finds it cached.
+ * that is being read is not read by another at the same time: the other waits and finds it cached.
  */
 import type { ClaimCandidate, ClaimOutcome, ConsumeStore } from '../ports/consume-store.ts'
 import type { GroupFeed } from './group-feed.ts'
+import { claimedAsKnown, type KnownRound, knownClaim, knownRound, leaseMsOf } from './known-claims.ts'
 import { partitionLeaseId } from './lease-id.ts'
 import type { PopWait } from './pop-wait.ts'
+import { ReadAhead } from './read-ahead.ts'
 import type { PartitionState } from './ready-list.ts'
 import type { SegmentCache } from './segment-cache.ts'
 import type { DecodedSegment } from './types.ts'
@@ -31,6 +38,14 @@ export interface ClaimResult {
   readonly cached: readonly DecodedSegment[]
 }
 
+export interface ClaimStats {
+  readonly claimStatements: number
+  /** Of them, those that claimed what was in memory; and how many claims that was. */
+  readonly knownClaimStatements: number
+  readonly knownClaims: number
+  readonly readAheadStatements: number
+}
+
 export interface ClaimHandlers {
   /** Makes the entries of these partitions known; those that do not exist stay without. */
   resolve(states: readonly PartitionState[]): Promise<void>
@@ -38,6 +53,8 @@ export interface ClaimHandlers {
   results(round: ClaimRound, results: readonly ClaimResult[]): void
   failure(rounds: readonly ClaimRound[], error: unknown): void
 }
+
+type Kind = 'leases' | 'autoAck'
 
 const UNUSED: ClaimOutcome = { state: 'unused', position: -1, nextOffset: -1, wakeMs: null }
 
@@ -55,31 +72,44 @@ export class ClaimBatch {
   readonly #store: ConsumeStore
   readonly #cache: SegmentCache
   readonly #handlers: ClaimHandlers
+  readonly #ahead: ReadAhead
   /** autoAck commits durably, leases need not: they do not share statements. */
-  #pending: { leases: ClaimRound[]; autoAck: ClaimRound[] } = { leases: [], autoAck: [] }
-  #turn: 'leases' | 'autoAck' = 'leases'
+  #pending: Record<Kind, ClaimRound[]> = { leases: [], autoAck: [] }
+  #turn: Kind = 'leases'
   #underWay = 0
   #scheduled = false
-  /** Partitions being read, by whom, and the rounds that wait for that. */
-  readonly #reading = new Map<string, { readonly reader: ClaimRound; readonly waiting: ClaimRound[] }>()
+  /** Partitions that a full claim reads, and which. */
+  readonly #reading = new Map<string, ClaimRound>()
+  /** Rounds that wait until their partition is no longer being read. */
+  readonly #parked = new Map<string, ClaimRound[]>()
   /** One at a time while the database is in doubt. */
   statementsMax = STATEMENTS_MAX
-  statements = 0
-  claims = 0
+  #statements = 0
+  #knownStatements = 0
+  #knownClaims = 0
 
   constructor(store: ConsumeStore, cache: SegmentCache, handlers: ClaimHandlers) {
     this.#store = store
     this.#cache = cache
     this.#handlers = handlers
+    this.#ahead = new ReadAhead(store, cache, (partitionIds) => {
+      for (const id of partitionIds) this.#unpark(id)
+      this.#flush()
+    })
+  }
+
+  stats(): ClaimStats {
+    return {
+      claimStatements: this.#statements,
+      knownClaimStatements: this.#knownStatements,
+      knownClaims: this.#knownClaims,
+      readAheadStatements: this.#ahead.statements,
+    }
   }
 
   submit(round: ClaimRound): void {
-    this.#pending[round.wait.request.autoAck ? 'autoAck' : 'leases'].push(round)
+    this.#pending[kindOf(round)].push(round)
     this.#schedule()
-  }
-
-  get idle(): boolean {
-    return this.#underWay === 0 && this.#pending.leases.length === 0 && this.#pending.autoAck.length === 0
   }
 
   /** After the current batch of I/O events, so that requests that arrived together are claimed together. */
@@ -93,36 +123,39 @@ export class ClaimBatch {
   }
 
   #flush(): void {
-    while (this.#underWay < Math.min(this.statementsMax, STATEMENTS_MAX)) {
-      const other = this.#turn === 'leases' ? 'autoAck' : 'leases'
-      const kind = this.#pending[this.#turn].length > 0 ? this.#turn : other
-      const rounds = this.#take(kind)
-      if (rounds.length === 0) return
-      this.#turn = kind === 'leases' ? 'autoAck' : 'leases'
-      void this.#send(rounds)
+    for (let empty = 0; empty < 2 && this.#underWay < Math.min(this.statementsMax, STATEMENTS_MAX); ) {
+      const { known, full } = this.#take(this.#turn)
+      this.#turn = this.#turn === 'leases' ? 'autoAck' : 'leases'
+      empty = known.length + full.length === 0 ? empty + 1 : 0
+      if (known.length > 0) void this.#sendKnown(known)
+      if (full.length > 0) void this.#sendFull(full)
     }
   }
 
-  #take(kind: 'leases' | 'autoAck'): ClaimRound[] {
+  #take(kind: Kind): { known: KnownRound[]; full: ClaimRound[] } {
     const pending = this.#pending[kind]
-    const taken: ClaimRound[] = []
+    const known: KnownRound[] = []
+    const full: ClaimRound[] = []
     let at = 0
     let claims = 0
     while (at < pending.length && claims < CLAIMS_MAX) {
       const round = pending[at++]!
-      if (round.wait.done) {
+      // The request has gone, or its queue.
+      if (round.wait.done || round.claims.some(({ feed }) => feed.queue === null)) {
         this.#handlers.results(
           round,
           round.claims.map((claim) => ({ claim, outcome: UNUSED, cached: [] })),
         )
         continue
       }
-      if (this.#mustWait(round)) continue
-      taken.push(round)
+      const inMemory = knownRound(this.#cache, round)
+      if (inMemory !== null) known.push(inMemory)
+      else if (this.#mustWait(round)) continue
+      else full.push(round)
       claims += round.claims.length
     }
     this.#pending[kind] = at === pending.length ? [] : pending.slice(at)
-    return taken
+    return { known, full }
   }
 
   /** Parks a round whose partition somebody reads at the moment, unless all it needs is cached. */
@@ -130,54 +163,55 @@ export class ClaimBatch {
     if (round.claims.length !== 1) return false
     const { state } = round.claims[0]!
     if (this.#covered(state, round.wait.remaining)) return false
-    const reading = this.#reading.get(state.id)
-    if (reading === undefined) {
-      this.#reading.set(state.id, { reader: round, waiting: [] })
+    if (!this.#reading.has(state.id) && !this.#ahead.reading(state.id)) {
+      this.#reading.set(state.id, round)
       return false
     }
-    reading.waiting.push(round)
+    const parked = this.#parked.get(state.id)
+    if (parked === undefined) this.#parked.set(state.id, [round])
+    else parked.push(round)
     return true
   }
 
   #covered(state: PartitionState, want: number): boolean {
     if (state.position < 0) return false
-    const run = this.#cache.run(state.id, state.position, want)
-    const last = run[run.length - 1]
-    if (last === undefined) return false
-    const end = state.position + want
-    return last.lastOffset + 1 >= (state.nextOffset < 0 ? end : Math.min(end, state.nextOffset))
+    const end = state.nextOffset < 0 ? state.position + want : Math.min(state.position + want, state.nextOffset)
+    return end > state.position && this.#cache.coveredTo(state.id, state.position, end) >= end
   }
 
-  async #send(rounds: readonly ClaimRound[]): Promise<void> {
-    const candidates: ClaimCandidate[] = []
-    const cached: DecodedSegment[][] = []
-    rounds.forEach(({ wait, claims }, request) => {
-      const autoAck = wait.request.autoAck
-      for (const { feed, state } of claims) {
-        const from = state.position >= 0 ? state.position : this.#cache.lowest(state.id)
-        const run =
-          from < 0 ? [] : this.#cache.run(state.id, from, state.position >= 0 ? wait.remaining : GUESS_MESSAGES)
-        const { leaseTime, delayedProcessing, windowBuffer } = feed.queue!.options
-        cached.push(run)
-        candidates.push({
-          partitionId: state.id,
-          group: feed.group,
-          request,
-          want: wait.remaining,
-          leaseId: autoAck ? null : wait.leaseIdFor(() => partitionLeaseId(state.id)),
-          shared: wait.shared,
-          leaseMs: (leaseTime === 0 ? 60 : leaseTime) * 1000,
-          delayMs: delayedProcessing * 1000,
-          windowMs: windowBuffer * 1000,
-          cachedFrom: run[0]?.firstOffset ?? 0,
-          cachedTo: run.length === 0 ? 0 : run[run.length - 1]!.lastOffset + 1,
-          start: state.cursorKnown ? null : feed.start,
-        })
-      }
-    })
+  async #sendKnown(known: readonly KnownRound[]): Promise<void> {
+    const claims = known.map(knownClaim)
     this.#underWay++
-    this.statements++
-    this.claims += candidates.length
+    this.#statements++
+    this.#knownStatements++
+    try {
+      const outcomes = await this.#store.claimKnown(claims)
+      this.#underWay--
+      known.forEach(({ round, run }, i) => {
+        const [claim] = round.claims
+        const outcome = outcomes[i]
+        if (outcome === null || outcome === undefined) {
+          claim!.state.settled = false
+          this.#pending[kindOf(round)].push(round)
+          return
+        }
+        this.#knownClaims++
+        this.#deliver(round, [{ claim: claim!, outcome: claimedAsKnown(claims[i]!, outcome), cached: run }])
+      })
+    } catch (error) {
+      this.#underWay--
+      this.#handlers.failure(
+        known.map(({ round }) => round),
+        error,
+      )
+    }
+    this.#flush()
+  }
+
+  async #sendFull(rounds: readonly ClaimRound[]): Promise<void> {
+    const { candidates, cached } = this.#candidates(rounds)
+    this.#underWay++
+    this.#statements++
     const bytesMax = Math.max(CLAIM_BYTES_MIN, Math.floor(STATEMENT_BYTES_MAX / candidates.length))
     try {
       const unknown = rounds
@@ -193,25 +227,65 @@ export class ClaimBatch {
           at++
           return result
         })
-        this.#handlers.results(round, results)
+        this.#deliver(round, results)
       }
     } catch (error) {
       this.#underWay--
       this.#handlers.failure(rounds, error)
     }
-    this.#doneReading(rounds)
+    for (const round of rounds) {
+      const { id } = round.claims[0]!.state
+      if (this.#reading.get(id) !== round) continue
+      this.#reading.delete(id)
+      this.#unpark(id)
+    }
     this.#flush()
   }
 
-  #doneReading(rounds: readonly ClaimRound[]): void {
-    for (const round of rounds) {
-      if (round.claims.length !== 1) continue
-      const { id } = round.claims[0]!.state
-      const reading = this.#reading.get(id)
-      if (reading?.reader !== round) continue
-      this.#reading.delete(id)
-      for (const parked of reading.waiting)
-        this.#pending[parked.wait.request.autoAck ? 'autoAck' : 'leases'].push(parked)
-    }
+  #candidates(rounds: readonly ClaimRound[]): { candidates: ClaimCandidate[]; cached: DecodedSegment[][] } {
+    const candidates: ClaimCandidate[] = []
+    const cached: DecodedSegment[][] = []
+    rounds.forEach(({ wait, claims }, request) => {
+      for (const { feed, state } of claims) {
+        const from = state.position >= 0 ? state.position : this.#cache.lowest(state.id)
+        const run =
+          from < 0 ? [] : this.#cache.run(state.id, from, state.position >= 0 ? wait.remaining : GUESS_MESSAGES)
+        const { leaseTime, delayedProcessing, windowBuffer } = feed.queue!.options
+        cached.push(run)
+        candidates.push({
+          partitionId: state.id,
+          group: feed.group,
+          request,
+          want: wait.remaining,
+          leaseId: wait.request.autoAck ? null : wait.leaseIdFor(() => partitionLeaseId(state.id)),
+          shared: wait.shared,
+          leaseMs: leaseMsOf(leaseTime),
+          delayMs: delayedProcessing * 1000,
+          windowMs: windowBuffer * 1000,
+          cachedFrom: run[0]?.firstOffset ?? 0,
+          cachedTo: run.length === 0 ? 0 : run[run.length - 1]!.lastOffset + 1,
+          start: state.cursorKnown ? null : feed.start,
+        })
+      }
+    })
+    return { candidates, cached }
   }
+
+  #deliver(round: ClaimRound, results: readonly ClaimResult[]): void {
+    for (const { claim, outcome } of results) {
+      if (outcome.state === 'claimed') this.#ahead.claimed(claim.state, outcome)
+    }
+    this.#handlers.results(round, results)
+  }
+
+  #unpark(partitionId: string): void {
+    const parked = this.#parked.get(partitionId)
+    if (parked === undefined) return
+    this.#parked.delete(partitionId)
+    for (const round of parked) this.#pending[kindOf(round)].push(round)
+  }
+}
+
+function kindOf(round: ClaimRound): Kind {
+  return round.wait.request.autoAck ? 'autoAck' : 'leases'
 }

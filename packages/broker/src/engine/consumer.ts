@@ -63,7 +63,14 @@ export interface ConsumeStats {
   readonly cachedBytes: number
   readonly leases: number
   readonly claimStatements: number
+  /** Of them, those that claimed what was in memory; and how many claims that was. */
+  readonly knownClaimStatements: number
+  readonly knownClaims: number
+  readonly readAheadStatements: number
   readonly ackStatements: number
+  /** Of them, those that ended whole leases; and how many leases that was. */
+  readonly finishStatements: number
+  readonly finishedLeases: number
 }
 
 export interface Consumer {
@@ -84,6 +91,8 @@ export interface Consumer {
   onStored(stored: StoredHere): void
   /** Another instance stored messages or ended leases there. */
   onHint(queueId: string, partitionIds: readonly string[]): void
+  /** An operator moved, deleted or subscribed the group anew; `queueName` null = on all queues. */
+  groupMoved(group: string, queueName: string | null): void
   pausePops(on: boolean): void
   setDatabaseAvailable(available: boolean): void
   start(): void
@@ -118,6 +127,17 @@ export function createConsumer(parts: ConsumeParts): Consumer {
         throw error
       }
     },
+    async claimKnown(claims) {
+      try {
+        const outcomes = await credit.around(() => parts.store.claimKnown(claims))
+        lost.databaseAnswered()
+        return outcomes
+      } catch (error) {
+        if (error instanceof StoreError && error.outcomeUnknown) lost.add(claims)
+        throw error
+      }
+    },
+    finishLeases: (finishes) => credit.around(() => parts.store.finishLeases(finishes)),
     ackMessages: (entries) => credit.around(() => parts.store.ackMessages(entries)),
     extendLease: (leaseId, seconds) => credit.around(() => parts.store.extendLease(leaseId, seconds)),
     transaction: (work) => credit.around(() => parts.store.transaction(work)),
@@ -198,9 +218,10 @@ export function createConsumer(parts: ConsumeParts): Consumer {
       const { id, queue } = stored.partition
       // Worth the copy only where somebody reads at the end of the queue.
       if (popper.followed(queue.id)) cache.put(storedSegment(stored))
-      popper.onStored(queue.id, id)
+      popper.onStored(queue.id, id, stored.firstOffset + stored.segment.write.count)
     },
     onHint: (queueId, partitionIds) => popper.onHint(queueId, partitionIds),
+    groupMoved: (group, queueName) => popper.groupMoved(group, queueName),
     pausePops: (on) => popper.pausePops(on),
     setDatabaseAvailable(available) {
       credit.setAvailable(available)
@@ -217,8 +238,10 @@ export function createConsumer(parts: ConsumeParts): Consumer {
       cachedSegments: cache.count,
       cachedBytes: cache.bytes,
       leases: book.count,
-      claimStatements: popper.claimStatements,
+      ...popper.claimStats(),
       ackStatements: acker.statements,
+      finishStatements: acker.finishStatements,
+      finishedLeases: acker.finishedLeases,
     }),
   }
 }

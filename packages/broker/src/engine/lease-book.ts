@@ -8,12 +8,20 @@
 import { FrameFlag } from './frame.ts'
 import type { DecodedSegment, PartitionEntry, PoppedRun } from './types.ts'
 
+/** [position, leasedTo): every message between is leased and none was answered or has failed before. */
+export interface HeldRange {
+  readonly position: number
+  readonly leasedTo: number
+}
+
 /** One partition's part of a lease. */
 export interface LeasePart {
   readonly leaseId: string
   readonly group: string
   readonly partition: PartitionEntry
   readonly runs: readonly PoppedRun[]
+  /** What was leased, when it was one range; null = acks have to be judged one by one. */
+  readonly held: HeldRange | null
   /** Where the next ack is expected: acks come in delivery order. */
   run: number
   place: number
@@ -54,7 +62,7 @@ export class LeaseBook {
     return this.#leases.size
   }
 
-  add(leaseId: string, group: string, runs: readonly PoppedRun[]): void {
+  add(leaseId: string, group: string, runs: readonly PoppedRun[], held: HeldRange | null = null): void {
     if (this.#bytesMax <= 0) return
     const lease: Lease = this.#leases.get(leaseId) ?? { group, parts: new Map() }
     this.#leases.set(leaseId, lease)
@@ -63,7 +71,8 @@ export class LeaseBook {
       const { partition } = runs[from]!
       let to = from + 1
       while (to < runs.length && runs[to]!.partition === partition) to++
-      this.#addPart(lease, leaseId, group, partition, from === 0 && to === runs.length ? runs : runs.slice(from, to))
+      const whole = from === 0 && to === runs.length
+      this.#addPart(lease, leaseId, group, partition, whole ? runs : runs.slice(from, to), whole ? held : null)
       from = to
     }
     for (const oldest of this.#leases.keys()) {
@@ -105,7 +114,14 @@ export class LeaseBook {
     this.#leases.delete(leaseId)
   }
 
-  #addPart(lease: Lease, leaseId: string, group: string, partition: PartitionEntry, runs: readonly PoppedRun[]): void {
+  #addPart(
+    lease: Lease,
+    leaseId: string,
+    group: string,
+    partition: PartitionEntry,
+    runs: readonly PoppedRun[],
+    held: HeldRange | null,
+  ): void {
     let bytes = OVERHEAD_BYTES
     for (const { segment, indices } of runs) {
       // The part keeps whole segments alive, so it is charged for them.
@@ -114,7 +130,7 @@ export class LeaseBook {
     // A partition's earlier part of another lease cannot be acked any more: its lease is over.
     const earlier = this.current(partition.id, group)
     if (earlier !== null) this.end(earlier.leaseId, partition.id)
-    const part: LeasePart = { leaseId, group, partition, runs, run: 0, place: 0, offsets: null, bytes }
+    const part: LeasePart = { leaseId, group, partition, runs, held, run: 0, place: 0, offsets: null, bytes }
     lease.parts.set(partition.id, part)
     let groups = this.#cursors.get(partition.id)
     if (groups === undefined) {

@@ -30,7 +30,7 @@ export class LostClaims {
     this.#release = release
   }
 
-  add(candidates: readonly ClaimCandidate[]): void {
+  add(candidates: readonly Pick<ClaimCandidate, 'group' | 'leaseId' | 'partitionId'>[]): void {
     const byLease = new Map<string, LostClaim>()
     for (const { group, leaseId, partitionId } of candidates) {
       // autoAck has no lease: what it completed is gone, as its contract says.

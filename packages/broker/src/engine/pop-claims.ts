@@ -56,10 +56,12 @@ export class ClaimOutcomes {
     const autoAck = wait.request.autoAck
     state.cursorKnown = true
     state.position = outcome.leasedTo
+    state.settled = autoAck && outcome.leased === null
     state.nextOffset = outcome.nextOffset
     const more = state.again || outcome.leasedTo < outcome.nextOffset
     const claimed = claimedRuns(outcome, state.entry, cached, (segment) => this.#parts.cache.put(segment))
-    if (claimed.unreadable.length > 0 || claimed.missing.length > 0) {
+    const complete = claimed.unreadable.length === 0 && claimed.missing.length === 0
+    if (!complete) {
       void setAside(this.#parts, claimed, state.entry, feed.group, autoAck ? null : wait.leaseId).then((ended) => {
         if (ended) this.#hooks.ended(feed, state.id, wait.leaseId, outcome.leasedTo)
       })
@@ -81,7 +83,9 @@ export class ClaimOutcomes {
     state.leaseId = wait.leaseId
     if (wait.done) void this.#giveBack(claim, wait.leaseId)
     else if (claimed.count > 0) {
-      this.#parts.book.add(wait.leaseId, feed.group, claimed.runs)
+      const { position, leasedTo, leased, failures } = outcome
+      const held = complete && leased === null && failures === null ? { position, leasedTo } : null
+      this.#parts.book.add(wait.leaseId, feed.group, claimed.runs, held)
       wait.take(claimed.runs, claimed.count, outcome.untilMs)
     }
   }
@@ -89,6 +93,7 @@ export class ClaimOutcomes {
   #nothing(wait: PopWait, { feed, state }: Claim, outcome: NotClaimed, nowMs: number): void {
     const { list } = feed
     if (outcome.position >= 0) state.position = outcome.position
+    if (outcome.state !== 'unused') state.settled = outcome.state === 'empty' && outcome.position >= 0
     if (outcome.nextOffset >= 0) state.nextOffset = outcome.nextOffset
     state.cursorKnown =
       outcome.state !== 'busy' && outcome.state !== 'gone' && (state.cursorKnown || outcome.state !== 'unused')

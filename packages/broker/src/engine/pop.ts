@@ -15,8 +15,9 @@ import { StoreError } from '../ports/store-error.ts'
 import type { LeaseEnd } from './ack.ts'
 import type { Catalog } from './catalog.ts'
 import { chooseClaims } from './choose-claims.ts'
-import { ClaimBatch, type ClaimResult, type ClaimRound } from './claim-batch.ts'
+import { ClaimBatch, type ClaimResult, type ClaimRound, type ClaimStats } from './claim-batch.ts'
 import { DatabaseTrouble } from './database-trouble.ts'
+import { emptyReason } from './empty-reason.ts'
 import { FeedTimer } from './feed-timer.ts'
 import type { Feeds } from './feeds.ts'
 import type { GroupFeed } from './group-feed.ts'
@@ -28,7 +29,7 @@ import type { PartitionState } from './ready-list.ts'
 import { reconcile } from './reconcile.ts'
 import { Refusal } from './refusal.ts'
 import type { SegmentCache } from './segment-cache.ts'
-import type { EmptyReason, PopAnswer, PopRequest } from './types.ts'
+import type { PopAnswer, PopRequest } from './types.ts'
 
 export interface PopParts {
   readonly store: ConsumeStore
@@ -102,8 +103,8 @@ export class Popper {
     return this.#waits.size
   }
 
-  get claimStatements(): number {
-    return this.#batch.statements
+  claimStats(): ClaimStats {
+    return this.#batch.stats()
   }
 
   async popMessages(request: PopRequest, abandoned: AbortSignal): Promise<PopAnswer> {
@@ -112,7 +113,7 @@ export class Popper {
       request,
       abandoned,
       performance.now(),
-      (each) => this.#emptyReason(each),
+      (each) => emptyReason(each, this.#paused, this.#trouble.active),
       (each) => this.#leave(each),
     )
     if (wait.done) return wait.answer
@@ -127,13 +128,26 @@ export class Popper {
   }
 
   /** Messages of a partition were committed by this instance. */
-  onStored(queueId: string, partitionId: string): void {
-    this.#news(queueId, partitionId, false)
+  onStored(queueId: string, partitionId: string, nextOffset: number): void {
+    this.#news(queueId, partitionId, nextOffset)
   }
 
   /** Another instance stored messages or ended leases there. */
   onHint(queueId: string, partitionIds: readonly string[]): void {
-    for (const partitionId of partitionIds) this.#news(queueId, partitionId, true)
+    for (const partitionId of partitionIds) this.#news(queueId, partitionId, null)
+  }
+
+  /** An operator moved, deleted or subscribed the group anew: what is remembered of it is looked up again. */
+  groupMoved(group: string, queueName: string | null): void {
+    for (const feed of this.feeds.all()) {
+      if (feed.group !== group || (queueName !== null && feed.queueName !== queueName)) continue
+      // Queue mode starts at the oldest message whatever happens.
+      if (feed.startReadAtMs !== Number.POSITIVE_INFINITY) feed.startReadAtMs = Number.NEGATIVE_INFINITY
+      feed.reconciledAtMs = Number.NEGATIVE_INFINITY
+      if (feed.waiting === 0) continue
+      this.#pump(feed)
+      this.#timer.tick(feed)
+    }
   }
 
   /**
@@ -145,7 +159,7 @@ export class Popper {
     const state = feed?.list.peek(partitionId)
     if (feed === undefined || state === undefined) return false
     const nowMs = performance.now()
-    if (committed >= 0) state.position = committed
+    if (committed >= 0) feed.list.finished(state, committed)
     if (state.place === 'claiming') {
       state.again = true
       return false
@@ -465,33 +479,18 @@ export class Popper {
 
   // ── news ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #news(queueId: string, partitionId: string, remote: boolean): void {
+  /** `nextOffset` null = told by another instance. */
+  #news(queueId: string, partitionId: string, nextOffset: number | null): void {
     const feeds = this.feeds.ofQueue(queueId)
     const nowMs = performance.now()
     if (feeds !== undefined) {
       for (const feed of feeds) {
-        if (remote) feed.list.hint(partitionId, nowMs)
-        else feed.list.stored(partitionId, nowMs)
+        if (nextOffset === null) feed.list.hint(partitionId, nowMs)
+        else feed.list.stored(partitionId, nextOffset, nowMs)
         if (feed.strayWaiters.size > 0) this.#lookup.lookAgain(feed)
         if (feed.waiting > 0) this.#pump(feed, partitionId)
       }
     }
     this.#lookup.news(queueId)
-  }
-
-  #emptyReason(wait: PopWait): EmptyReason {
-    if (this.#paused) return 'paused'
-    if (this.#trouble.active || !wait.ready) return 'database_unavailable'
-    const [feed] = wait.feeds
-    if (wait.request.queue !== null && feed?.queue === null) return 'partition_not_found'
-    if (wait.request.partition !== null) {
-      return wait.partitionId === null ? 'partition_not_found' : (wait.lastReason ?? 'no_message')
-    }
-    for (const each of wait.feeds) {
-      const reason = each.list.sleepReason()
-      if (reason === 'leased') return 'lease_held'
-      if (reason === 'window') return 'window_buffer'
-    }
-    return 'no_message'
   }
 }

@@ -12,6 +12,7 @@
  *
  * It does no I/O and knows no requests.
  */
+import type { AheadMark } from './read-ahead.ts'
 import type { PartitionEntry } from './types.ts'
 import { WakeHeap } from './wake-heap.ts'
 
@@ -30,6 +31,8 @@ export interface PartitionState {
   changedAtMs: number
   /** Where the group stands, -1 = unknown. */
   position: number
+  /** The cursor is believed to stand exactly at `position`, with nothing leased, answered or failed behind it. */
+  settled: boolean
   /** End of the partition when last heard of, -1 = unknown. */
   nextOffset: number
   /** Whether the group's cursor is known to exist. */
@@ -37,6 +40,8 @@ export interface PartitionState {
   /** The lease of this instance that put it to sleep. */
   leaseId: string | null
   entry: PartitionEntry | null
+  /** How the group walks through the partition; null until it claimed. */
+  ahead: AheadMark | null
 }
 
 export class ReadyList {
@@ -84,10 +89,12 @@ export class ReadyList {
       again: false,
       changedAtMs: nowMs,
       position: -1,
+      settled: false,
       nextOffset: -1,
       cursorKnown: false,
       leaseId: null,
       entry: null,
+      ahead: null,
     }
     this.#states.set(id, state)
     return state
@@ -110,9 +117,10 @@ export class ReadyList {
     for (const id of [...this.#states.keys()]) this.forget(id)
   }
 
-  /** Messages were stored by this instance. */
-  stored(id: string, nowMs: number): void {
+  /** Messages were stored by this instance; the partition ends at `nextOffset` now. */
+  stored(id: string, nextOffset: number, nowMs: number): void {
     const state = this.state(id, nowMs)
+    state.nextOffset = Math.max(state.nextOffset, nextOffset)
     if (state.place === 'idle') this.toReady(state, nowMs)
     else if (state.place !== 'ready') state.again = true
   }
@@ -120,10 +128,18 @@ export class ReadyList {
   /** Another instance stored messages or ended a lease. */
   hint(id: string, nowMs: number): void {
     const state = this.state(id, nowMs)
+    state.nextOffset = -1
     if (state.place === 'idle') this.toReady(state, nowMs)
     else if (state.place === 'asleep' && (state.reason === 'leased' || state.reason === 'busy'))
       this.toReady(state, nowMs)
     else if (state.place !== 'ready') state.again = true
+  }
+
+  /** A lease of the group ended with everything below `committed` finished. */
+  finished(state: PartitionState, committed: number): void {
+    // Short of where the lease ended, something of it is left to deliver again.
+    state.settled = state.place !== 'claiming' && committed >= state.position
+    state.position = committed
   }
 
   toReady(state: PartitionState, nowMs: number, first = false): void {

@@ -98,6 +98,19 @@ export class SegmentCache {
     return found
   }
 
+  /** The end of what is cached without gaps from `offset` on, or of `limit` when that is less. */
+  coveredTo(partitionId: string, offset: number, limit: number): number {
+    const slots = this.#shelves.get(partitionId)?.slots
+    if (slots === undefined) return offset
+    let next = offset
+    for (let i = Math.max(0, place(slots, offset)); i < slots.length && next < limit; i++) {
+      const { segment } = slots[i]!
+      if (segment.firstOffset > next || segment.lastOffset < next) break
+      next = segment.lastOffset + 1
+    }
+    return Math.min(next, Math.max(offset, limit))
+  }
+
   /** First offset that is cached of a partition, or -1. */
   lowest(partitionId: string): number {
     return this.#shelves.get(partitionId)?.slots[0]?.segment.firstOffset ?? -1

@@ -56,6 +56,41 @@ export interface NotClaimed {
 
 export type ClaimOutcome = Claimed | NotClaimed
 
+/** A claim of messages that are in memory, if the cursor stands exactly where it is believed to stand. */
+export interface KnownClaim {
+  readonly partitionId: string
+  readonly group: string
+  readonly position: number
+  readonly leasedTo: number
+  /** More was asked for: claim it only if the partition ends at leasedTo. */
+  readonly short: boolean
+  /** null = autoAck. */
+  readonly leaseId: string | null
+  readonly leaseMs: number
+}
+
+export interface KnownOutcome {
+  readonly nextOffset: number
+  /** End of the lease, ms since 1970 by the database's clock; null with autoAck. */
+  readonly untilMs: number | null
+}
+
+/** Everything the lease holds in this partition, [position, leasedTo), was completed. */
+export interface LeaseFinish {
+  readonly partitionId: string
+  readonly group: string
+  readonly leaseId: string
+  readonly position: number
+  readonly leasedTo: number
+}
+
+/** Segments that begin in [from, to). */
+export interface AheadRead {
+  readonly partitionId: string
+  readonly from: number
+  readonly to: number
+}
+
 export interface DeadLetterWrite {
   readonly offset: number
   readonly queueId: string
@@ -153,6 +188,15 @@ export interface TransactionScope {
 export interface ConsumeStore {
   /** One statement, one commit. No two candidates may have the same partition and group. Outcomes in order. */
   popMessages(candidates: readonly ClaimCandidate[], bytesMax: number): Promise<ClaimOutcome[]>
+  /**
+   * Claims that need no reading, all under leases or all autoAck; no two of the same partition and group. One statement,
+   * one commit. null = not claimed, popMessages tells why.
+   */
+  claimKnown(claims: readonly KnownClaim[]): Promise<(KnownOutcome | null)[]>
+  /** Until a segment of the partition passes `bytesMax` body bytes, at most `segmentsMax` of each partition. */
+  readAhead(reads: readonly AheadRead[], bytesMax: number, segmentsMax: number): Promise<SegmentRow[]>
+  /** One statement, one commit; no two of the same cursor. false = nothing changed, ackMessages tells why. */
+  finishLeases(finishes: readonly LeaseFinish[]): Promise<boolean[]>
   /** One statement, one commit; any number of entries of one cursor. Outcomes in order. */
   ackMessages(entries: readonly AckEntry[]): Promise<AckEntryOutcome[]>
   extendLease(leaseId: string, seconds: number): Promise<{ untilMs: number; partitions: number } | null>

@@ -1,8 +1,11 @@
 /** The consume store on PostgreSQL: each verb lives in a file of its own; this one only says which pool it runs on. */
 import type { ConsumeStore } from '../ports/consume-store.ts'
 import { ackMessages } from './ack.ts'
+import { claimKnown } from './claim-known.ts'
+import { finishLeases } from './finish-leases.ts'
 import { creditLeases, extendLease, holdLease, releaseClaim } from './lease.ts'
 import { popMessages } from './pop.ts'
+import { readAhead } from './read-ahead.ts'
 import { reconcilePartitions, recordSubscriptions, skipHole } from './reconcile.ts'
 import { readCursor, readSegment, readSegmentKeys } from './segments.ts'
 import type { Database } from './sql.ts'
@@ -11,6 +14,9 @@ export function createConsumeStore(database: Database): ConsumeStore {
   const { hot, admin } = database
   return {
     popMessages: (candidates, bytesMax) => popMessages(hot, candidates, bytesMax),
+    claimKnown: (claims) => claimKnown(hot, claims),
+    readAhead: (reads, bytesMax, segmentsMax) => readAhead(hot, reads, bytesMax, segmentsMax),
+    finishLeases: (finishes) => finishLeases(hot, finishes),
     ackMessages: (entries) => ackMessages(hot, entries),
     extendLease: (leaseId, seconds) => extendLease(hot, leaseId, seconds),
     releaseClaim: (partitionIds, group, leaseId) => releaseClaim(hot, partitionIds, group, leaseId),

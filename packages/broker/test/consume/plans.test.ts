@@ -4,8 +4,12 @@
  */
 import pg from 'pg'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { claimKnown } from '../../src/store/claim-known.ts'
+import { finishLeases } from '../../src/store/finish-leases.ts'
 import { ownFunctions } from '../../src/store/functions.ts'
 import { hotSettings } from '../../src/store/pool-settings.ts'
+import { readAhead } from '../../src/store/read-ahead.ts'
+import type { Sql } from '../../src/store/sql.ts'
 import { type ConsumeFixture, names, openFixture } from './fixture.ts'
 
 let fixture: ConsumeFixture
@@ -13,6 +17,31 @@ beforeAll(async () => {
   fixture = await openFixture()
 })
 afterAll(() => fixture[Symbol.asyncDispose]())
+
+/** What a verb of the store sends for one call. */
+async function sentBy(verb: (sql: Sql) => Promise<unknown>): Promise<Call> {
+  let call: Call | null = null
+  await verb({
+    async run(_name, text, values) {
+      call = { text, values: values as unknown[] }
+      return []
+    },
+  })
+  return call!
+}
+
+interface Call {
+  readonly text: string
+  readonly values: unknown[]
+}
+
+const claim = { group: 'g', position: 0, leasedTo: 5, leaseMs: 1, short: true }
+const STATEMENTS: Record<string, (id: string) => Promise<Call>> = {
+  'known claim': (partitionId) => sentBy((sql) => claimKnown(sql, [{ ...claim, partitionId, leaseId: 'l' }])),
+  'known autoAck': (partitionId) => sentBy((sql) => claimKnown(sql, [{ ...claim, partitionId, leaseId: null }])),
+  'whole lease': (partitionId) => sentBy((sql) => finishLeases(sql, [{ ...claim, partitionId, leaseId: 'l' }])),
+  'read ahead': (partitionId) => sentBy((sql) => readAhead(sql, [{ partitionId, from: 0, to: 5 }], 1000, 10)),
+}
 
 const CALLS: Record<string, (id: string) => string> = {
   pop: (id) =>
@@ -35,7 +64,9 @@ async function plansOf(id: string): Promise<Record<string, string[]>> {
       `LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0; SET auto_explain.log_nested_statements = on; SET client_min_messages = log`,
     )
     const plans: Record<string, string[]> = {}
-    for (const [name, call] of Object.entries(CALLS)) {
+    const calls = Object.entries(CALLS).map(([name, call]): [string, Call] => [name, { text: call(id), values: [] }])
+    for (const [name, make] of Object.entries(STATEMENTS)) calls.push([name, await make(id)])
+    for (const [name, { text, values }] of calls) {
       const nodes: string[] = []
       const listen = (notice: { message: string | undefined }): void => {
         for (const line of (notice.message ?? '').split('\n')) {
@@ -45,7 +76,7 @@ async function plansOf(id: string): Promise<Record<string, string[]>> {
         }
       }
       client.on('notice', listen)
-      await client.query(ownFunctions().bind(call(id)))
+      await client.query(ownFunctions().bind(text), values)
       client.off('notice', listen)
       plans[name] = nodes
     }

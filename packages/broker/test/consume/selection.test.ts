@@ -85,6 +85,11 @@ describe('selection', () => {
         for (const outcome of outcomes) if (outcome.state === 'claimed') bodies += outcome.segments.length
         return outcomes
       },
+      readAhead: async (...args: Parameters<typeof fixture.store.readAhead>) => {
+        const rows = await fixture.store.readAhead(...args)
+        bodies += rows.length
+        return rows
+      },
     }
     const consumer = fixture.consumer({ store })
     await Promise.all(
