@@ -105,9 +105,9 @@ describe('kill -9 in the middle of a drain', () => {
     await instance.crashAt(point)
     await instance.api.maintenance(false).catch(() => {})
     await died(instance)
-    // The progress file is also written when a buffer is opened, so there the second crash comes while starting.
-    if (point.startsWith('progress')) await expect(instance.start({}, point)).rejects.toThrow('SIGKILL')
-    else await died(await instance.start({}, point))
+    // Before it listens or after: in both cases the second death comes by itself.
+    await instance.start({}, point).catch(() => {})
+    await died(instance)
     await instance.start()
     await allIsWell(all)
   })
