@@ -2,7 +2,7 @@
  * kill -9 of the broker at every point where something is half done, under load. The producers repeat what was not
  * answered, the broker starts again, and everything that was ever acknowledged is counted.
  */
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { ALL_IS_WELL, verdict } from '../support/checker.ts'
 import type { CrashPoint } from '../support/crash-point.ts'
 import { type Instance, startInstance } from '../support/instance.ts'
@@ -13,6 +13,8 @@ import { openTables, type Tables } from '../support/tables.ts'
 import { until } from '../support/until.ts'
 
 afterEach(endLeftovers)
+// Several process starts in each: a busy machine may take its time.
+vi.setConfig({ testTimeout: 60_000 })
 
 interface Scene {
   readonly instance: Instance

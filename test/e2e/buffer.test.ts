@@ -1,7 +1,7 @@
 /** The file buffer at its edges, as a producer and an operator meet them: full, broken, encrypted, asked for. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import type { ItemResult } from '../support/api.ts'
 import { startInstance } from '../support/instance.ts'
 import { endLeftovers, temporaryDatabase, temporaryPostgres } from '../support/leftovers.ts'
@@ -9,6 +9,8 @@ import { openTables } from '../support/tables.ts'
 import { until } from '../support/until.ts'
 
 afterEach(endLeftovers)
+// Several process starts in each: a busy machine may take its time.
+vi.setConfig({ testTimeout: 60_000 })
 
 describe('file buffer', () => {
   test('G9 G2 full: 507 BUFFER_FULL with Retry-After, nothing dropped, accepting again after the drain', async () => {

@@ -1,5 +1,5 @@
 /** Nothing is written behind the operator's back: instances with a stale cache, paused ones, writes under way (G5). */
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { ALL_IS_WELL, verdict } from '../support/checker.ts'
 import { type Instance, startInstance } from '../support/instance.ts'
 import { endLeftovers, temporaryDatabase } from '../support/leftovers.ts'
@@ -9,6 +9,8 @@ import { openTables, type Tables } from '../support/tables.ts'
 import { until } from '../support/until.ts'
 
 afterEach(endLeftovers)
+// Several process starts in each: a busy machine may take its time.
+vi.setConfig({ testTimeout: 60_000 })
 
 const isDirect = (instance: Instance): Promise<unknown> =>
   until('pushes are stored directly', async () => {

@@ -1,5 +1,5 @@
 /** One instance, one window after the other: what producers, consumers and the operator see in each phase. */
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import type { Delivered } from '../support/api.ts'
 import { ALL_IS_WELL, verdict } from '../support/checker.ts'
 import { Consumer } from '../support/consumer.ts'
@@ -11,6 +11,8 @@ import { openTables } from '../support/tables.ts'
 import { until } from '../support/until.ts'
 
 afterEach(endLeftovers)
+// Several process starts in each: a busy machine may take its time.
+vi.setConfig({ testTimeout: 60_000 })
 
 async function start(): Promise<{ instance: Instance; databaseUrl: string }> {
   const databaseUrl = await temporaryDatabase()

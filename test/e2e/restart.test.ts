@@ -1,5 +1,5 @@
 /** What an instance remembers over restarts, with PostgreSQL up and with PostgreSQL down (G11). */
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { ALL_IS_WELL, verdict } from '../support/checker.ts'
 import { startInstance } from '../support/instance.ts'
 import { endLeftovers, temporaryDatabase, temporaryPostgres } from '../support/leftovers.ts'
@@ -9,6 +9,8 @@ import { openTables } from '../support/tables.ts'
 import { until } from '../support/until.ts'
 
 afterEach(endLeftovers)
+// Several process starts in each: a busy machine may take its time.
+vi.setConfig({ testTimeout: 60_000 })
 
 describe('restart in a window', () => {
   test('G2 G10 G11 with PostgreSQL up: still on, counts right after kill -9, drained when switched off', async () => {
