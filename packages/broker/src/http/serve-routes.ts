@@ -2,6 +2,7 @@
  * The route table as routes of Fastify, and what it does not serve: preflight requests, other methods, other paths.
  * Whatever is thrown on the way of a request ends in the one function for error answers.
  */
+import { METHODS } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Refusal } from '../engine/refusal.ts'
 import { admission, requireRoom } from './admission.ts'
@@ -26,6 +27,7 @@ export function serveRoutes(app: FastifyInstance, context: HttpContext, routes: 
   }
   const refuseUnserved: Respond = (request, reply) => refuse(request, reply, methodsAt(request.url))
 
+  for (const method of METHODS) if (!app.supportedMethods.includes(method)) app.addHttpMethod(method)
   app.decorateRequest('exchange', null)
   app.removeAllContentTypeParsers()
   app.addContentTypeParser([BODY_TYPE, '*'], readBody)
@@ -42,12 +44,13 @@ export function serveRoutes(app: FastifyInstance, context: HttpContext, routes: 
     app.route({ method: methodsOf(route), url: route.path, onRequest: admission(context, route), handler: run })
   }
   // The router looks for each method apart: a parameter of another path would catch this one with a method it does not
-  // serve, and a queue named like a literal segment could be deleted by mistake.
+  // serve, and a group named like a literal segment could be deleted by mistake. Such a path is shut for all the others.
   for (const [path, group] of Map.groupBy(routes, (route) => route.path)) {
     const allowed = group.flatMap(methodsOf)
-    const caught = methodsAt(path).filter((method) => !allowed.includes(method))
+    if (methodsAt(path).length === allowed.length) continue
+    const method = app.supportedMethods.filter((other) => other !== 'OPTIONS' && !allowed.includes(other))
     const respond: Respond = (request, reply) => refuse(request, reply, allowed)
-    if (caught.length > 0) app.route({ method: caught, url: path, onRequest: respond, handler: respond })
+    app.route({ method, url: path, onRequest: respond, handler: respond })
   }
 }
 

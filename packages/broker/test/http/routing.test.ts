@@ -136,6 +136,10 @@ describe('a table of routes', () => {
       return [answer.status, answer.headers.get('allow')]
     }
     expect(await ask('DELETE', '/groups/lagging')).toEqual([405, 'GET, HEAD, OPTIONS'])
+    for (const method of ['PUT', 'PATCH', 'PROPFIND']) {
+      expect(await ask(method, '/groups/lagging')).toEqual([405, 'GET, HEAD, OPTIONS'])
+      expect(await ask(method, '/groups/other')).toEqual([405, 'DELETE, OPTIONS'])
+    }
     expect(await ask('GET', '/groups/lagging')).toEqual([200, null])
     expect(await ask('GET', '/groups/other')).toEqual([405, 'DELETE, OPTIONS'])
     expect(await ask('DELETE', '/groups/other')).toEqual([200, null])
