@@ -4,6 +4,16 @@ export { isName, isUuid } from './names.ts'
 export { QUEUE_OPTIONS, type QueueOptionName, type QueueOptionSpec, type QueueOptions } from './queue-options.ts'
 export { AckBatchAnswerSchema, AckBatchRequestSchema, AckRequestSchema, AckResultSchema } from './schemas/ack.ts'
 export {
+  IngestedAnswerSchema,
+  ParkedReplicasAnswerSchema,
+  PostgresStatsAnswerSchema,
+  QueueLagAnswerSchema,
+  QueueOpsAnswerSchema,
+  RetentionAnswerSchema,
+  SystemMetricsAnswerSchema,
+  WorkerMetricsAnswerSchema,
+} from './schemas/analytics.ts'
+export {
   BuffersAnswerSchema,
   DropQuarantinedAnswerSchema,
   QuarantineAnswerSchema,
@@ -11,6 +21,19 @@ export {
   RetryQuarantinedAnswerSchema,
   RetryQuarantinedRequestSchema,
 } from './schemas/buffer.ts'
+export {
+  ConsumerGroupDetailSchema,
+  ConsumerGroupSchema,
+  ConsumerGroupsAnswerSchema,
+  DeleteConsumerGroupAnswerSchema,
+  LaggingAnswerSchema,
+  MoveSubscriptionAnswerSchema,
+  MoveSubscriptionRequestSchema,
+  RefreshStatsAnswerSchema,
+  SeekPartitionAnswerSchema,
+  SeekQueueAnswerSchema,
+  SeekRequestSchema,
+} from './schemas/consumer-group.ts'
 export { DeadLetterSchema, DeadLettersAnswerSchema } from './schemas/dead-letter.ts'
 export { ErrorBodySchema, ItemCodeSchema } from './schemas/error.ts'
 export {
@@ -27,6 +50,19 @@ export {
   PopMaintenanceStatusSchema,
   SwitchRequestSchema,
 } from './schemas/maintenance.ts'
+export {
+  BuryMessageRequestSchema,
+  DeleteMessageAnswerSchema,
+  ListedMessageSchema,
+  MessageActionAnswerSchema,
+  MessageDetailSchema,
+  MessageStatusSchema,
+  MessagesAnswerSchema,
+  PurgeDeadLettersAnswerSchema,
+  RetryDeadLettersAnswerSchema,
+  RetryDeadLettersRequestSchema,
+  RetryMessageRequestSchema,
+} from './schemas/message.ts'
 export { PopAnswerSchema, PoppedMessageSchema } from './schemas/pop.ts'
 export { PushAnswerSchema, PushItemSchema, PushRequestSchema, PushResultSchema } from './schemas/push.ts'
 export {
@@ -38,6 +74,17 @@ export {
   QueueOptionsSchema,
 } from './schemas/queue.ts'
 export {
+  CountsSchema,
+  ListedQueueSchema,
+  NamespacesAnswerSchema,
+  OverviewAnswerSchema,
+  PartitionsAnswerSchema,
+  QueueDetailSchema,
+  QueueStatusSchema,
+  QueuesAnswerSchema,
+  TasksAnswerSchema,
+} from './schemas/resource.ts'
+export {
   CountSchema,
   NameSchema,
   PaginationSchema,
@@ -45,6 +92,18 @@ export {
   TimestampSchema,
   UuidSchema,
 } from './schemas/scalars.ts'
+export {
+  QueueMessagesAnswerSchema,
+  StatusAnswerSchema,
+  WorkerSchema,
+} from './schemas/status.ts'
+export {
+  NamedTracesAnswerSchema,
+  RecordTraceAnswerSchema,
+  RecordTraceRequestSchema,
+  TraceNamesAnswerSchema,
+  TracesAnswerSchema,
+} from './schemas/trace.ts'
 export {
   TransactionAnswerSchema,
   TransactionRejectedSchema,

@@ -38,6 +38,10 @@ export interface Config {
   readonly defaultSubscriptionMode: SubscriptionMode
   /** '*' or exact origins. */
   readonly corsOrigins: '*' | readonly string[]
+  readonly retentionIntervalMs: number
+  readonly evictionIntervalMs: number
+  readonly metricsRetentionDays: number
+  readonly traceRetentionDays: number
   readonly limits: Limits
 }
 

@@ -40,6 +40,10 @@ export function readConfig(env: Environment, around: Surroundings): { config: Co
     encryptionKey: readEncryptionKey(env),
     defaultSubscriptionMode: readChoice<SubscriptionMode>(env, 'DEFAULT_SUBSCRIPTION_MODE'),
     corsOrigins: readCorsOrigins(env),
+    retentionIntervalMs: readNumber(env, 'RETENTION_INTERVAL'),
+    evictionIntervalMs: readNumber(env, 'EVICTION_INTERVAL'),
+    metricsRetentionDays: readNumber(env, 'METRICS_RETENTION_DAYS'),
+    traceRetentionDays: readNumber(env, 'TRACE_RETENTION_DAYS'),
     limits: Object.freeze(readLimits(env)),
   }
   return { config: Object.freeze(config), warnings }

@@ -156,6 +156,26 @@ export const VARIABLES = {
     fallback: '15000',
     meaning: 'After a maintenance window: how long the other instances wait for a silent one that may hold messages.',
   },
+  RETENTION_INTERVAL: {
+    kind: { type: 'integer', min: 100, max: 86_400_000 },
+    fallback: '300000',
+    meaning: 'Pause between two runs of retention (`retentionSeconds`, `completedRetentionSeconds`), in milliseconds.',
+  },
+  EVICTION_INTERVAL: {
+    kind: { type: 'integer', min: 100, max: 86_400_000 },
+    fallback: '60000',
+    meaning: 'Pause between two looks for messages that have waited too long (`maxWaitTimeSeconds`), in milliseconds.',
+  },
+  METRICS_RETENTION_DAYS: {
+    kind: { type: 'integer', min: 8, max: 3_650 },
+    fallback: '90',
+    meaning: 'How long hourly figures of queues and instances are kept; finer ones are kept for 25 hours and 8 days.',
+  },
+  TRACE_RETENTION_DAYS: {
+    kind: { type: 'integer', min: 1, max: 3_650 },
+    fallback: '30',
+    meaning: 'How long traces are kept at least; they stay as long as their message is stored.',
+  },
   DEDUP_CACHE_BYTES: {
     kind: { type: 'bytes', min: 0, max: 64 * GIB },
     fallback: '256MiB',

@@ -2,6 +2,7 @@
  * The engine as the routes see it. Routes parse and answer; everything that decides lies behind these calls.
  * Each throws Refusal for what the caller should be told, and nothing else on purpose.
  */
+import type { Reads } from './reads/reads.ts'
 import type {
   AckItem,
   AckResult,
@@ -141,7 +142,7 @@ export interface Health {
   readonly acceptedMessagesPerSecond: number
 }
 
-export interface Engine {
+export interface Engine extends Reads {
   configureQueue(request: ConfigureRequest): Promise<ConfigureResult>
   /** Whether the queue existed. */
   deleteQueue(name: string): Promise<boolean>
@@ -154,7 +155,10 @@ export interface Engine {
   /** Gives a claim back that could not be delivered. */
   releaseClaim(answer: PopAnswer): Promise<void>
   ackMessages(items: readonly AckItem[]): Promise<AckResult[]>
-  executeTransaction(operations: readonly TransactionOperation[], requiredLeases: readonly string[]): Promise<TransactionOutcome>
+  executeTransaction(
+    operations: readonly TransactionOperation[],
+    requiredLeases: readonly string[],
+  ): Promise<TransactionOutcome>
   /** Throws LEASE_NOT_FOUND. */
   extendLease(leaseId: string, seconds: number): Promise<{ expiresAtMs: number; partitions: number }>
   listDeadLetters(query: DeadLetterQuery): Promise<Page<DeadLetter>>
@@ -165,8 +169,16 @@ export interface Engine {
   popMaintenanceStatus(): Promise<PopMaintenanceStatus>
   setPopMaintenance(enabled: boolean, reason: string | null): Promise<PopMaintenanceStatus>
 
-  listQuarantine(query: { queue: string | null; instance: string | null; limit: number; offset: number }): Promise<Page<QuarantinedRecord>>
-  retryQuarantined(id: string, overrides: { queue: string | null; partition: string | null; payload: Buffer | null }): Promise<PushItem>
+  listQuarantine(query: {
+    queue: string | null
+    instance: string | null
+    limit: number
+    offset: number
+  }): Promise<Page<QuarantinedRecord>>
+  retryQuarantined(
+    id: string,
+    overrides: { queue: string | null; partition: string | null; payload: Buffer | null },
+  ): Promise<PushItem>
   dropQuarantined(id: string): Promise<void>
 
   health(): Health

@@ -143,6 +143,7 @@ export class Popper {
       if (feed.group !== group || (queueName !== null && feed.queueName !== queueName)) continue
       // Queue mode starts at the oldest message whatever happens.
       if (feed.startReadAtMs !== Number.POSITIVE_INFINITY) feed.startReadAtMs = Number.NEGATIVE_INFINITY
+      feed.list.forgetPositions()
       feed.reconciledAtMs = Number.NEGATIVE_INFINITY
       if (feed.waiting === 0) continue
       this.#pump(feed)

@@ -9,6 +9,7 @@ import type { MaintenanceControl } from './maintenance-control.ts'
 import type { Push } from './push.ts'
 import type { Quarantine } from './quarantine.ts'
 import { RateMeter } from './rate-meter.ts'
+import type { Reads } from './reads/reads.ts'
 import { Refusal } from './refusal.ts'
 import type { WriteRoute } from './write-route.ts'
 
@@ -20,6 +21,7 @@ export interface EngineParts {
   readonly maintenance: Maintenance
   readonly control: MaintenanceControl
   readonly quarantine: Quarantine
+  readonly reads: Reads
   readonly log: RecordLog
   readonly route: WriteRoute
   readonly instanceId: string
@@ -47,6 +49,7 @@ export function createEngine(parts: EngineParts): Engine {
 
   const rate = new RateMeter(parts.nowMs, () => push.acceptedMessages)
   return {
+    ...parts.reads,
     configureQueue: (request) => configuration.configureQueue(request),
     deleteQueue: (name) => configuration.deleteQueue(name),
     clearQueue: (name, partition) => configuration.clearQueue(name, partition),

@@ -176,6 +176,15 @@ export class ReadyList {
     }
   }
 
+  /** An operator moved or removed the group's cursors: what is believed of them is not true any more. */
+  forgetPositions(): void {
+    for (const state of this.#states.values()) {
+      state.cursorKnown = false
+      state.settled = false
+      state.position = -1
+    }
+  }
+
   /** Sends sleepers to idle that `over` accepts. */
   settle(over: (state: PartitionState) => boolean): void {
     for (const state of this.#states.values()) {

@@ -10,7 +10,10 @@ export interface FollowParts {
   readonly listener: Notifications
   readonly control: { refresh(): Promise<void> }
   readonly maintenance: { completeFence(waitMs: number): Promise<void> }
-  readonly consumer: { onHint(queueId: string, partitionIds: readonly string[]): void }
+  readonly consumer: {
+    onHint(queueId: string, partitionIds: readonly string[]): void
+    groupMoved(group: string, queueName: string | null): void
+  }
   readonly pauseMs: number
   readonly onError: (error: unknown) => void
 }
@@ -42,6 +45,10 @@ export function followState(parts: FollowParts): Service {
           const space = payload.indexOf(' ')
           if (!own && space > 0) consumer.onHint(payload.slice(0, space), [payload.slice(space + 1)])
         }),
+        listener.on('queen_groups', (payload, own) => {
+          const moved = own ? null : parseGroup(payload)
+          if (moved !== null) consumer.groupMoved(moved.group, moved.queue)
+        }),
         listener.onConnected(() => refresh.nudge()),
       )
     },
@@ -50,4 +57,15 @@ export function followState(parts: FollowParts): Service {
       await refresh.stop()
     },
   }
+}
+
+/** `["<group>", "<queue>" or null]`; anybody may notify, so anything may come. */
+function parseGroup(payload: string): { group: string; queue: string | null } | null {
+  try {
+    const [group, queue] = JSON.parse(payload) as unknown[]
+    if (typeof group === 'string' && (queue === null || typeof queue === 'string')) return { group, queue }
+  } catch {
+    // Not ours.
+  }
+  return null
 }

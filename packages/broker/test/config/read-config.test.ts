@@ -30,6 +30,10 @@ describe('readConfig', () => {
       encryptionKey: null,
       defaultSubscriptionMode: 'all',
       corsOrigins: '*',
+      retentionIntervalMs: 300_000,
+      evictionIntervalMs: 60_000,
+      metricsRetentionDays: 90,
+      traceRetentionDays: 30,
       limits: {
         bodyBytesMax: 64 * MIB,
         payloadBytesMax: 16 * MIB,

@@ -19,7 +19,7 @@ describe('routing', () => {
       '/api/v1/push/',
       '//health',
       '/streams/v1/x',
-      '/api/v1/messages/a',
+      '/api/v1/message/a',
     ]) {
       const answer = await ask('GET', path)
       expect([path, answer.status, answer.json.code]).toEqual([path, 404, 'NOT_FOUND'])

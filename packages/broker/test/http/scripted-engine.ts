@@ -4,6 +4,7 @@ import { LIMITS, QUEUE_OPTIONS, type QueueOptions } from '@queen/protocol'
 import type { Engine, Health, MaintenanceStatus, QuarantinedRecord } from '../../src/engine/engine.ts'
 import type { AckResult, PartitionEntry, PopAnswer, PushItem, QueueEntry } from '../../src/engine/types.ts'
 import { parsePushBody } from '../../src/http/wire/push-body.ts'
+import { scriptedReads } from './scripted-reads.ts'
 import { segmentOf } from './segments.ts'
 
 export const ID = '01a20857-5575-7000-b149-144250048d64'
@@ -152,6 +153,7 @@ const page = { total: 1, limit: 100, offset: 0, hasMore: false, next: null }
 
 export function scriptedEngine(script: Partial<Engine> = {}): Engine {
   return {
+    ...scriptedReads(),
     configureQueue: async () => ({ created: true, queue: QUEUE, partitionId: PARTITION_ID }),
     deleteQueue: async () => true,
     clearQueue: async () => ({ deletedMessages: 3, deletedDeadLetters: 1 }),

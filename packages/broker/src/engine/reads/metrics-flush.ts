@@ -8,6 +8,7 @@ import type { Gauge, InstanceIdentity, MetricsStore, QueueMetrics } from '../../
 import { StoreError } from '../../ports/store-error.ts'
 import type { Activity } from './activity.ts'
 import type { Stats } from './stats.ts'
+import { MINUTES_KEPT_MS, QUARTERS_KEPT_MS } from './time-range.ts'
 
 export interface FlushParts {
   readonly activity: Activity
@@ -90,4 +91,14 @@ export class MetricsFlush {
       if (snapshot?.byName.has(queue) === false) this.#partitions.delete(queue)
     return rows
   }
+}
+
+// Rows of one statement.
+const EXPIRE_STEP = 5_000
+const DAY_MS = 24 * 3_600_000
+
+/** Removes time series older than they are kept for. @throws StoreError */
+export async function expireMetrics(store: MetricsStore, days: number): Promise<void> {
+  const kept = { minutes: MINUTES_KEPT_MS, quarters: QUARTERS_KEPT_MS, hours: days * DAY_MS }
+  while (await store.expireMetrics(kept, EXPIRE_STEP));
 }

@@ -11,7 +11,6 @@ import type { MetricsStore } from '../../ports/metrics-store.ts'
 import type { ResourceStore } from '../../ports/resource-store.ts'
 import type { TraceStore } from '../../ports/trace-store.ts'
 import { answering } from '../store-refusal.ts'
-import type { MaintenancePhase } from '../types.ts'
 import { createAnalytics } from './analytics.ts'
 import { createGroups } from './groups.ts'
 import { createMessageActions } from './message-actions.ts'
@@ -21,7 +20,7 @@ import { deliveryMode } from './message-status.ts'
 import type { MetricsFlush } from './metrics-flush.ts'
 import { createResources } from './resources.ts'
 import { type Stats, statsAgeSeconds } from './stats.ts'
-import { createStatus } from './status.ts'
+import { createStatus, type StatusParts } from './status.ts'
 import { perSecond } from './time-range.ts'
 import { createTraces } from './traces.ts'
 
@@ -44,7 +43,7 @@ export interface ReadParts {
   readonly wake: (queueId: string, partitionId: string) => void
   /** What is remembered of the group on this queue (null = all) is no longer true. */
   readonly groupMoved: (group: string, queue: string | null) => void
-  readonly maintenance: () => { phase: MaintenancePhase; popMaintenanceMode: boolean; bufferedMessages: number | null }
+  readonly maintenance: StatusParts['maintenance']
   readonly nowMs: () => number
 }
 
@@ -100,6 +99,7 @@ export function createReads(parts: ReadParts) {
     ...traces,
     overview: resources.overview,
     listQueues: resources.listQueues,
+    requireQueue: resources.requireQueue,
     readQueue: resources.readQueue,
     listPartitions: resources.listPartitions,
     listNamespaces: resources.listNamespaces,

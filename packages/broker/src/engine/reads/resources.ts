@@ -94,6 +94,11 @@ export function createResources({ store, stats, throughput }: ResourceParts) {
     },
 
     /** @throws Refusal QUEUE_NOT_FOUND */
+    async requireQueue(name: string): Promise<void> {
+      await findQueue(name)
+    },
+
+    /** @throws Refusal QUEUE_NOT_FOUND */
     async readQueue(name: string) {
       const found = await findQueue(name)
       const rows = await answering(() =>

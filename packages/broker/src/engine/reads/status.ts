@@ -21,7 +21,11 @@ export interface StatusParts {
   readonly metrics: MetricsStore
   readonly topErrors: (query: StatusQuery) => Promise<{ error: string; count: number }[]>
   readonly deadPartitions: (query: StatusQuery) => Promise<number>
-  readonly maintenance: () => { phase: MaintenancePhase; popMaintenanceMode: boolean; bufferedMessages: number | null }
+  readonly maintenance: () => Promise<{
+    phase: MaintenancePhase
+    popMaintenanceMode: boolean | null
+    bufferedMessages: number | null
+  }>
   readonly nowMs: () => number
 }
 
@@ -36,15 +40,17 @@ export function createStatus(parts: StatusParts) {
     async status(query: StatusQuery) {
       const range = timeRange(query.from, query.to, HOUR_MS, parts.nowMs())
       const filtered = query.queue !== null || query.namespace !== null || query.task !== null
-      const [snapshot, instances, selection, lifetime, topErrors, affectedPartitions, workers] = await Promise.all([
-        stats.read(),
-        filtered ? [] : answering(() => metrics.instanceSeries(range, null, null)),
-        filtered ? answering(() => metrics.selectionSeries(range, query)) : [],
-        answering(() => metrics.lifetimeCounts()),
-        parts.topErrors(query),
-        parts.deadPartitions(query),
-        workersOf(metrics, parts.nowMs()),
-      ])
+      const [snapshot, instances, selection, lifetime, topErrors, affectedPartitions, workers, maintenance] =
+        await Promise.all([
+          stats.read(),
+          filtered ? [] : answering(() => metrics.instanceSeries(range, null, null)),
+          filtered ? answering(() => metrics.selectionSeries(range, query)) : [],
+          answering(() => metrics.lifetimeCounts()),
+          parts.topErrors(query),
+          parts.deadPartitions(query),
+          workersOf(metrics, parts.nowMs()),
+          parts.maintenance(),
+        ])
       const queues = snapshot.queues.filter(
         ({ queue }) =>
           (query.queue === null || queue.name === query.queue) &&
@@ -89,7 +95,7 @@ export function createStatus(parts: StatusParts) {
           dlqMessages: lifetime.deadLetters ?? 0,
         },
         statsAge: statsAgeSeconds(snapshot),
-        maintenance: parts.maintenance(),
+        maintenance,
       }
     },
   }

@@ -1,5 +1,7 @@
 /** Timestamps that clients send, brought to one form: UTC with microseconds and `Z`. */
 
+import { Refusal } from '../../engine/refusal.ts'
+
 // A `+` of the offset that nobody escaped arrives as a space.
 const FORM =
   /^(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?(?:([Zz])|([-+ ])(\d\d)(?::?(\d\d))?)?)?$/
@@ -34,4 +36,14 @@ function utc(year: string, month: string, day: string, hour: string, minute: str
   // Date.UTC carries 31 February over into March; a time that comes back different did not exist.
   const same = new Date(ms).toISOString().slice(0, 19) === `${year}-${month}-${day}T${hour}:${minute}:${second}`
   return same ? ms : null
+}
+
+/** A timestamp of a body's field; null when it is absent. @throws Refusal INVALID_TIMESTAMP */
+export function bodyTimestamp(value: string | null | undefined, field: string, edge: 'start' | 'end'): string | null {
+  if (value === null || value === undefined) return null
+  const timestamp = parseTimestamp(value, edge)
+  if (timestamp === null) {
+    throw new Refusal('INVALID_TIMESTAMP', `'${field}' is not an ISO 8601 timestamp`, { details: { field } })
+  }
+  return timestamp
 }

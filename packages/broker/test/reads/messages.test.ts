@@ -1,0 +1,298 @@
+/** Single messages over real HTTP: list, detail, delete, retry, dead letters. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { acks, ids, type RunningBroker, runBroker } from './running-broker.ts'
+
+let queen: RunningBroker
+
+beforeAll(async () => {
+  queen = await runBroker()
+})
+afterAll(() => queen[Symbol.asyncDispose]())
+
+const NOWHERE = '00000000-0000-4000-8000-000000000000'
+
+describe('GET /api/v1/messages', () => {
+  it('lists the newest first over partitions, pages by key and by offset, and shows no payload', async () => {
+    await queen.push('list', 'a', ['a1', 'a2'])
+    await queen.push('list', 'b', ['b1'])
+    await queen.push('list', 'a', ['a3'])
+    const all = await queen.get('/api/v1/messages?queue=list')
+    expect(ids(all.messages)).toEqual(['a3', 'b1', 'a2', 'a1'])
+    expect(all.mode).toEqual({ type: 'none', hasQueueMode: false, busGroupsCount: 0 })
+    expect(all.pagination).toEqual({ limit: 200, offset: 0, hasMore: false, next: null })
+    expect(all.messages[0]).toMatchObject({
+      queue: 'list',
+      partition: 'a',
+      queuePath: 'list/a',
+      namespace: 'list',
+      task: '',
+      status: 'pending',
+      queueStatus: 'pending',
+      busStatus: { consumedBy: 0, totalGroups: 0 },
+      traceId: null,
+      producerSub: null,
+      queuePriority: 0,
+      retryCount: 0,
+      leaseExpiresAt: null,
+    })
+    expect(all.messages[0]).not.toHaveProperty('payload')
+    const seen: string[] = []
+    let after = ''
+    for (let page = 0; page < 4; page++) {
+      const { messages, pagination } = await queen.get(`/api/v1/messages?queue=list&limit=1${after}`)
+      seen.push(...ids(messages))
+      expect(pagination.hasMore).toBe(page < 3)
+      after = `&after=${pagination.next}`
+    }
+    expect(seen).toEqual(['a3', 'b1', 'a2', 'a1'])
+    const second = await queen.get('/api/v1/messages?queue=list&limit=2&offset=1')
+    expect(ids(second.messages)).toEqual(['b1', 'a2'])
+    expect(ids((await queen.get('/api/v1/messages?queue=list&partition=b')).messages)).toEqual(['b1'])
+    expect(ids((await queen.get('/api/v1/messages?ns=list&limit=2')).messages)).toEqual(['a3', 'b1'])
+    expect(ids((await queen.get('/api/v1/messages?limit=2')).messages)).toEqual(['a3', 'b1'])
+    expect((await queen.get('/api/v1/messages?queue=list&to=2020-01-01&from=2019-01-01')).messages).toEqual([])
+    expect((await queen.get('/api/v1/messages?queue=nowhere')).messages).toEqual([])
+  })
+
+  it('filters by status as everybody or one group sees it, and by trace id', async () => {
+    const traceId = '0190a1b2-c3d4-4e5f-8a9b-0c1d2e3f4a5b'
+    await queen.push('status', 'p', ['done', 'held', 'free'])
+    await queen.push('status', 'p', ['traced'], { traceId })
+    const first = await queen.pop('status', 'batch=1')
+    await queen.post('/api/v1/ack/batch', acks(first))
+    await queen.pop('status', 'batch=1')
+    await queen.pop('status', 'batch=3&consumerGroup=audit&autoAck=true')
+    const of = async (query: string) => ids((await queen.get(`/api/v1/messages?queue=status&${query}`)).messages)
+    expect(await of('status=completed')).toEqual(['done'])
+    expect(await of('status=processing')).toEqual(['held'])
+    expect(await of('status=pending')).toEqual(['traced', 'free'])
+    expect(await of('status=completed&consumerGroup=audit')).toEqual(['free', 'held', 'done'])
+    expect(await of('status=pending&consumerGroup=nobody')).toEqual(['traced', 'free', 'held', 'done'])
+    expect(await of('status=failed')).toEqual([])
+    expect(await of(`traceId=${traceId.toUpperCase()}`)).toEqual(['traced'])
+    await queen.post('/api/v1/stats/refresh')
+    const { messages, mode } = await queen.get('/api/v1/messages?queue=status&status=processing')
+    expect(mode).toEqual({ type: 'hybrid', hasQueueMode: true, busGroupsCount: 1 })
+    expect(messages[0]).toMatchObject({ queueStatus: 'processing', busStatus: { consumedBy: 1, totalGroups: 1 } })
+    expect(Date.parse(messages[0].leaseExpiresAt)).toBeGreaterThan(Date.now())
+  })
+
+  it('refuses what it cannot understand', async () => {
+    for (const [query, code] of [
+      ['status=odd', 'INVALID_PARAMETER'],
+      ['limit=x', 'INVALID_PARAMETER'],
+      ['after=x', 'INVALID_PARAMETER'],
+      ['traceId=1', 'INVALID_PARAMETER'],
+      ['from=yesterday', 'INVALID_TIMESTAMP'],
+      [`queue=${'x'.repeat(256)}`, 'INVALID_NAME'],
+    ]) {
+      const { status, body } = await queen.ask('GET', `/api/v1/messages?${query}`)
+      expect([query, status, body.code]).toEqual([query, 400, code])
+    }
+  })
+})
+
+describe('GET /api/v1/messages/:partitionId/:transactionId', () => {
+  it('shows one message in full, the payload byte for byte, decrypted', async () => {
+    await queen.post('/api/v1/configure', { queue: 'secret', options: { encryptionEnabled: true, retryLimit: 7 } })
+    const push = await queen.ask(
+      'POST',
+      '/api/v1/push',
+      '{"items":[{"queue":"secret","transactionId":"t/1","payload":{"big":12345678901234567890123,"b":1,"a":2}}]}',
+    )
+    const partitionId = push.body[0].partition_id
+    const { text, body } = await queen.ask('GET', `/api/v1/messages/${partitionId}/${encodeURIComponent('t/1')}`)
+    expect(text).toContain('"payload":{"big":12345678901234567890123,"b":1,"a":2}')
+    expect(body).toMatchObject({
+      id: push.body[0].message_id,
+      transactionId: 't/1',
+      isEncrypted: true,
+      status: 'pending',
+      errorMessage: null,
+      retryCount: 0,
+      queueConfig: { leaseTime: 300, retryLimit: 7, retryDelay: 0, ttl: 3600, priority: 0 },
+      mode: { type: 'none', hasQueueMode: false, busGroupsCount: 0, consumedByGroups: 0 },
+      consumerGroups: [],
+    })
+    expect(body).not.toHaveProperty('queueStatus')
+    await queen.pop('secret', 'consumerGroup=g')
+    const held = await queen.get(`/api/v1/messages/${partitionId}/t%2F1`)
+    expect(held.consumerGroups).toEqual([
+      { name: 'g', consumed: false, status: 'processing', retryCount: 0, leaseExpiresAt: expect.any(String) },
+    ])
+  })
+
+  it('finds a message by its transactionId alone, unless several partitions have it', async () => {
+    const partitionId = await queen.push('lone', 'p', ['only-here'])
+    expect(await queen.get('/api/v1/messages/only-here')).toMatchObject({ partitionId, transactionId: 'only-here' })
+    await queen.push('lone', 'x', ['twice'])
+    await queen.push('lone', 'y', ['twice'])
+    const { status, body } = await queen.ask('GET', '/api/v1/messages/twice')
+    expect([status, body.code]).toEqual([409, 'AMBIGUOUS_TRANSACTION_ID'])
+    expect(body.details.matches.map((each: { partition: string }) => each.partition).sort()).toEqual(['x', 'y'])
+  })
+
+  it('says 404 for what is not there', async () => {
+    const partitionId = await queen.push('missing', 'p', ['there'])
+    for (const path of [
+      `${partitionId}/not-there`,
+      `${NOWHERE}/there`,
+      'no-uuid/there',
+      'nowhere-at-all',
+      `${'-'.repeat(36)}/t`,
+    ]) {
+      const { status, body } = await queen.ask('GET', `/api/v1/messages/${path}`)
+      expect([path, status, body.code]).toEqual([path, 404, 'MESSAGE_NOT_FOUND'])
+    }
+    const long = await queen.ask('GET', `/api/v1/messages/${partitionId}/${'x'.repeat(256)}`)
+    expect([long.status, long.body.code]).toEqual([400, 'INVALID_NAME'])
+  })
+})
+
+describe('DELETE /api/v1/messages/:partitionId/:transactionId', () => {
+  it('takes a message away from every group, those that come later included, and its bytes off the disk', async () => {
+    const partitionId = await queen.push('gone', 'p', ['one', 'two', 'three'])
+    const leased = await queen.pop('gone', 'batch=3&consumerGroup=early')
+    const answer = await queen.ask('DELETE', `/api/v1/messages/${partitionId}/two`)
+    expect([answer.status, answer.body]).toEqual([
+      200,
+      { success: true, partitionId, transactionId: 'two', message: expect.any(String) },
+    ])
+    expect((await queen.ask('GET', `/api/v1/messages/${partitionId}/two`)).status).toBe(404)
+    expect((await queen.ask('DELETE', `/api/v1/messages/${partitionId}/two`)).body.code).toBe('MESSAGE_NOT_FOUND')
+    expect(ids((await queen.get('/api/v1/messages?queue=gone')).messages)).toEqual(['three', 'one'])
+    expect(ids((await queen.pop('gone', 'batch=9&consumerGroup=late')).messages)).toEqual(['one', 'three'])
+    // The lease goes on with the rest and ends with it.
+    const rest = { messages: leased.messages.filter((each: { transactionId: string }) => each.transactionId !== 'two') }
+    const results = await queen.post('/api/v1/ack/batch', acks(rest))
+    expect(results.at(-1)).toMatchObject({ success: true, leaseReleased: true })
+    expect((await queen.get('/api/v1/resources/queues/gone')).totals).toMatchObject({ total: 2 })
+    const { rows } = await queen.sql.query(
+      'SELECT count(*)::int AS n FROM queen.segments WHERE position(\'{"id":"two"}\'::bytea IN body) > 0',
+    )
+    expect(rows[0].n).toBe(0)
+  })
+
+  it('ends a lease whose last message it was, and leaves dedup evidence', async () => {
+    const partitionId = await queen.push('gone2', 'p', ['one'])
+    await queen.pop('gone2')
+    await queen.ask('DELETE', `/api/v1/messages/${partitionId}/one`)
+    const again = await queen.post('/api/v1/push', {
+      items: [{ queue: 'gone2', partition: 'p', transactionId: 'one' }],
+    })
+    expect(again[0].status).toBe('duplicate')
+    await queen.push('gone2', 'p', ['two'])
+    expect(ids((await queen.pop('gone2', 'wait=true&timeout=5000')).messages)).toEqual(['two'])
+  })
+})
+
+describe('POST …/dlq and …/retry', () => {
+  it('moves a message to the dead letters and back, before everything newer, for exactly the groups asked', async () => {
+    const partitionId = await queen.push('bury', 'p', ['m1', 'm2', 'm3'])
+    await queen.pop('bury', 'batch=1&consumerGroup=a&autoAck=true')
+    const other = await queen.pop('bury', 'batch=3&consumerGroup=b')
+    const buried = await queen.post(`/api/v1/messages/${partitionId}/m1/dlq`, { error: 'odd one' })
+    expect(buried).toMatchObject({ success: true, partitionId, transactionId: 'm1', consumerGroups: ['b'] })
+    const detail = await queen.get(`/api/v1/messages/${partitionId}/m1`)
+    expect([detail.status, detail.errorMessage]).toEqual(['dead_letter', 'odd one'])
+    // The lease that held it goes on without it.
+    const results = await queen.post('/api/v1/ack/batch', acks({ messages: other.messages.slice(1) }))
+    expect(results.at(-1)).toMatchObject({ success: true, leaseReleased: true })
+    expect(await queen.ask('GET', '/api/v1/pop/queue/bury?consumerGroup=b')).toMatchObject({ status: 204 })
+
+    await queen.push('bury', 'p', ['m4'])
+    const retried = await queen.post(`/api/v1/messages/${partitionId}/m1/retry`)
+    expect(retried).toMatchObject({ success: true, consumerGroups: ['b'], message: expect.any(String) })
+    const delivered = await queen.pop('bury', 'batch=9&consumerGroup=b')
+    expect(ids(delivered.messages)).toEqual(['m1', 'm4'])
+    expect(delivered.messages[0]).toMatchObject({ id: detail.id, data: { id: 'm1' }, retryCount: 0 })
+    expect(ids((await queen.pop('bury', 'batch=9&consumerGroup=a')).messages)).toEqual(['m2', 'm3', 'm4'])
+    expect((await queen.ask('POST', `/api/v1/messages/${partitionId}/m1/retry`)).body.code).toBe('NOT_DEAD_LETTERED')
+  })
+
+  it('wakes a waiting consumer', async () => {
+    const partitionId = await queen.push('wake', 'p', ['m1'])
+    await queen.post(`/api/v1/messages/${partitionId}/m1/dlq`)
+    expect((await queen.get('/api/v1/dlq?queue=wake')).messages[0]).toMatchObject({
+      consumerGroup: '__QUEUE_MODE__',
+      errorMessage: 'Moved to DLQ by operator',
+      retryCount: 0,
+    })
+    const waiting = queen.pop('wake', 'wait=true&timeout=10000')
+    const begunAt = Date.now()
+    await queen.post(`/api/v1/messages/${partitionId}/m1/retry`, { consumerGroup: '__QUEUE_MODE__' })
+    expect(ids((await waiting).messages)).toEqual(['m1'])
+    expect(Date.now() - begunAt).toBeLessThan(3_000)
+  })
+
+  it('brings back what retention took: same message, for its group only', async () => {
+    const partitionId = await queen.push('restore', 'p', ['old'])
+    await queen.pop('restore', 'consumerGroup=b&autoAck=true')
+    await queen.post(`/api/v1/messages/${partitionId}/old/dlq`, { consumerGroup: 'a' })
+    const { messages } = await queen.get('/api/v1/dlq?queue=restore')
+    await queen.push('restore', 'p', ['new'])
+    await queen.sql.query('UPDATE queen.partitions SET start_offset = 1 WHERE id = $1', [partitionId])
+    await queen.sql.query('DELETE FROM queen.segments WHERE partition_id = $1 AND last_offset < 1', [partitionId])
+    expect((await queen.get(`/api/v1/messages/${partitionId}/old`)).payload).toEqual({ id: 'old' })
+    await queen.post(`/api/v1/messages/${partitionId}/old/retry`)
+    const back = await queen.pop('restore', 'batch=9&consumerGroup=a')
+    expect(ids(back.messages)).toEqual(['old', 'new'])
+    expect(back.messages[0]).toMatchObject({ id: messages[0].id, data: { id: 'old' } })
+    expect(ids((await queen.pop('restore', 'batch=9&consumerGroup=b')).messages)).toEqual(['new'])
+    expect(ids((await queen.pop('restore', 'batch=9&consumerGroup=late')).messages)).toEqual(['new'])
+  })
+
+  it('refuses what is completed, missing or malformed', async () => {
+    const partitionId = await queen.push('refuse', 'p', ['m'])
+    await queen.pop('refuse', 'autoAck=true')
+    expect((await queen.ask('POST', `/api/v1/messages/${partitionId}/m/dlq`)).body.code).toBe('ALREADY_COMPLETED')
+    expect((await queen.ask('POST', `/api/v1/messages/${partitionId}/x/dlq`)).body.code).toBe('MESSAGE_NOT_FOUND')
+    expect((await queen.ask('POST', `/api/v1/messages/${NOWHERE}/x/retry`)).body.code).toBe('MESSAGE_NOT_FOUND')
+    expect((await queen.ask('POST', `/api/v1/messages/${partitionId}/m/retry`, '{')).body.code).toBe('INVALID_JSON')
+    expect((await queen.ask('POST', `/api/v1/messages/${partitionId}/m/retry`, '[]')).body.code).toBe('INVALID_BODY')
+    expect((await queen.ask('POST', `/api/v1/messages/${partitionId}/m/dlq`, { consumerGroup: '' })).body.code).toBe(
+      'INVALID_NAME',
+    )
+    expect((await queen.ask('POST', `/api/v1/messages/${partitionId}/m/dlq`, { error: 1 })).body.code).toBe(
+      'INVALID_BODY',
+    )
+  })
+})
+
+describe('POST /api/v1/dlq/retry and DELETE /api/v1/dlq', () => {
+  it('retry and purge in bulk, oldest first, and say what is left', async () => {
+    await queen.post('/api/v1/configure', { queue: 'bulk', options: { retryLimit: 0 } })
+    const names = Array.from({ length: 6 }, (_, i) => `m${i}`)
+    await queen.push('bulk', 'p', names)
+    await queen.post('/api/v1/ack/batch', acks(await queen.pop('bulk', 'batch=6'), 'failed'))
+    expect((await queen.get('/api/v1/dlq?queue=bulk')).total).toBe(6)
+    expect(await queen.post('/api/v1/dlq/retry', { queue: 'bulk', limit: 2 })).toEqual({
+      success: true,
+      matched: 6,
+      retried: 2,
+      remaining: 4,
+    })
+    expect(ids((await queen.pop('bulk', 'batch=9')).messages)).toEqual(['m0', 'm1'])
+    const purged = await queen.ask('DELETE', '/api/v1/dlq?queue=bulk&limit=3&consumerGroup=__QUEUE_MODE__&partition=p')
+    expect(purged.body).toEqual({ success: true, matched: 4, deleted: 3, remaining: 1 })
+    expect(
+      await queen.post('/api/v1/dlq/retry', { queue: 'bulk', from: '2020-01-01', to: '2020-01-02' }),
+    ).toMatchObject({ matched: 0, retried: 0 })
+    expect(await queen.post('/api/v1/dlq/retry', { queue: 'bulk', limit: 0 })).toMatchObject({
+      matched: 1,
+      retried: 1,
+      remaining: 0,
+    })
+    expect((await queen.ask('DELETE', '/api/v1/dlq?all=true')).body).toMatchObject({ success: true })
+    expect((await queen.get('/api/v1/dlq')).total).toBe(0)
+  })
+
+  it('want a choice', async () => {
+    expect((await queen.ask('POST', '/api/v1/dlq/retry', {})).body.code).toBe('INVALID_BODY')
+    expect((await queen.ask('POST', '/api/v1/dlq/retry')).body.code).toBe('BODY_REQUIRED')
+    expect((await queen.ask('POST', '/api/v1/dlq/retry', { all: 'yes' })).body.code).toBe('INVALID_BODY')
+    expect((await queen.ask('POST', '/api/v1/dlq/retry', { from: 'x' })).body.code).toBe('INVALID_TIMESTAMP')
+    expect((await queen.ask('DELETE', '/api/v1/dlq')).body.code).toBe('INVALID_PARAMETER')
+    expect((await queen.ask('DELETE', '/api/v1/dlq?all=maybe')).body.code).toBe('INVALID_PARAMETER')
+  })
+})
