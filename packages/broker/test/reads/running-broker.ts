@@ -13,6 +13,7 @@ export type Json = any
 
 export interface RunningBroker extends AsyncDisposable {
   readonly url: string
+  readonly databaseUrl: string
   readonly sql: pg.Client
   ask(method: string, path: string, body?: unknown): Promise<{ status: number; body: Json; text: string }>
   get(path: string): Promise<Json>
@@ -57,6 +58,7 @@ export async function runBroker(env: Record<string, string> = {}): Promise<Runni
 
   return {
     url: broker.url,
+    databaseUrl: database.url,
     sql,
     ask,
     get: (path) => good('GET', path),

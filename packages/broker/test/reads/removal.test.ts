@@ -1,0 +1,166 @@
+/** Retention and eviction on a real database, driven without waiting for their intervals. */
+import { pino } from 'pino'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { Activity } from '../../src/engine/reads/activity.ts'
+import { createRemoval } from '../../src/engine/removal.ts'
+import { openDatabase, type QueenDatabase } from '../../src/store/pool.ts'
+import { createReadStores } from '../../src/store/reads/read-stores.ts'
+import { createRemovalStore } from '../../src/store/removal.ts'
+import { silent, testLimits } from '../store/test-database.ts'
+import { acks, ids, type RunningBroker, runBroker } from './running-broker.ts'
+
+let queen: RunningBroker
+let database: QueenDatabase
+let removal: ReturnType<typeof createRemoval>
+
+beforeAll(async () => {
+  queen = await runBroker({ RETENTION_INTERVAL: '86400000', EVICTION_INTERVAL: '86400000' })
+  database = openDatabase({ url: queen.databaseUrl, ...testLimits, log: silent })
+  removal = createRemoval({
+    store: createRemovalStore(database),
+    messages: createReadStores(database).messages,
+    activity: new Activity(),
+    log: pino({ level: 'silent' }),
+    wake: () => {},
+  })
+})
+afterAll(async () => {
+  await database.close()
+  await queen[Symbol.asyncDispose]()
+})
+
+const configure = (queue: string, options: object) => queen.post('/api/v1/configure', { queue, options })
+/** Makes what a queue holds now look older. */
+const age = (queue: string, seconds: number) =>
+  queen.sql.query(
+    `UPDATE queen.segments s SET created_at = s.created_at - $2 * interval '1 second'
+      FROM queen.partitions p JOIN queen.queues q ON q.id = p.queue_id WHERE p.id = s.partition_id AND q.name = $1`,
+    [queue, seconds],
+  )
+const segments = async (queue: string): Promise<number> => {
+  const { rows } = await queen.sql.query(
+    `SELECT count(*)::int AS n FROM queen.segments s JOIN queen.partitions p ON p.id = s.partition_id
+       JOIN queen.queues q ON q.id = p.queue_id WHERE q.name = $1`,
+    [queue],
+  )
+  return rows[0].n
+}
+const listed = async (queue: string) =>
+  ids((await queen.get(`/api/v1/messages?queue=${queue}&from=2020-01-01`)).messages)
+
+describe('retention', () => {
+  it('removes whole segments by age, consumed or not, but keeps dedup evidence until its window is over', async () => {
+    await configure('aged', { retentionEnabled: true, retentionSeconds: 60, dedupWindowSeconds: 600 })
+    await queen.push('aged', 'p', ['old1', 'old2'])
+    await age('aged', 120)
+    await queen.push('aged', 'p', ['new'])
+    expect(await removal.expire(30)).toBe(true)
+    expect(await listed('aged')).toEqual(['new'])
+    expect(await segments('aged')).toBe(2)
+    const again = await queen.post('/api/v1/push', {
+      items: [{ queue: 'aged', partition: 'p', transactionId: 'old1' }],
+    })
+    expect(again[0].status).toBe('duplicate')
+    expect(ids((await queen.pop('aged', 'batch=9')).messages)).toEqual(['new'])
+    await age('aged', 600)
+    await removal.expire(30)
+    expect(await segments('aged')).toBe(0)
+  })
+
+  it('keeps evidence for what is still buffered somewhere', async () => {
+    await configure('buffered', { retentionEnabled: true, retentionSeconds: 60, dedupWindowSeconds: 100 })
+    await queen.push('buffered', 'p', ['m'])
+    await age('buffered', 200)
+    await queen.sql.query(
+      `INSERT INTO queen.instances (id, hostname, pid, started_at, last_seen_at, report)
+       VALUES ('silent', 'h', 1, now(), now(), jsonb_build_object('bufferedMessages', 1, 'oldestBufferedAt', now() - interval '1 hour'))`,
+    )
+    await removal.expire(30)
+    expect([await listed('buffered'), await segments('buffered')]).toEqual([[], 1])
+    await queen.sql.query("DELETE FROM queen.instances WHERE id = 'silent'")
+    await removal.expire(30)
+    expect(await segments('buffered')).toBe(0)
+  })
+
+  it('removes completed messages once every group has them, and nothing before the gate is open', async () => {
+    await configure('done', { completedRetentionSeconds: 60, dedupWindowSeconds: 0 })
+    await queen.push('done', 'p', ['m1'])
+    await queen.push('done', 'p', ['m2'])
+    await queen.pop('done', 'consumerGroup=a&autoAck=true&batch=2')
+    await queen.pop('done', 'consumerGroup=b&autoAck=true&batch=1')
+    await age('done', 120)
+    await removal.expire(30)
+    expect(await segments('done')).toBe(2)
+    await configure('done', { retentionEnabled: true })
+    await removal.expire(30)
+    expect([await listed('done'), await segments('done')]).toEqual([['m2'], 1])
+    expect(ids((await queen.pop('done', 'consumerGroup=late&batch=9')).messages)).toEqual(['m2'])
+  })
+
+  it('leaves dead letters their copy, which can come back and is not taken again before it is read', async () => {
+    await configure('copy', { retentionEnabled: true, retentionSeconds: 60, dedupWindowSeconds: 0, retryLimit: 0 })
+    const partitionId = await queen.push('copy', 'p', ['m1'])
+    await queen.post('/api/v1/ack/batch', acks(await queen.pop('copy'), 'failed'))
+    await queen.push('copy', 'p', ['m2'])
+    await age('copy', 120)
+    await removal.expire(30)
+    expect(await segments('copy')).toBe(0)
+    await queen.sql.query(
+      "UPDATE queen.dead_letters SET created_at = created_at - interval '120 s' WHERE partition_id = $1",
+      [partitionId],
+    )
+    await queen.post(`/api/v1/messages/${partitionId}/m1/retry`)
+    await removal.expire(30)
+    const back = await queen.pop('copy', 'batch=9')
+    expect(ids(back.messages)).toEqual(['m1'])
+    await queen.post('/api/v1/ack/batch', acks(back))
+    await removal.expire(30)
+    expect(await segments('copy')).toBe(0)
+  })
+})
+
+describe('eviction', () => {
+  it('removes what waited too long, never what a live lease holds', async () => {
+    await configure('wait', { maxWaitTimeSeconds: 60 })
+    await queen.push('wait', 'p', ['held', 'old'])
+    const held = await queen.pop('wait', 'batch=1')
+    await age('wait', 120)
+    await queen.push('wait', 'p', ['new'])
+    expect(await removal.evict()).toBe(true)
+    const results = await queen.post('/api/v1/ack/batch', acks(held))
+    expect(results[0]).toMatchObject({ success: true, leaseReleased: true })
+    expect(ids((await queen.pop('wait', 'batch=9')).messages)).toEqual(['new'])
+    expect((await queen.get('/api/v1/dlq?queue=wait')).total).toBe(0)
+  })
+
+  it('moves them to the dead letters of each group that had not completed them, when the queue says so', async () => {
+    await configure('letters', { maxWaitTimeSeconds: 60, deadLetterQueue: true })
+    await queen.push('letters', 'p', ['m1', 'm2'])
+    await queen.push('letters', 'unread', ['u1'])
+    await queen.pop('letters/partition/p', 'consumerGroup=a&autoAck=true&batch=1')
+    await queen.pop('letters/partition/p', 'consumerGroup=b&autoAck=true&batch=2')
+    await age('letters', 120)
+    await removal.evict()
+    const { messages } = await queen.get('/api/v1/dlq?queue=letters')
+    const seen = messages.map((each: { consumerGroup: string; transactionId: string }) => [
+      each.consumerGroup,
+      each.transactionId,
+    ])
+    expect(seen.sort()).toEqual([
+      ['__QUEUE_MODE__', 'u1'],
+      ['a', 'm2'],
+    ])
+    expect(messages[0]).toMatchObject({ errorMessage: 'maxWaitTimeSeconds exceeded', retryCount: 0 })
+    expect(await queen.ask('GET', '/api/v1/pop/queue/letters?consumerGroup=late')).toMatchObject({ status: 204 })
+  })
+
+  it('runs on one instance at a time', async () => {
+    const store = createRemovalStore(database)
+    const turns: boolean[] = []
+    await store.inTurn('test', async () => {
+      turns.push(await store.inTurn('test', async () => {}))
+    })
+    turns.push(await store.inTurn('test', async () => {}))
+    expect(turns).toEqual([false, true])
+  })
+})
