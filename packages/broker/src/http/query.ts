@@ -31,10 +31,12 @@ function decode(text: string): string {
   }
 }
 
-/** The value, or null when absent or empty. */
+/** The value, or null when absent or empty. No NUL: PostgreSQL has no text with one, so it could match nothing. */
 export function queryText(query: Query, parameter: string): string | null {
   const value = query.get(parameter)
-  return value === undefined || value === '' ? null : value
+  if (value === undefined || value === '') return null
+  if (value.includes('\0')) throw invalidParameter(parameter, 'must not contain U+0000')
+  return value
 }
 
 export function queryName(query: Query, parameter: string): string | null {
