@@ -124,7 +124,8 @@ class MergeRun {
     const { push } = this.#parts
     return {
       pushMessages: (writes, step) => this.#store(writes, step!),
-      pushInTransaction: push.pushInTransaction,
+      pushKnown: (writes) => push.pushKnown(writes),
+      pushInTransaction: (session, writes) => push.pushInTransaction(session, writes),
       readKeys: (...place) => push.readKeys(...place),
       readDrainProgress: async () => 0,
     }

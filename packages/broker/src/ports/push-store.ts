@@ -86,7 +86,14 @@ export interface PushStore {
    * @throws StoreError; with outcomeUnknown the flush may have been committed.
    */
   pushMessages(writes: readonly SegmentWrite[], drain: DrainStep | null): Promise<PushResult>
-  /** The same inside a transaction of the consume store (`session` is its handle): all places or none. @throws StoreError */
+  /**
+   * The usual flush of live pushes, cheaper: for writes without suspects whose partitions the caller believes to know up
+   * to their ends (knownTo), with nothing forgotten (knownFrom 0). A write for which that does not hold any more is not
+   * stored and answered `unsure` without a reason; it has to come again through pushMessages.
+   * @throws StoreError; with outcomeUnknown the flush may have been committed.
+   */
+  pushKnown(writes: readonly SegmentWrite[]): Promise<PushResult>
+  /** pushMessages inside a transaction of the consume store (`session` is its handle): all places or none. @throws StoreError */
   pushInTransaction(session: unknown, writes: readonly SegmentWrite[]): Promise<PushResult>
   /** Keys of the partition's segments stored within the window, from `fromOffset` on, oldest first, at most `keysMax` (and always whole segments). */
   readKeys(partitionId: string, fromOffset: number, windowSeconds: number, keysMax: number): Promise<KnownKeys[]>

@@ -26,6 +26,77 @@ const STATEMENT =
 
 const NO_BYTES = Buffer.alloc(0)
 
+const KNOWN_STATEMENT =
+  'SELECT diverted, version, places, offsets, times FROM queen.push_known($1::uuid[],$2::int[],$3::uuid[],$4::int[],$5::bytea,$6::bigint[])'
+
+const LEFT_ALONE: WriteOutcome = {
+  status: 'unsure',
+  duplicates: [],
+  confirmed: [],
+  innocent: [],
+  gap: [],
+  unknownUpTo: null,
+}
+
+/**
+ * One flush of live pushes whose partitions the caller believes to know up to their ends. A place where that is not so is
+ * answered `unsure` without a reason and has to come again through pushMessages.
+ * @throws StoreError
+ */
+export async function pushKnown(sql: Sql, writes: readonly SegmentWrite[]): Promise<PushResult> {
+  const order = inLockOrder(writes)
+  const ids: string[] = []
+  const counts: number[] = []
+  const bases: string[] = []
+  const ends: number[] = []
+  const knownTo: number[] = []
+  const parts: Uint8Array[] = []
+  let end = 0
+  for (const index of order) {
+    const write = writes[index]!
+    ids.push(write.partitionId)
+    counts.push(write.count)
+    bases.push(write.idBase)
+    const bodyEnd = end + write.body.length
+    end = bodyEnd + write.keys.length
+    ends.push(bodyEnd, end)
+    parts.push(write.body, write.keys)
+    knownTo.push(write.dedupWindowSeconds === 0 ? -1 : write.knownTo)
+  }
+  const rows = await sql.run<{
+    diverted: boolean
+    version: string
+    places: string | null
+    offsets: string | null
+    times: string | null
+  }>('push_known', KNOWN_STATEMENT, [ids, counts, bases, ends, joined(parts, end), knownTo])
+  const { diverted, version, places, offsets, times: at } = rows[0]!
+  if (diverted) return { status: 'diverted' }
+  const outcomes: WriteOutcome[] = new Array(writes.length).fill(LEFT_ALONE)
+  if (places !== null) {
+    const firstOffsets = offsets!.split(',')
+    const createdAt = at!.split(',')
+    places.split(',').forEach((place, index) => {
+      const firstOffset = Number(firstOffsets[index])
+      outcomes[order[Number(place)]!] = {
+        status: 'stored',
+        firstOffset,
+        createdAt: createdAt[index]!,
+        confirmed: NONE,
+        gap: NONE,
+      }
+    })
+  }
+  return { status: 'done', outcomes, configVersion: Number(version) }
+}
+
+const NONE: readonly never[] = []
+
+/** Partition order is lock order on every instance. */
+function inLockOrder(writes: readonly SegmentWrite[]): number[] {
+  return writes.map((_, index) => index).sort((a, b) => (writes[a]!.partitionId < writes[b]!.partitionId ? -1 : 1))
+}
+
 /**
  * @param atomic all places or none; always so for a drain step.
  * @throws StoreError
@@ -36,10 +107,7 @@ export async function pushMessages(
   drain: DrainStep | null,
   atomic = drain !== null,
 ): Promise<PushResult> {
-  // Partition order is lock order on every instance.
-  const order = writes
-    .map((_, index) => index)
-    .sort((a, b) => (writes[a]!.partitionId < writes[b]!.partitionId ? -1 : 1))
+  const order = inLockOrder(writes)
   const ids: string[] = []
   const counts: number[] = []
   const bases: string[] = []

@@ -1,7 +1,7 @@
 /** The write side of the store on PostgreSQL: which verb runs on which pool. */
 import type { QueueDepthStore } from '../engine/queue-depth.ts'
 import type { PushStore } from '../ports/push-store.ts'
-import { pushMessages, readDrainProgress, readKeys } from './push-messages.ts'
+import { pushKnown, pushMessages, readDrainProgress, readKeys } from './push-messages.ts'
 import type { Database, Sql } from './sql.ts'
 
 export interface WriteStore extends PushStore, QueueDepthStore {
@@ -12,6 +12,7 @@ export interface WriteStore extends PushStore, QueueDepthStore {
 export function createWriteStore({ hot, admin }: Pick<Database, 'hot' | 'admin'>): WriteStore {
   return {
     pushMessages: (writes, drain) => pushMessages(hot, writes, drain),
+    pushKnown: (writes) => pushKnown(hot, writes),
     pushInTransaction: (session, writes) => pushMessages(session as Sql, writes, null, true),
     readKeys: (partitionId, fromOffset, windowSeconds, keysMax) =>
       readKeys(hot, partitionId, fromOffset, windowSeconds, keysMax),

@@ -20,15 +20,21 @@ class Scripted {
   script: Flush[] = []
   readonly next = new Map<string, number>()
   pages: KnownKeys[] = []
+  /** Which flushes went the cheap way. */
+  readonly cheap: boolean[] = []
   readonly store: PushStore = {
-    pushMessages: async (writes) => {
-      this.flushes.push(writes)
-      const scripted = this.script.shift()
-      return scripted === undefined ? this.stored(writes) : scripted(writes)
-    },
+    pushMessages: (writes) => this.#flush(writes, false),
+    pushKnown: (writes) => this.#flush(writes, true),
     pushInTransaction: () => Promise.reject(new Error('no transactions here')),
     readKeys: async () => this.pages.splice(0),
     readDrainProgress: async () => 0,
+  }
+
+  async #flush(writes: readonly SegmentWrite[], cheap: boolean): Promise<PushResult> {
+    this.flushes.push(writes)
+    this.cheap.push(cheap)
+    const scripted = this.script.shift()
+    return scripted === undefined ? this.stored(writes) : scripted(writes)
   }
 
   stored(writes: readonly SegmentWrite[]): PushResult {

@@ -92,6 +92,61 @@ export function describePushStore(name: string, openBench: () => Promise<PushSto
     })
     afterAll(() => bench.close())
 
+    describe('the usual flush (pushKnown)', () => {
+      test('stores places in any order, each at its own end, and leaves alone what the caller knows too little of', async () => {
+        const [a, b, c] = (await bench.createPartitions(3)) as [string, string, string]
+        await push(write(b, ['b0', 'b1']))
+        const result = await store.pushKnown([
+          write(c, ['c0']),
+          write(b, ['b2'], { known: [0, 1] }),
+          write(a, ['a0', 'a1', 'a2']),
+        ])
+        const [atC, atB, atA] = outcomesOf(result)
+        expect([storedOf(atC).firstOffset, storedOf(atA).firstOffset]).toEqual([0, 0])
+        expect(unsureOf(atB)).toMatchObject({ duplicates: [], gap: [], unknownUpTo: null })
+        expect((await bench.segments(a)).map(([first, last]) => [first, last])).toEqual([[0, 2]])
+        expect([await bench.nextOffset(b), await bench.nextOffset(c)]).toEqual([2, 1])
+        expect(storedOf(outcomesOf(await store.pushKnown([write(b, ['b2'], { known: [0, 2] })]))[0]).firstOffset).toBe(
+          2,
+        )
+      })
+
+      test('a place that is not deduplicated needs no knowledge; a vanished one is left alone', async () => {
+        const [plain, gone] = (await bench.createPartitions(2)) as [string, string]
+        await push(write(plain, ['x'], { window: 0 }))
+        await bench.deletePartition(gone)
+        const result = await store.pushKnown([write(plain, ['x'], { window: 0 }), write(gone, ['y'])])
+        const [stored, left] = outcomesOf(result)
+        expect(storedOf(stored).firstOffset).toBe(1)
+        unsureOf(left)
+      })
+
+      test('G3 G4 of two that know the same end, one is stored; offsets and created_at rise together', async () => {
+        const id = await partition()
+        for (let round = 0; round < 20; round++) {
+          const both = await Promise.all(
+            bench.stores.slice(0, 2).map((each) => each.pushKnown([write(id, [`r${round}`], { known: [0, round] })])),
+          )
+          expect(both.map((result) => outcomesOf(result)[0]!.status).sort()).toEqual(['stored', 'unsure'])
+        }
+        const segments = await bench.segments(id)
+        expect(segments.map(([first]) => first)).toEqual(Array.from({ length: 20 }, (_, index) => index))
+        expect(segments.map(([, , at]) => at)).toEqual(segments.map(([, , at]) => at).sort())
+      })
+
+      test('G5 writes nothing while the switch is on, also when it waited at the fence', async () => {
+        const id = await partition()
+        const release = await bench.holdFence()
+        const waiting = store.pushKnown([write(id, ['late'])])
+        await bench.setMaintenance(true)
+        await release()
+        expect((await waiting).status).toBe('diverted')
+        expect((await store.pushKnown([write(id, ['later'])])).status).toBe('diverted')
+        await bench.setMaintenance(false)
+        expect(await bench.segments(id)).toEqual([])
+      })
+    })
+
     test('no writes at all store nothing', async () => {
       expect(await store.pushMessages([], null)).toMatchObject({ status: 'done', outcomes: [] })
     })

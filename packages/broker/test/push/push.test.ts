@@ -25,6 +25,7 @@ function failingStack() {
     store: {
       ...real,
       pushMessages: (...args) => (state.error === null ? real.pushMessages(...args) : Promise.reject(state.error)),
+      pushKnown: (...args) => (state.error === null ? real.pushKnown(...args) : Promise.reject(state.error)),
     },
   })
   return { stack, state }
