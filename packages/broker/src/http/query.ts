@@ -33,14 +33,18 @@ function decode(text: string): string {
 
 /** The value, or null when absent or empty. No NUL: PostgreSQL has no text with one, so it could match nothing. */
 export function queryText(query: Query, parameter: string): string | null {
-  const value = query.get(parameter)
-  if (value === undefined || value === '') return null
-  if (value.includes('\0')) throw invalidParameter(parameter, 'must not contain U+0000')
+  const value = given(query, parameter)
+  if (value?.includes('\0')) throw invalidParameter(parameter, 'must not contain U+0000')
   return value
 }
 
+function given(query: Query, parameter: string): string | null {
+  const value = query.get(parameter)
+  return value === undefined || value === '' ? null : value
+}
+
 export function queryName(query: Query, parameter: string): string | null {
-  const value = queryText(query, parameter)
+  const value = given(query, parameter)
   if (value === null || isName(value)) return value
   throw new Refusal('INVALID_NAME', `'${parameter}' must have 1 to 255 characters and no control characters`, {
     details: { field: parameter },
