@@ -16,7 +16,7 @@ const TURNS = 5
 const BATCH = 10
 const MESSAGES_PER_TURN = 30_000
 const POLL_MS = 20
-const FUNCTIONS = { push: 'push_messages', pop: 'pop_messages' } as const
+const FUNCTIONS = { push: 'push_known', pop: 'pop_messages' } as const
 
 interface Side {
   readonly url: string
