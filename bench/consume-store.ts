@@ -4,7 +4,7 @@
  *
  * On a shared machine the rates say little; the CPU time a pop costs here and in PostgreSQL (Linux, same host) says more.
  *
- *   node bench/consume-store.ts [seconds per case]
+ *   node bench/consume-store.ts [seconds per case] [pattern of case names]
  */
 import { readFileSync } from 'node:fs'
 import { acksOf, delivered, names, never, openFixture, popRequest } from '../packages/broker/test/consume/fixture.ts'
@@ -48,7 +48,7 @@ async function postgresMicros(): Promise<number> {
   }
 }
 
-for (const each of CASES) {
+for (const each of CASES.filter(({ name }) => new RegExp(process.argv[3] ?? '').test(name))) {
   const queueId = await fixture.createQueue(each.name)
   const messages = each.batch === 1 ? 200_000 : each.batch === 10 ? 600_000 : 2_000_000
   for (let p = 0; p < PARTITIONS; p++) {

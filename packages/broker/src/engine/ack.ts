@@ -19,6 +19,7 @@ import type { LeaseBook } from './lease-book.ts'
 import { finishedOutcome, leaseFinishOf } from './lease-finish.ts'
 import { hasOffset } from './offset-set.ts'
 import type { SegmentCache } from './segment-cache.ts'
+import { StatementGate } from './statement-gate.ts'
 import { toRefusal } from './store-refusal.ts'
 import type { AckItem, AckResult } from './types.ts'
 
@@ -54,7 +55,6 @@ interface Pending {
 
 // Every request is answered within 10 s; this leaves room for one last statement that runs into its limit.
 const DEADLINE_MS = 8_000
-const STATEMENTS_MAX = 2
 // Entries of one statement; a request is never split, so one may be larger.
 const ENTRIES_MAX = 1_000
 const RETRY_FIRST_MS = 20
@@ -63,7 +63,7 @@ const RETRY_LAST_MS = 500
 export class Acker {
   readonly #parts: AckParts
   #pending: Pending[] = []
-  #underWay = 0
+  readonly #gate = new StatementGate(() => this.#flush())
   #scheduled = false
   /** Failures in a row; spaces the repeats. */
   #tries = 0
@@ -100,7 +100,7 @@ export class Acker {
 
   #submit(pending: Pending): void {
     this.#pending.push(pending)
-    if (this.#scheduled || this.#underWay >= STATEMENTS_MAX) return
+    if (this.#scheduled) return
     this.#scheduled = true
     setImmediate(() => {
       this.#scheduled = false
@@ -109,7 +109,7 @@ export class Acker {
   }
 
   #flush(): void {
-    while (this.#underWay < STATEMENTS_MAX && this.#pending.length > 0) {
+    while (this.#pending.length > 0 && this.#gate.isOpen()) {
       const taken: Pending[] = []
       let entries = 0
       let at = 0
@@ -126,7 +126,7 @@ export class Acker {
   }
 
   async #send(taken: readonly Pending[], again: boolean): Promise<void> {
-    this.#underWay++
+    this.#gate.started()
     try {
       await this.#write(taken, again)
       this.#tries = 0
@@ -137,7 +137,7 @@ export class Acker {
         error,
       )
     } finally {
-      this.#underWay--
+      this.#gate.ended()
       this.#flush()
     }
   }

@@ -18,6 +18,7 @@ import type { PopWait } from './pop-wait.ts'
 import { ReadAhead } from './read-ahead.ts'
 import type { PartitionState } from './ready-list.ts'
 import type { SegmentCache } from './segment-cache.ts'
+import { StatementGate } from './statement-gate.ts'
 import type { DecodedSegment } from './types.ts'
 
 export interface Claim {
@@ -54,12 +55,11 @@ export interface ClaimHandlers {
   failure(rounds: readonly ClaimRound[], error: unknown): void
 }
 
-type Kind = 'leases' | 'autoAck'
+const KINDS = ['leases', 'autoAck'] as const
+type Kind = (typeof KINDS)[number]
 
 const UNUSED: ClaimOutcome = { state: 'unused', position: -1, nextOffset: -1, wakeMs: null }
 
-// Two keep the database busy while this process works on an answer; more only make smaller batches.
-const STATEMENTS_MAX = 2
 // Some milliseconds of work for one statement; a larger one would make small pops wait behind it.
 const CLAIMS_MAX = 256
 // Body bytes of one statement, shared among its claims. Every claim may exceed its share by one segment.
@@ -74,16 +74,15 @@ export class ClaimBatch {
   readonly #handlers: ClaimHandlers
   readonly #ahead: ReadAhead
   /** autoAck commits durably, leases need not: they do not share statements. */
-  #pending: Record<Kind, ClaimRound[]> = { leases: [], autoAck: [] }
-  #turn: Kind = 'leases'
-  #underWay = 0
+  readonly #pending: Record<Kind, ClaimRound[]> = { leases: [], autoAck: [] }
+  readonly #gates: Record<Kind, StatementGate>
   #scheduled = false
   /** Partitions that a full claim reads, and which. */
   readonly #reading = new Map<string, ClaimRound>()
   /** Rounds that wait until their partition is no longer being read. */
   readonly #parked = new Map<string, ClaimRound[]>()
   /** One at a time while the database is in doubt. */
-  statementsMax = STATEMENTS_MAX
+  statementsMax = Number.POSITIVE_INFINITY
   #statements = 0
   #knownStatements = 0
   #knownClaims = 0
@@ -92,6 +91,8 @@ export class ClaimBatch {
     this.#store = store
     this.#cache = cache
     this.#handlers = handlers
+    const gate = (): StatementGate => new StatementGate(() => this.#flush())
+    this.#gates = { leases: gate(), autoAck: gate() }
     this.#ahead = new ReadAhead(store, cache, (partitionIds) => {
       for (const id of partitionIds) this.#unpark(id)
       this.#flush()
@@ -114,7 +115,7 @@ export class ClaimBatch {
 
   /** After the current batch of I/O events, so that requests that arrived together are claimed together. */
   #schedule(): void {
-    if (this.#scheduled || this.#underWay >= STATEMENTS_MAX) return
+    if (this.#scheduled) return
     this.#scheduled = true
     setImmediate(() => {
       this.#scheduled = false
@@ -123,13 +124,19 @@ export class ClaimBatch {
   }
 
   #flush(): void {
-    for (let empty = 0; empty < 2 && this.#underWay < Math.min(this.statementsMax, STATEMENTS_MAX); ) {
-      const { known, full } = this.#take(this.#turn)
-      this.#turn = this.#turn === 'leases' ? 'autoAck' : 'leases'
-      empty = known.length + full.length === 0 ? empty + 1 : 0
-      if (known.length > 0) void this.#sendKnown(known)
-      if (full.length > 0) void this.#sendFull(full)
+    for (const kind of KINDS) {
+      while (this.#pending[kind].length > 0 && this.#mayStart(kind)) {
+        const { known, full } = this.#take(kind)
+        if (known.length > 0) void this.#sendKnown(kind, known)
+        if (full.length > 0) void this.#sendFull(kind, full)
+      }
     }
+  }
+
+  #mayStart(kind: Kind): boolean {
+    const { leases, autoAck } = this.#gates
+    if (leases.underWay + autoAck.underWay >= this.statementsMax) return false
+    return this.#gates[kind].isOpen()
   }
 
   #take(kind: Kind): { known: KnownRound[]; full: ClaimRound[] } {
@@ -179,27 +186,27 @@ export class ClaimBatch {
     return end > state.position && this.#cache.coveredTo(state.id, state.position, end) >= end
   }
 
-  async #sendKnown(known: readonly KnownRound[]): Promise<void> {
+  async #sendKnown(kind: Kind, known: readonly KnownRound[]): Promise<void> {
     const claims = known.map(knownClaim)
-    this.#underWay++
+    this.#gates[kind].started()
     this.#statements++
     this.#knownStatements++
     try {
       const outcomes = await this.#store.claimKnown(claims)
-      this.#underWay--
+      this.#gates[kind].ended()
       known.forEach(({ round, run }, i) => {
         const [claim] = round.claims
         const outcome = outcomes[i]
         if (outcome === null || outcome === undefined) {
           claim!.state.settled = false
-          this.#pending[kindOf(round)].push(round)
+          this.#pending[kind].push(round)
           return
         }
         this.#knownClaims++
         this.#deliver(round, [{ claim: claim!, outcome: claimedAsKnown(claims[i]!, outcome), cached: run }])
       })
     } catch (error) {
-      this.#underWay--
+      this.#gates[kind].ended()
       this.#handlers.failure(
         known.map(({ round }) => round),
         error,
@@ -208,9 +215,9 @@ export class ClaimBatch {
     this.#flush()
   }
 
-  async #sendFull(rounds: readonly ClaimRound[]): Promise<void> {
+  async #sendFull(kind: Kind, rounds: readonly ClaimRound[]): Promise<void> {
     const { candidates, cached } = this.#candidates(rounds)
-    this.#underWay++
+    this.#gates[kind].started()
     this.#statements++
     const bytesMax = Math.max(CLAIM_BYTES_MIN, Math.floor(STATEMENT_BYTES_MAX / candidates.length))
     try {
@@ -219,7 +226,7 @@ export class ClaimBatch {
         .filter(({ entry }) => entry === null)
       if (unknown.length > 0) await this.#handlers.resolve(unknown)
       const outcomes = await this.#store.popMessages(candidates, bytesMax)
-      this.#underWay--
+      this.#gates[kind].ended()
       let at = 0
       for (const round of rounds) {
         const results = round.claims.map((claim) => {
@@ -230,7 +237,7 @@ export class ClaimBatch {
         this.#deliver(round, results)
       }
     } catch (error) {
-      this.#underWay--
+      this.#gates[kind].ended()
       this.#handlers.failure(rounds, error)
     }
     for (const round of rounds) {
