@@ -72,6 +72,7 @@ CREATE TABLE queen.drain_members (
   epoch bigint NOT NULL,
   frontier bigint NOT NULL,
   pending bigint NOT NULL,
+  closing boolean NOT NULL,
   gated boolean NOT NULL,
   drained bigint NOT NULL,
   set_aside bigint NOT NULL,

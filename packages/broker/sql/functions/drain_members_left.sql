@@ -15,8 +15,10 @@ CREATE FUNCTION queen.drain_members_left(
   frontier bigint,
   pending  bigint,
   ungated  int,
-  -- The smallest id of the others that are there: elects who merges.
-  first_id text
+  -- The smallest id of the others that are there: elects who merges and who calls.
+  first_id text,
+  -- Another instance holds its pushes.
+  called   boolean
 )
 LANGUAGE sql
 SET search_path = ''
@@ -35,6 +37,7 @@ AS $$
          pg_catalog.min(r.frontier),
          coalesce(pg_catalog.sum(r.pending), 0)::bigint,
          pg_catalog.count(*) FILTER (WHERE NOT r.gated)::int,
-         pg_catalog.min(r.instance_id) FILTER (WHERE r.seen_at > pg_catalog.clock_timestamp() - interval '1 second')
+         pg_catalog.min(r.instance_id) FILTER (WHERE r.seen_at > pg_catalog.clock_timestamp() - interval '1 second'),
+         coalesce(pg_catalog.bool_or(r.closing AND r.seen_at > pg_catalog.clock_timestamp() - interval '1 second'), false)
     FROM reported r
 $$;

@@ -8,6 +8,7 @@ CREATE FUNCTION queen.report_drain(
   p_serial         bigint,
   p_frontier       bigint,
   p_pending        bigint,
+  p_closing        boolean,
   p_gated          boolean,
   p_drained        bigint,
   p_set_aside      bigint,
@@ -21,7 +22,8 @@ CREATE FUNCTION queen.report_drain(
   frontier bigint,
   pending  bigint,
   ungated  int,
-  first_id text
+  first_id text,
+  called   boolean
 )
 LANGUAGE plpgsql
 SET search_path = ''
@@ -31,19 +33,19 @@ DECLARE
   v_switch jsonb := queen.drain_switch();
 BEGIN
   IF (v_switch -> 'draining') IS DISTINCT FROM 'true'::jsonb OR coalesce((v_switch ->> 'epoch')::bigint, 0) <> p_epoch THEN
-    RETURN QUERY SELECT v_switch, 0::bigint, 0, NULL::bigint, 0::bigint, 0, NULL::text;
+    RETURN QUERY SELECT v_switch, 0::bigint, 0, NULL::bigint, 0::bigint, 0, NULL::text, false;
     RETURN;
   END IF;
-  INSERT INTO queen.drain_members AS d (instance_id, serial, epoch, frontier, pending, gated, drained, set_aside, seen_at)
-  VALUES (p_instance, p_serial, p_epoch, p_frontier, p_pending, p_gated, p_drained, p_set_aside, pg_catalog.clock_timestamp())
+  INSERT INTO queen.drain_members AS d (instance_id, serial, epoch, frontier, pending, closing, gated, drained, set_aside, seen_at)
+  VALUES (p_instance, p_serial, p_epoch, p_frontier, p_pending, p_closing, p_gated, p_drained, p_set_aside, pg_catalog.clock_timestamp())
   ON CONFLICT (instance_id) DO UPDATE SET serial = excluded.serial, epoch = excluded.epoch, frontier = excluded.frontier,
-    pending = excluded.pending, gated = excluded.gated, drained = excluded.drained, set_aside = excluded.set_aside,
+    pending = excluded.pending, closing = excluded.closing, gated = excluded.gated, drained = excluded.drained, set_aside = excluded.set_aside,
     seen_at = excluded.seen_at
     WHERE d.serial < excluded.serial;
   RETURN QUERY
     SELECT v_switch,
            (SELECT coalesce(pg_catalog.sum(s.last_number - s.taken_through), 0)::bigint FROM queen.staged_records s),
-           l.awaited, l.frontier, l.pending, l.ungated, l.first_id
+           l.awaited, l.frontier, l.pending, l.ungated, l.first_id, l.called
       FROM queen.drain_members_left(p_instance, p_epoch, p_expect_since, p_silent_ms, p_patience_over) l;
 END
 $$;

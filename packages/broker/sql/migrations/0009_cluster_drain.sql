@@ -10,7 +10,9 @@ CREATE TABLE queen.drain_members (
   -- Microseconds since 1970: everything this instance accepted up to then is stored or staged.
   frontier    bigint NOT NULL,
   pending     bigint NOT NULL,
-  -- Buffer empty, nothing on its way into it, new pushes held.
+  -- New pushes are held: the others are called to do the same.
+  closing     boolean NOT NULL,
+  -- Closing, the buffer empty and nothing on its way into it: a promise.
   gated       boolean NOT NULL,
   -- Since this drain began.
   drained     bigint NOT NULL,

@@ -37,8 +37,11 @@ export interface ClusterDrainParts {
 export type RoundEnd =
   /** The switch is not what the round was for. */
   | { readonly status: 'switch'; readonly switch: SwitchState }
-  /** Everybody's buffers and the stage are small enough to finish them behind closed gates. */
-  | { readonly status: 'near' }
+  /**
+   * Everybody's buffers and the stage are small enough to finish them behind closed gates. `called`: another instance
+   * has closed its own; if not, it is this instance's turn to call.
+   */
+  | { readonly status: 'near'; readonly called: boolean }
   /** There is more to store at once. */
   | { readonly status: 'busy' }
   | { readonly status: 'waiting' }
@@ -116,13 +119,14 @@ export class ClusterDrain {
     // Whoever joins after this report accepts nothing older than it.
     const left = await this.#storeOwn(view, Math.min(atMicros - 1, others), frontierMicros)
     if (left === 'diverted') return { status: 'waiting' }
-    if (view.staged > 0 && view.awaited === 0 && (view.firstId === null || instanceId < view.firstId)) {
-      await merge.run(Math.min(frontierMicros, others), RUN_MS)
-      return { status: 'busy' }
-    }
+    // One merges and calls; which one does not matter, and for a moment there may be two.
+    const leads = view.firstId === null || instanceId < view.firstId
+    const merges = leads && view.staged > 0 && view.awaited === 0
+    if (merges) await merge.run(Math.min(frontierMicros, others), RUN_MS)
+    // Under a steady load there is always something left: a little is enough to close the gates.
     const small = log.stats.pendingRecords + view.pending + view.staged <= NEAR_RECORDS
-    if (!held() && small && view.awaited === 0) return { status: 'near' }
-    return { status: left === 'more' ? 'busy' : 'waiting' }
+    if (!held() && small && view.awaited === 0 && (leads || view.called)) return { status: 'near', called: view.called }
+    return { status: left === 'more' || merges ? 'busy' : 'waiting' }
   }
 
   /** Takes a promise back; the switch as it is then. @throws StoreError when nobody can tell whether it was acted on */
@@ -167,7 +171,8 @@ export class ClusterDrain {
       const atMicros = nowMicros()
       const { pendingRecords, quarantinedRecords } = log.stats
       const frontierMicros = this.#frontier()
-      const gated = held() && pendingRecords === 0 && inFlight() === 0
+      const closing = held()
+      const gated = closing && pendingRecords === 0 && inFlight() === 0
       if (gated) this.#promised = true
       const view = await within(
         ANSWER_MS_MAX,
@@ -176,6 +181,7 @@ export class ClusterDrain {
           serial: ++this.#serial,
           frontierMicros,
           pending: pendingRecords,
+          closing,
           gated,
           drained: this.#drained,
           setAside: Math.max(0, quarantinedRecords - this.#setAsideBefore),

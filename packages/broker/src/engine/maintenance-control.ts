@@ -46,15 +46,16 @@ export interface ControlParts {
 const STATE_FILE = 'maintenance'
 // New pushes are held at the gate at most this long; a drain that cannot finish by then goes back to buffering them.
 const GATE_MS_MAX = 250
-// The same for the barrier of a cluster: several instances have to meet in it. A push has 3 s in all, of which taking
-// the promise back may need one.
-const BARRIER_MS_MAX = 400
+// The same for the barrier of a cluster: several instances have to meet in it. On a machine that is overloaded they need
+// longer, so each one in vain is followed by a longer one. A push has 3 s in all, of which taking the promise back may
+// need one.
+const BARRIER_MS_MIN = 250
+const BARRIER_MS_MAX = 900
 // Between two looks at the others, at leisure and while pushes are held.
 const ROUND_MS = 20
 const BARRIER_ROUND_MS = 3
-// After a barrier in vain the next one waits, twice as long each time, so that pushes are not held again and again.
-const BARRIER_PAUSE_MS_MIN = 50
-const BARRIER_PAUSE_MS_MAX = 1_000
+// Between two barriers pushes go on for at least as long as they were held.
+const BARRIER_PAUSE_SHARE = 1.5
 // An instance that starts in the middle of a drain reports before it serves; without an answer it does not wait longer.
 const FIRST_ROUND_MS_MAX = 1_000
 // In an outage PostgreSQL is asked this often; "drains by itself within 5 s" leaves room, a server that is just coming
@@ -74,7 +75,7 @@ export class MaintenanceControl {
   #probe: NodeJS.Timeout | null = null
   #retry: NodeJS.Timeout | null = null
   #barrier: NodeJS.Timeout | null = null
-  #barrierPauseMs = 0
+  #barrierMs = BARRIER_MS_MIN
   #barrierNotBeforeMs = 0
   #resume: (() => void) | null = null
   #firstRound: PromiseWithResolvers<void> | null = null
@@ -213,7 +214,7 @@ export class MaintenanceControl {
     if (DRAINS[to] && !DRAINS[from]) this.#meter.begin(this.#parts.log.stats.pendingRecords)
     if (to === 'direct') {
       this.#lastError = null
-      this.#barrierPauseMs = 0
+      this.#barrierMs = BARRIER_MS_MIN
       // The buffer is empty: nothing has to go behind anything any more.
       this.#parts.delayed.release()
     }
@@ -222,7 +223,7 @@ export class MaintenanceControl {
     this.#parts.wakeLanes()
     this.#resume?.()
     if (from === 'barrier') this.#leaveBarrier(to)
-    if (to === 'barrier') this.#barrier = setTimeout(() => void this.#openBarrier(), BARRIER_MS_MAX)
+    if (to === 'barrier') this.#barrier = setTimeout(() => void this.#openBarrier(), this.#barrierMs)
     if (to === 'outage') this.#scheduleProbe()
     if (DRAINS[to]) this.#work()
   }
@@ -299,7 +300,9 @@ export class MaintenanceControl {
     this.#firstRound?.resolve()
     if (end.status === 'switch') return this.learn(end.switch, ticket)
     if (end.status === 'busy') return
-    if (end.status === 'near' && this.#state === 'gathering' && performance.now() >= this.#barrierNotBeforeMs) {
+    // The call of another is followed at once: only gates that are closed at the same time help.
+    const mayClose = end.status === 'near' && (end.called || performance.now() >= this.#barrierNotBeforeMs)
+    if (mayClose && this.#state === 'gathering') {
       this.handle('empty')
       return
     }
@@ -326,8 +329,8 @@ export class MaintenanceControl {
     if (this.#barrier !== null) clearTimeout(this.#barrier)
     this.#barrier = null
     if (to === 'outage') this.#parts.cluster.forget()
-    this.#barrierPauseMs = Math.min(BARRIER_PAUSE_MS_MAX, Math.max(BARRIER_PAUSE_MS_MIN, this.#barrierPauseMs * 2))
-    this.#barrierNotBeforeMs = performance.now() + this.#barrierPauseMs
+    this.#barrierNotBeforeMs = performance.now() + this.#barrierMs * BARRIER_PAUSE_SHARE
+    this.#barrierMs = Math.min(BARRIER_MS_MAX, this.#barrierMs * 1.5)
   }
 
   /** A pause that every change of state ends. */

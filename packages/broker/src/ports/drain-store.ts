@@ -20,6 +20,8 @@ export interface DrainReport extends DrainAsker {
   /** Everything accepted up to then, microseconds since 1970, is stored or staged. */
   readonly frontierMicros: number
   readonly pending: number
+  /** New pushes are held: the others are called to do the same. */
+  readonly closing: boolean
   /** The promise that the buffer is empty, nothing is on its way into it, and new pushes are held. */
   readonly gated: boolean
   readonly drained: number
@@ -40,6 +42,8 @@ export interface DrainView {
   readonly ungated: number
   /** The smallest id of the others that are there. */
   readonly firstId: string | null
+  /** Another instance holds its pushes. */
+  readonly called: boolean
 }
 
 export interface StageBatch {

@@ -24,16 +24,18 @@ export function createDrainStore(database: Pick<Database, 'hot' | 'state' | 'tra
         pending: string
         ungated: number
         first_id: string | null
+        called: boolean
       }>(
         'report_drain',
-        `SELECT switch, staged, awaited, frontier, pending, ungated, first_id FROM queen.report_drain(
-           $1::text, $2::bigint, $3::bigint, $4::bigint, $5::bigint, $6::boolean, $7::bigint, $8::bigint, $9::timestamptz, $10::float8,
-           $11::boolean)`,
+        `SELECT switch, staged, awaited, frontier, pending, ungated, first_id, called FROM queen.report_drain(
+           $1::text, $2::bigint, $3::bigint, $4::bigint, $5::bigint, $6::boolean, $7::boolean, $8::bigint, $9::bigint,
+           $10::timestamptz, $11::float8, $12::boolean)`,
         [
           ...head,
           report.serial,
           report.frontierMicros,
           report.pending,
+          report.closing,
           report.gated,
           report.drained,
           report.setAside,
@@ -48,6 +50,7 @@ export function createDrainStore(database: Pick<Database, 'hot' | 'state' | 'tra
         pending: Number(row!.pending),
         ungated: row!.ungated,
         firstId: row!.first_id,
+        called: row!.called,
       }
     },
 
