@@ -34,7 +34,8 @@ async function startCluster(count = 3, handoffMs = HANDOFF_MS): Promise<Cluster>
 const inPhase = (instance: Instance, phase: string): Promise<unknown> =>
   until(`${instance.url} is in phase ${phase}`, async () => (await instance.phase()) === phase)
 
-const produce = ({ instances, recorder }: Cluster) => startProducers(PRODUCERS, { queue: 'orders', instances, recorder })
+const produce = ({ instances, recorder }: Cluster) =>
+  startProducers(PRODUCERS, { queue: 'orders', instances, recorder })
 
 async function expectAllIsWell({ instances, recorder, tables }: Cluster): Promise<void> {
   for (const instance of instances) expect(await instance.buffered()).toBe(0)
@@ -62,7 +63,10 @@ describe('G4 a cluster drains as one', () => {
     const { windows } = (await instances[0]!.api.history()).body
     expect(windows).toHaveLength(3)
     for (const window of windows) expect(window.drainedAt).not.toBeNull()
-    const drained = windows.reduce((sum: number, window: { drainedMessages: number }) => sum + window.drainedMessages, 0)
+    const drained = windows.reduce(
+      (sum: number, window: { drainedMessages: number }) => sum + window.drainedMessages,
+      0,
+    )
     expect(drained).toBe(recorder.count('buffered'))
   })
 

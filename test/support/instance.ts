@@ -22,6 +22,8 @@ export interface InstanceOptions {
   readonly crashPoints?: boolean
   /** Dies at this point, armed from the first instruction on. */
   readonly crashAt?: CrashPoint
+  /** Another broker than these two; it is told things by tell(). */
+  readonly script?: string
 }
 
 const MAIN = fileURLToPath(new URL('../../packages/broker/src/main.ts', import.meta.url))
@@ -70,7 +72,8 @@ export class Instance {
   /** Resolves when it listens. `env` is added to that of the options for this run. */
   async start(env: Readonly<Record<string, string>> = {}, crashAt?: CrashPoint): Promise<this> {
     const crashes = this.#options.crashPoints === true || crashAt !== undefined
-    const child = spawn(process.execPath, [crashes ? CRASHING : MAIN], {
+    const { script } = this.#options
+    const child = spawn(process.execPath, [script ?? (crashes ? CRASHING : MAIN)], {
       env: {
         PATH: process.env.PATH,
         DATABASE_URL: this.#options.databaseUrl,
@@ -82,7 +85,7 @@ export class Instance {
         ...env,
         ...(crashAt === undefined ? {} : { QUEEN_TEST_CRASH_AT: crashAt }),
       },
-      stdio: ['ignore', 'pipe', 'pipe', ...(crashes ? (['ipc'] as const) : [])],
+      stdio: ['ignore', 'pipe', 'pipe', ...(crashes || script !== undefined ? (['ipc'] as const) : [])],
     })
     this.#child = child
     this.#frozen = false
@@ -115,6 +118,11 @@ export class Instance {
   /** From now on every write of records fails so; null heals the disk. */
   breakDisk(diskError: 'EIO' | 'ENOSPC' | null): Promise<void> {
     return this.#tell({ diskError })
+  }
+
+  /** A message to the process of `script`, if there is one at the moment. */
+  tell(message: object): void {
+    if (this.isRunning && this.#child.connected) this.#child.send(message)
   }
 
   async kill9(): Promise<void> {
