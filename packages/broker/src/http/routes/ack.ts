@@ -26,7 +26,7 @@ export function ackRoutes({ engine, limits }: HttpContext): Route[] {
       async handle(exchange) {
         const item = parseAckBody(exchange.body)
         const [result] = await engine.ackMessages([item])
-        exchange.answerJson(200, ackAnswer(0, item, result!))
+        exchange.answerJson(200, ackAnswer(0, item, result!), 'latin1')
       },
     },
     {
@@ -54,7 +54,7 @@ export function ackRoutes({ engine, limits }: HttpContext): Route[] {
           const result = refused === null ? results[next++]! : refusedResult(refused)
           text += i === 0 ? ackAnswer(i, item, result) : `,${ackAnswer(i, item, result)}`
         }
-        exchange.answerJson(200, `${text}]`)
+        exchange.answerJson(200, `${text}]`, 'latin1')
       },
     },
   ]

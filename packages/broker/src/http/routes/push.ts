@@ -41,7 +41,7 @@ export function pushRoutes({ engine, limits }: HttpContext): Route[] {
         if (acceptable.length > 0) await engine.pushMessages(acceptable, push)
         // A bad item beside good ones is a result; when nothing is left, it is the answer.
         if (items.length > 0 && items.every(isFailed)) throw refusalOf(items)
-        exchange.answerJson(201, pushAnswer(items))
+        exchange.answerJson(201, pushAnswer(items), 'latin1')
       },
     },
   ]
