@@ -82,6 +82,8 @@ const CONNECT_TIMEOUT_MS = 2_000
 const HEARTBEAT_MS = 2_000
 const REFRESH_MS = 5_000
 const PURGE_MS = 60_000
+// Counts that are shown are at most 30 s old, the time of counting included.
+const STATS_MS = 25_000
 const START_WAIT_MS = 1_000
 const FORGET_MS = 60_000
 // An instance that is gone for good and held nothing is shown for so long.
@@ -368,6 +370,13 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
       onError: quiet,
     }),
     new Periodic({ name: 'purge', pauseMs: PURGE_MS, work: () => configuration.purge(), onError: quiet }),
+    new Periodic({
+      name: 'stats',
+      pauseMs: STATS_MS,
+      immediately: true,
+      work: () => stats.keepFresh(),
+      onError: quiet,
+    }),
     new Periodic({
       name: 'retention',
       pauseMs: config.retentionIntervalMs,

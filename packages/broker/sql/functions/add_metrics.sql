@@ -38,7 +38,7 @@ BEGIN
   INSERT INTO queen.instance_metrics AS m (step, bucket, instance_id, hostname, pid, port, counts, gauges, samples)
   SELECT s.step, CASE WHEN s.step = 0 THEN 'epoch' ELSE date_bin(s.step * interval '1 minute', v_at, 'epoch') END,
          p_instance, p_hostname, p_pid, p_port, p_counts, CASE WHEN s.step = 0 THEN '{}' ELSE p_gauges END, p_samples
-    FROM unnest(ARRAY[0, 1, 15, 60]) AS s (step)
+    FROM unnest(ARRAY[0, 1, 15, 60, 1440]) AS s (step)
   ON CONFLICT (step, bucket, instance_id) DO UPDATE
      SET counts = queen.merged_counts(m.counts, excluded.counts), gauges = queen.merged_gauges(m.gauges, excluded.gauges),
          samples = m.samples + excluded.samples, hostname = excluded.hostname, pid = excluded.pid, port = excluded.port,
@@ -59,7 +59,7 @@ BEGIN
            "completedRetentionMessages" bigint, "evictionMessages" bigint, "removalEvents" bigint, partitions bigint,
            "partitionsCreated" bigint, "partitionsDeleted" bigint)
     JOIN queen.queues q ON q.name = c.queue
-   CROSS JOIN unnest(ARRAY[1, 15, 60]) AS s (step)
+   CROSS JOIN unnest(ARRAY[1, 15, 60, 1440]) AS s (step)
    ORDER BY s.step, q.id
   ON CONFLICT (step, queue_id, bucket, instance_id) DO UPDATE
      SET push_requests = m.push_requests + excluded.push_requests, push_messages = m.push_messages + excluded.push_messages,
@@ -89,7 +89,7 @@ DECLARE
   v_rows bigint;
   s      record;
 BEGIN
-  FOR s IN SELECT * FROM (VALUES (1, p_minutes_kept), (15, p_quarters_kept), (60, p_hours_kept)) AS v (step, kept) LOOP
+  FOR s IN SELECT * FROM (VALUES (1, p_minutes_kept), (15, p_quarters_kept), (60, p_hours_kept), (1440, p_hours_kept)) AS v (step, kept) LOOP
     DELETE FROM queen.queue_metrics m WHERE m.ctid = ANY (ARRAY(
       SELECT o.ctid FROM queen.queue_metrics o
        WHERE o.step = s.step AND o.bucket < clock_timestamp() - s.kept ORDER BY o.bucket LIMIT p_limit));

@@ -1,10 +1,11 @@
 /**
- * Listing dead letters. The statement holds only the conditions that were asked for, so that each combination gets a
- * plan of its own: with optional conditions folded into one statement PostgreSQL could not use the index by queue.
+ * Listing dead letters. The statement holds only the conditions that were asked for (see reads/dead-letter-filter.ts):
+ * with optional conditions folded into one statement PostgreSQL could not use the index by queue.
  *
  * Reads only; dead letters are written by the acks.
  */
 import type { DeadLetterStore, StoredDeadLetter } from '../ports/dead-letter-store.ts'
+import { deadLetterFilter } from './reads/dead-letter-filter.ts'
 import type { Sql } from './sql.ts'
 import { isoMillis } from './timestamps.ts'
 
@@ -29,50 +30,32 @@ interface Row {
 export function createDeadLetterStore({ admin }: { readonly admin: Sql }): DeadLetterStore {
   return {
     async listDeadLetters(filter, page) {
-      const values: unknown[] = []
-      const conditions: string[] = []
-      const used: string[] = []
-      const condition = (name: string, value: unknown, text: (parameter: string) => string): void => {
-        if (value === null) return
-        values.push(value)
-        conditions.push(text(`$${values.length}`))
-        used.push(name)
-      }
-      condition(
-        'queue',
-        filter.queue,
-        (p) => `d.queue_id = (SELECT q.id FROM queen.queues q WHERE q.name = ${p}::text)`,
-      )
-      condition('group', filter.consumerGroup, (p) => `d.group_name = ${p}::text`)
-      condition('partition', filter.partition, (p) => `p.name = ${p}::text`)
-      condition('from', filter.from, (p) => `d.failed_at >= ${p}::timestamptz`)
-      condition('to', filter.to, (p) => `d.failed_at <= ${p}::timestamptz`)
-      const matching = `FROM queen.dead_letters d JOIN queen.partitions p ON p.id = d.partition_id`
-      const where = (all: readonly string[]) => (all.length === 0 ? '' : `WHERE ${all.join(' AND ')}`)
-
+      const { used, from, values } = deadLetterFilter(filter)
       const counted = await admin.run<{ total: string }>(
-        `count_dead_letters ${used.join(' ')}`,
-        `SELECT count(*) AS total ${matching} ${where(conditions)}`,
+        `count_dead_letters ${used}`,
+        `SELECT count(*) AS total ${from}`,
         [...values],
       )
 
+      let behind = ''
       if (page.after !== null) {
         values.push(page.after.failedAt, page.after.id)
-        conditions.push(`(d.failed_at, d.id) < ($${values.length - 1}::timestamptz, $${values.length}::bigint)`)
-        used.push('after')
+        const position = `($${values.length - 1}::timestamptz, $${values.length}::bigint)`
+        behind = `${used === '' ? 'WHERE' : 'AND'} (d.failed_at, d.id) < ${position}`
       }
       // One row more than asked for tells whether there are more.
       values.push(page.limit + 1, page.after === null ? page.offset : 0, page.bytesMax)
       const [limit, offset, bytesMax] = [values.length - 2, values.length - 1, values.length].map((n) => `$${n}`)
+      // Names come last: joining them for more rows than are shown is what would make long lists slow.
       const rows = await admin.run<Row>(
-        `list_dead_letters ${used.join(' ')}`,
-        `SELECT r.*, q.name AS queue_name, q.namespace, q.task
+        `list_dead_letters ${used}${page.after === null ? '' : ' after'}`,
+        `SELECT r.*, p.name AS partition_name, q.name AS queue_name, q.namespace, q.task
            FROM (SELECT d.*, count(*) OVER () AS found,
                         sum(octet_length(d.frame)) OVER (ORDER BY d.failed_at DESC, d.id DESC) - octet_length(d.frame)
                           AS bytes_before
-                   FROM (SELECT d.*, p.name AS partition_name ${matching} ${where(conditions)}
+                   FROM (SELECT d.* ${from} ${behind}
                           ORDER BY d.failed_at DESC, d.id DESC LIMIT ${limit}::bigint OFFSET ${offset}::bigint) d) r
-           JOIN queen.queues q ON q.id = r.queue_id
+           JOIN queen.partitions p ON p.id = r.partition_id JOIN queen.queues q ON q.id = r.queue_id
           WHERE r.bytes_before < ${bytesMax}::bigint
           ORDER BY r.failed_at DESC, r.id DESC`,
         values,

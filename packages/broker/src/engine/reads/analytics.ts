@@ -198,9 +198,13 @@ export function createAnalytics({
 
     async removals(query: RangeQuery & { queue: string | null }) {
       const range = rangeOf(query)
-      const rows = await answering(() =>
-        metrics.selectionSeries(range, { queue: query.queue, namespace: null, task: null }),
-      )
+      // Over all queues the instances know it too, in far fewer rows.
+      const rows: Removals[] =
+        query.queue !== null
+          ? await answering(() => metrics.selectionSeries(range, { queue: query.queue, namespace: null, task: null }))
+          : [...byBucket(range, await answering(() => metrics.instanceSeries(range, null, null)))].map(
+              ([bucketMs, bucket]) => ({ ...NO_REMOVALS, ...bucket.counts, bucketMs }),
+            )
       const series = rows
         .filter((row) => row.removalEvents > 0)
         .map((row) => ({ bucket: bucketText(row.bucketMs), ...removed([row]) }))
@@ -209,7 +213,14 @@ export function createAnalytics({
   }
 }
 
-function removed(rows: readonly QueueSeriesRow[]) {
+type Removals = Pick<
+  QueueSeriesRow,
+  'bucketMs' | 'retentionMessages' | 'completedRetentionMessages' | 'evictionMessages' | 'removalEvents'
+>
+
+const NO_REMOVALS = { retentionMessages: 0, completedRetentionMessages: 0, evictionMessages: 0, removalEvents: 0 }
+
+function removed(rows: readonly Removals[]) {
   const sum = (
     name: 'retentionMessages' | 'completedRetentionMessages' | 'evictionMessages' | 'removalEvents',
   ): number => rows.reduce((all, row) => all + row[name], 0)

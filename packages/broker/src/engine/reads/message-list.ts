@@ -74,7 +74,7 @@ const SCAN_MAX = 20_000
 const SEGMENTS_MAX = 10_000
 const BODY_BYTES_MAX = 32 * 1024 * 1024
 // A request that finds nothing for this long answers with what it has.
-const DEADLINE_MS = 400
+const DEADLINE_MS = 250
 
 /** @throws Refusal INVALID_PARAMETER, DATABASE_UNAVAILABLE */
 export async function listMessages(store: MessageStore, query: MessageQuery): Promise<MessagePage> {

@@ -55,6 +55,8 @@ const PAGE_PARTITIONS = 2_000
 const CHEAP_MS = 20
 const REST_FACTOR = 30
 const REST_MS_MAX = 25_000
+// Who has not asked for this long is gone: a dashboard polls, Prometheus scrapes.
+const ASKED_MS = 5 * 60_000
 // How long a read waits for a refresh before it takes what is there.
 const WAIT_MS = 250
 // The first counts are worth waiting for; every answer comes within 10 s.
@@ -65,6 +67,7 @@ export class Stats {
   #snapshot: Snapshot | null = null
   #running: Promise<Snapshot> | null = null
   #begunAtMs = Number.NEGATIVE_INFINITY
+  #readAtMs = Number.NEGATIVE_INFINITY
 
   constructor(store: StatsStore) {
     this.#store = store
@@ -72,6 +75,7 @@ export class Stats {
 
   /** The counts, as fresh as can be had at once. @throws Refusal DATABASE_UNAVAILABLE */
   async read(): Promise<Snapshot> {
+    this.#readAtMs = performance.now()
     const last = this.#snapshot
     const sinceMs = performance.now() - this.#begunAtMs
     const restMs = last === null || last.tookMs <= CHEAP_MS ? 0 : Math.min(REST_MS_MAX, last.tookMs * REST_FACTOR)
@@ -84,6 +88,11 @@ export class Stats {
   async refresh(): Promise<Snapshot> {
     if (this.#running !== null) await this.#running.catch(() => {})
     return this.#refresh()
+  }
+
+  /** Keeps the counts fresh for those who ask regularly; does nothing while nobody does. */
+  async keepFresh(): Promise<void> {
+    if (this.#snapshot === null || performance.now() - this.#readAtMs < ASKED_MS) await this.#refresh()
   }
 
   /** What was counted last, without asking; null = nothing yet. */

@@ -146,10 +146,16 @@ export function createMetricsStore({ admin }: { readonly admin: Sql }): MetricsS
   }
 }
 
-/** Ids and names: the one asked for ($5), or the $6 with most messages in the range. */
+/**
+ * Ids and names: the one asked for ($5), or the $6 with most messages in about the range. Those are found in rows of
+ * hours or days, of which there are few however many queues there are.
+ */
 function busiest(queue: string | null): string {
   if (queue !== null) return 'SELECT q.id, q.name FROM queen.queues q WHERE q.name = $5::text AND $6::int > 0'
+  const step = 'CASE WHEN $4::int < 60 THEN 60 ELSE 1440 END'
   return `SELECT q.id, q.name FROM queen.queue_metrics m JOIN queen.queues q ON q.id = m.queue_id
-           WHERE ${RANGE} AND $5::text IS NULL GROUP BY q.id, q.name
+           WHERE m.step = (${step})::smallint AND m.bucket <= to_timestamp($2::float8 / 1000)
+             AND m.bucket >= date_bin((${step}) * interval '1 minute', to_timestamp($1::float8 / 1000), 'epoch')
+             AND $5::text IS NULL GROUP BY q.id, q.name
            ORDER BY sum(m.push_messages + m.pop_messages) DESC, q.name LIMIT $6::int`
 }

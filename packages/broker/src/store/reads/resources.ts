@@ -22,8 +22,9 @@ interface Row {
 }
 
 /** What is unfinished on partition p for the group whose cursor is k (NULL = has not read it). */
-const UNFINISHED = `p.next_offset - greatest(p.start_offset, coalesce(k.committed, 0)) - CASE WHEN k.acked IS NULL OR k.acked = '{}' THEN 0
-  ELSE queen.offset_count(k.acked * int8multirange(int8range(least(greatest(k.committed, p.start_offset), p.next_offset), p.next_offset))) END`
+const UNFINISHED = `p.next_offset - greatest(p.start_offset, coalesce(k.committed, 0)) - CASE WHEN k.acked IS NULL OR k.acked = '{}' THEN 0 ELSE (
+  SELECT coalesce(sum(upper(r) - lower(r)), 0)::bigint FROM unnest(
+    k.acked * int8multirange(int8range(least(greatest(k.committed, p.start_offset), p.next_offset), p.next_offset))) AS r) END`
 
 /** The dear columns, for the partitions of one answer only. b = partition with queue, cursor numbers and group. */
 const DETAILS = `
