@@ -83,6 +83,8 @@ const LARGE_FLUSHES_MAX = 1
 const LARGE_BYTES = 512 * 1024
 const FLUSH_BYTES_MAX = 4 * 1024 * 1024
 const FLUSH_ITEMS_MAX = 10_000
+// Of one lane in one flush: a giant push is built and answered in slices, so that small ones beside it find their turn.
+const LANE_ITEMS_MAX = 1_000
 // Each place costs PostgreSQL up to half a millisecond when nothing is remembered of its keys.
 const FLUSH_LANES_MAX = 1_000
 // A push has 3 s in all. What waited longer than this must not begin a flush: too little time is left for it to end.
@@ -133,7 +135,7 @@ export class PushLanes {
         inFlight: false,
         waiting: false,
         attempts: 0,
-        itemsMax: FLUSH_ITEMS_MAX,
+        itemsMax: LANE_ITEMS_MAX,
         alone: false,
         careful: false,
       }
@@ -326,7 +328,7 @@ export class PushLanes {
     }
     if (outcome.status === 'stored') {
       lane.attempts = 0
-      lane.itemsMax = FLUSH_ITEMS_MAX
+      lane.itemsMax = LANE_ITEMS_MAX
       lane.alone = false
       // Others write here too when there was a gap: then the cheap way would fail again.
       lane.careful = outcome.gap.length > 0
@@ -411,7 +413,7 @@ export class PushLanes {
       const pending = taken[index]!
       if (lanes.length === 1 && pending.length === 1) {
         failAll(pending, 'INVALID_PAYLOAD', 'PostgreSQL refused this message')
-        lane.itemsMax = FLUSH_ITEMS_MAX
+        lane.itemsMax = LANE_ITEMS_MAX
         lane.alone = false
         return
       }

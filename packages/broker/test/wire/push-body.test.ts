@@ -4,8 +4,8 @@ import { Compile } from 'typebox/compile'
 import { describe, expect, test } from 'vitest'
 import { Refusal } from '../../src/engine/refusal.ts'
 import type { PushItem } from '../../src/engine/types.ts'
-import { pushAnswer } from '../../src/http/wire/push-answer.ts'
-import { parsePushBody } from '../../src/http/wire/push-body.ts'
+import { pushAnswer, pushAnswerInSlices } from '../../src/http/wire/push-answer.ts'
+import { parsePushBody, parsePushBodyInSlices } from '../../src/http/wire/push-body.ts'
 
 const limits = { itemsMax: 10, payloadBytesMax: 100 }
 const parse = (body: unknown) =>
@@ -189,6 +189,31 @@ describe('the body of a push', () => {
       ])
       expect(payloadOf(items[2]!)).toBe('7')
     }
+  })
+
+  test('reads and answers in slices what it reads and answers in one go', async () => {
+    const wide = { itemsMax: 2_000, payloadBytesMax: 100 }
+    const rows = Array.from({ length: 1_100 }, (_, n) => ({
+      queue: n === 700 ? '' : 'q',
+      transactionId: `t${n}`,
+      payload: n,
+    }))
+    const body = Buffer.from(JSON.stringify({ items: rows, bufferMs: 5 }))
+    let turns = 0
+    const counting = setImmediate(function count() {
+      turns++
+      next = setImmediate(count)
+    })
+    let next = counting
+    const sliced = await parsePushBodyInSlices(body, wide, null)
+    const answer = await pushAnswerInSlices(sliced.items)
+    clearImmediate(next)
+    const whole = parsePushBody(body, wide, null)
+    expect(sliced).toEqual(whole)
+    expect(answer).toBe(pushAnswer(whole.items))
+    expect(turns).toBeGreaterThanOrEqual(5)
+    const broken = Buffer.concat([body.subarray(0, -1), Buffer.from(',')])
+    await expect(parsePushBodyInSlices(broken, wide, null)).rejects.toMatchObject({ code: 'INVALID_JSON' })
   })
 
   test('accepts the limits themselves, and anything in fields it ignores', () => {

@@ -4,8 +4,8 @@ import { Refusal } from '../../engine/refusal.ts'
 import type { PushItem } from '../../engine/types.ts'
 import type { HttpContext } from '../context.ts'
 import type { Route } from '../route.ts'
-import { pushAnswer } from '../wire/push-answer.ts'
-import { parsePushBody } from '../wire/push-body.ts'
+import { pushAnswer, pushAnswerInSlices } from '../wire/push-answer.ts'
+import { parsePushBody, parsePushBodyInSlices, SLICED_BODY_BYTES } from '../wire/push-body.ts'
 
 export function pushRoutes({ engine, limits }: HttpContext): Route[] {
   return [
@@ -35,13 +35,16 @@ export function pushRoutes({ engine, limits }: HttpContext): Route[] {
         ],
       },
       async handle(exchange) {
-        const push = parsePushBody(exchange.body, limits, exchange.caller.subject)
+        const large = exchange.body.length >= SLICED_BODY_BYTES
+        const push = large
+          ? await parsePushBodyInSlices(exchange.body, limits, exchange.caller.subject)
+          : parsePushBody(exchange.body, limits, exchange.caller.subject)
         const { items } = push
         const acceptable = items.some(isFailed) ? items.filter((item) => !isFailed(item)) : items
         if (acceptable.length > 0) await engine.pushMessages(acceptable, push)
         // A bad item beside good ones is a result; when nothing is left, it is the answer.
         if (items.length > 0 && items.every(isFailed)) throw refusalOf(items)
-        exchange.answerJson(201, pushAnswer(items), 'latin1')
+        exchange.answerJson(201, large ? await pushAnswerInSlices(items) : pushAnswer(items), 'latin1')
       },
     },
   ]
