@@ -47,7 +47,8 @@ export const TAIL: CommandSpec = {
     const outcomes = await Promise.allSettled(workers)
     await tail.release()
     const failed = outcomes.find((outcome) => outcome.status === 'rejected')
-    if (failed !== undefined && !(session.signal.reason instanceof BrokenPipe)) throw failed.reason
+    if (session.signal.aborted && !(session.signal.reason instanceof BrokenPipe)) throw session.signal.reason
+    if (failed !== undefined && !session.signal.aborted) throw failed.reason
     return tail.shown() === 0 ? EXIT.nothing : EXIT.done
   },
 }
