@@ -1,15 +1,18 @@
 -- Counts one page of partitions, (queue, name) order: a row for each queue (group_name NULL), one for each group that
--- reads it, and a last one that says where the page ended (queue_id and last_name; NULL = the last page).
+-- reads it, one for each of the p_late_max positions that are furthest behind (partition_id given, group_name,
+-- oldest_at), and a last one that says where the page ended (queue_id and last_name; NULL = the last page).
 --
 -- A group counts on every partition of its queue, also on those it has not read yet: there it stands where its
 -- subscription starts. p_known_* are groups seen on earlier pages of the queue this page begins in.
 -- Every look-up goes by primary key; the cost is the partitions of the page times the groups of their queues.
 CREATE FUNCTION queen.summarize_partitions(
-  p_after_queue uuid, p_after_name text, p_limit int, p_known_queue uuid[], p_known_group text[]
+  p_after_queue uuid, p_after_name text, p_limit int, p_known_queue uuid[], p_known_group text[],
+  -- Positions whose oldest unfinished message is younger than p_late_before are not told one by one.
+  p_late_before timestamptz, p_late_max int
 ) RETURNS TABLE (
   queue_id uuid, group_name text, last_name text, partitions bigint, messages bigint, pushed_at timestamptz,
   members bigint, with_lag bigint, lag bigint, processing bigint, leases bigint, completed bigint, failed bigint,
-  batches bigint, oldest_at timestamptz, consumed_at timestamptz
+  batches bigint, oldest_at timestamptz, consumed_at timestamptz, partition_id uuid
 )
 LANGUAGE plpgsql STABLE
 SET enable_mergejoin = off
@@ -63,25 +66,29 @@ BEGIN
              SELECT coalesce(sum(upper(r) - lower(r)), 0)::bigint
                FROM unnest(s.leased * int8multirange(int8range(s.position_at, NULL)) - s.acked - s.released) AS r) ELSE 0 END AS held
       FROM seen s
+  ), dated AS MATERIALIZED (
+    SELECT c.*, o.created_at FROM counted c
+      LEFT JOIN LATERAL (
+        SELECT s.created_at FROM queen.segments s
+         WHERE c.unfinished > 0 AND s.partition_id = c.id AND s.first_offset <= c.position_at
+         ORDER BY s.first_offset DESC LIMIT 1) o ON true
   )
   SELECT p.queue_id, NULL::text, NULL::text, count(*), sum(p.messages)::bigint, max(p.last_pushed_at),
          NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint,
-         NULL::timestamptz, NULL::timestamptz
+         NULL::timestamptz, NULL::timestamptz, NULL::uuid
     FROM page p GROUP BY p.queue_id
   UNION ALL
   SELECT c.queue_id, c.group_name, NULL, NULL, NULL, NULL,
          count(*) FILTER (WHERE c.member), count(*) FILTER (WHERE c.unfinished > 0), sum(c.unfinished)::bigint,
          sum(c.held)::bigint, count(*) FILTER (WHERE c.live), sum(c.completed_count)::bigint, sum(c.failed_count)::bigint,
-         sum(c.batch_count)::bigint, min(o.created_at), max(c.last_consumed_at)
-    FROM counted c
-    LEFT JOIN LATERAL (
-      SELECT s.created_at FROM queen.segments s
-       WHERE c.unfinished > 0 AND s.partition_id = c.id AND s.first_offset <= c.position_at
-       ORDER BY s.first_offset DESC LIMIT 1) o ON true
-   GROUP BY c.queue_id, c.group_name
+         sum(c.batch_count)::bigint, min(c.created_at), max(c.last_consumed_at), NULL
+    FROM dated c GROUP BY c.queue_id, c.group_name
+  UNION ALL
+  (SELECT c.queue_id, c.group_name, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, c.created_at, NULL, c.id
+     FROM dated c WHERE c.member AND c.created_at < p_late_before ORDER BY c.created_at LIMIT p_late_max)
   UNION ALL
   (SELECT CASE WHEN n.rows = p_limit THEN p.queue_id END, NULL, CASE WHEN n.rows = p_limit THEN p.name ELSE NULL END,
-          NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+          NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
      FROM (SELECT count(*) AS rows FROM page) n LEFT JOIN LATERAL (
             SELECT p.queue_id, p.name FROM page p ORDER BY p.queue_id DESC, p.name DESC LIMIT 1) p ON true);
 END

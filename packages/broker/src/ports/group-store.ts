@@ -20,8 +20,8 @@ export interface GroupPosition {
 export interface GroupStore {
   /** Positions of one group, most behind first. */
   readGroup(group: string, limit: number): Promise<GroupPosition[]>
-  /** Positions of all groups whose oldest unfinished message is older than `seconds`, oldest first. */
-  readLagging(seconds: number, limit: number): Promise<GroupPosition[]>
+  /** Those of the positions whose oldest unfinished message is older than `seconds`, oldest first. */
+  readLagging(positions: readonly { partitionId: string; group: string }[], seconds: number): Promise<GroupPosition[]>
   /** Whether the group has a position or a recorded subscription anywhere. */
   groupExists(group: string): Promise<boolean>
   /** How many positions; subscriptions too when asked. `queueId` null = on all queues. */

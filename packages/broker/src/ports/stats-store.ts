@@ -25,7 +25,16 @@ export interface GroupTotals {
   readonly consumedAtMs: number | null
 }
 
+/** A position that is behind. */
+export interface LatePosition {
+  readonly partitionId: string
+  readonly group: string
+  readonly oldestAtMs: number
+}
+
 export interface SummaryPage {
+  /** Those furthest behind, oldest first. */
+  readonly late: readonly LatePosition[]
   readonly queues: readonly PartitionTotals[]
   readonly groups: readonly GroupTotals[]
   /** null = the last page. */
@@ -49,6 +58,7 @@ export interface StatsStore {
     after: { readonly queueId: string; readonly name: string } | null,
     limit: number,
     known: readonly { queueId: string; group: string }[],
+    late: { readonly beforeMs: number; readonly limit: number },
   ): Promise<SummaryPage>
   countDeadLetters(): Promise<{ queueId: string; group: string; total: number; stored: number }[]>
 }

@@ -63,6 +63,7 @@ describe('GET /api/v1/consumer-groups', () => {
     await age('behind', 7_200)
     await queen.push('behind', 'new', ['n1'])
     await queen.pop('behind', 'consumerGroup=slow')
+    await queen.post('/api/v1/stats/refresh')
     const lagging = await queen.get('/api/v1/consumer-groups/lagging?minLagSeconds=3600')
     expect(lagging).toEqual([
       {

@@ -19,7 +19,6 @@ export interface GroupParts {
 // Rows of one answer.
 const POSITIONS_MAX = 10_000
 const POSITIONS_OF_QUEUE_MAX = 1_000
-const LAGGING_MAX = 1_000
 // Some hundred milliseconds of one statement: 17 index look-ups a partition at worst.
 const SEEK_STEP = 2_000
 // Waiting consumers are told of this many partitions one by one; the rest they find by themselves.
@@ -49,7 +48,9 @@ export function createGroups({ store, stats, groupMoved, wake }: GroupParts) {
     },
 
     async listLagging(minLagSeconds: number) {
-      const rows = await answering(() => store.readLagging(minLagSeconds, LAGGING_MAX))
+      // The counting knows the worst of them; how they stand now is read anew.
+      const { late } = await stats.read()
+      const rows = await answering(() => store.readLagging(late, minLagSeconds))
       return rows.map((row) => ({
         consumer_group: row.group,
         queue_name: row.queue,

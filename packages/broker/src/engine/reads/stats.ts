@@ -8,7 +8,7 @@
  * Invariants: one refresh at a time, those who ask meanwhile share it; a snapshot never changes once it is there.
  */
 import { QUEUE_MODE_GROUP } from '@queen/protocol'
-import type { GroupTotals, RecordedSubscription, StatsStore } from '../../ports/stats-store.ts'
+import type { GroupTotals, LatePosition, RecordedSubscription, StatsStore } from '../../ports/stats-store.ts'
 import { Refusal } from '../refusal.ts'
 import { answering } from '../store-refusal.ts'
 import type { QueueEntry } from '../types.ts'
@@ -41,6 +41,8 @@ export interface Snapshot {
   readonly queues: readonly QueueStats[]
   readonly byName: ReadonlyMap<string, QueueStats>
   readonly partitions: number
+  /** The positions furthest behind, oldest first; at most LATE_MAX. */
+  readonly late: readonly LatePosition[]
   /** By this instance's clock. */
   readonly takenAtMs: number
   /** The database's clock minus this instance's. */
@@ -50,9 +52,13 @@ export interface Snapshot {
 
 // A few milliseconds of look-ups a statement.
 const PAGE_PARTITIONS = 2_000
+// Positions told one by one.
+export const LATE_MAX = 1_000
+// Messages stored while the counting goes on are told too.
+const CLOCK_MS_MAX = 60_000
 // A refresh that takes longer than this is followed by a rest of thirty times its length: reading all day long costs the
 // database three hundredths of a core at most. A shorter one is made for every read that asks.
-const CHEAP_MS = 20
+const CHEAP_MS = 50
 const REST_FACTOR = 30
 const REST_MS_MAX = 25_000
 // Who has not asked for this long is gone: a dashboard polls, Prometheus scrapes.
@@ -124,12 +130,19 @@ export class Stats {
     ])
     const partitions = new Map<string, { partitions: number; messages: number }>()
     const groups = new Map<string, Map<string, GroupTotals>>()
+    let late: LatePosition[] = []
     let after: { queueId: string; name: string } | null = null
     do {
       const known: { queueId: string; group: string }[] = []
       if (after !== null)
         for (const group of groups.get(after.queueId)?.keys() ?? []) known.push({ queueId: after.queueId, group })
-      const page: Awaited<ReturnType<StatsStore['summarize']>> = await store.summarize(after, PAGE_PARTITIONS, known)
+      // Once there are enough, only those further behind than the last of them are worth telling.
+      const beforeMs = late[LATE_MAX - 1]?.oldestAtMs ?? databaseMs + CLOCK_MS_MAX
+      const page: Awaited<ReturnType<StatsStore['summarize']>> = await store.summarize(after, PAGE_PARTITIONS, known, {
+        beforeMs,
+        limit: LATE_MAX,
+      })
+      late = [...late, ...page.late].sort((a, b) => a.oldestAtMs - b.oldestAtMs).slice(0, LATE_MAX)
       for (const { queueId, partitions: count, messages } of page.queues) {
         const sum = partitions.get(queueId)
         if (sum === undefined) partitions.set(queueId, { partitions: count, messages })
@@ -161,6 +174,7 @@ export class Stats {
       queues: all,
       byName: new Map(all.map((each) => [each.queue.name, each])),
       partitions: all.reduce((sum, each) => sum + each.partitions, 0),
+      late,
       takenAtMs: begunAtMs,
       clockAheadMs: databaseMs - begunAtMs,
       tookMs: performance.now() - this.#begunAtMs,

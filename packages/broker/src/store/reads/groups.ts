@@ -19,11 +19,11 @@ interface Row {
 }
 
 /**
- * Cursors with what they have left (k), their partition (p) and queue (q). The look-up of the oldest unfinished message
- * is left to the caller, since it is the dear part.
+ * Cursors with what they have left (k) and their partition (p). The name of the queue and the oldest unfinished message
+ * are looked up for the rows that are shown only.
  */
 const BEHIND = `
-  SELECT q.name AS queue, p.name AS partition, k.partition_id, k.group_name, k.last_consumed_at, k.completed_count,
+  SELECT p.queue_id, p.name AS partition, k.partition_id, k.group_name, k.last_consumed_at, k.completed_count,
          CASE WHEN k.lease_until > clock_timestamp() THEN k.lease_id END AS lease_id,
          CASE WHEN k.lease_until > clock_timestamp() THEN k.lease_until END AS lease_until,
          greatest(k.committed, p.start_offset) AS position_at,
@@ -32,9 +32,9 @@ const BEHIND = `
            -- Not offset_count: a call costs more than the rest of the row.
            SELECT coalesce(sum(upper(r) - lower(r)), 0)::bigint FROM unnest(
              k.acked * int8multirange(int8range(least(greatest(k.committed, p.start_offset), p.next_offset), p.next_offset))) AS r) END AS lag
-    FROM queen.cursors k JOIN queen.partitions p ON p.id = k.partition_id JOIN queen.queues q ON q.id = p.queue_id`
+    FROM queen.cursors k JOIN queen.partitions p ON p.id = k.partition_id`
 
-const OLDEST = `LEFT JOIN LATERAL (
+const OLDEST = `JOIN queen.queues q ON q.id = b.queue_id LEFT JOIN LATERAL (
     SELECT s.created_at AS oldest_at FROM queen.segments s
      WHERE b.lag > 0 AND s.partition_id = b.partition_id AND s.first_offset <= b.position_at
      ORDER BY s.partition_id DESC, s.first_offset DESC LIMIT 1) o ON true`
@@ -46,22 +46,23 @@ export function createGroupStore({ admin }: { readonly admin: Sql }): GroupStore
     async readGroup(group, limit) {
       const rows = await admin.run<Row>(
         'read_group',
-        `SELECT b.*, o.oldest_at, ${LAG_SECONDS}
-           FROM (${BEHIND} WHERE k.group_name = $1::text ORDER BY lag DESC, q.name, p.name LIMIT $2::int) b ${OLDEST}
-          ORDER BY b.queue, b.lag DESC, b.partition`,
+        `SELECT b.*, q.name AS queue, o.oldest_at, ${LAG_SECONDS}
+           FROM (${BEHIND} WHERE k.group_name = $1::text ORDER BY lag DESC, p.name LIMIT $2::int) b ${OLDEST}
+          ORDER BY q.name, b.lag DESC, b.partition`,
         [group, limit],
       )
       return rows.map(toPosition)
     },
 
-    async readLagging(seconds, limit) {
+    async readLagging(positions, seconds) {
       const rows = await admin.run<Row>(
         'read_lagging',
-        `SELECT b.*, o.oldest_at, ${LAG_SECONDS}
-           FROM (SELECT b.* FROM (${BEHIND}) b WHERE b.lag > 0 OFFSET 0) b ${OLDEST}
-          WHERE o.oldest_at < clock_timestamp() - make_interval(secs => $1::float8)
-          ORDER BY o.oldest_at, b.queue, b.partition, b.group_name LIMIT $2::int`,
-        [seconds, limit],
+        `SELECT b.*, q.name AS queue, o.oldest_at, ${LAG_SECONDS}
+           FROM unnest($1::uuid[], $2::text[]) AS i (id, name)
+          CROSS JOIN LATERAL (${BEHIND} WHERE k.partition_id = i.id AND k.group_name = i.name OFFSET 0) b ${OLDEST}
+          WHERE o.oldest_at < clock_timestamp() - make_interval(secs => $3::float8)
+          ORDER BY o.oldest_at, q.name, b.partition, b.group_name`,
+        [positions.map((each) => each.partitionId), positions.map((each) => each.group), seconds],
       )
       return rows.map(toPosition)
     },

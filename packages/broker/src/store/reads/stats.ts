@@ -1,5 +1,5 @@
 /** Counting queues, partitions and groups, page by page. Reads only. */
-import type { GroupTotals, PartitionTotals, StatsStore } from '../../ports/stats-store.ts'
+import type { GroupTotals, LatePosition, PartitionTotals, StatsStore } from '../../ports/stats-store.ts'
 import { type QueueRow, toEntry } from '../queues.ts'
 import type { Sql } from '../sql.ts'
 import { isoMillis } from '../timestamps.ts'
@@ -20,6 +20,7 @@ interface SummaryRow {
   batches: string
   oldest_ms: number | null
   consumed_ms: number | null
+  partition_id: string | null
 }
 
 const FIRST = '00000000-0000-0000-0000-000000000000'
@@ -68,32 +69,38 @@ export function createStatsStore({ admin }: { readonly admin: Sql }): StatsStore
       }))
     },
 
-    async summarize(after, limit, known) {
+    async summarize(after, limit, known, late) {
       const rows = await admin.run<SummaryRow>(
         'summarize_partitions',
         `SELECT queue_id, group_name, last_name, partitions, messages, members, with_lag, lag, processing, leases,
                 completed, failed, batches, (extract(epoch FROM oldest_at) * 1000)::float8 AS oldest_ms,
-                (extract(epoch FROM consumed_at) * 1000)::float8 AS consumed_ms
-           FROM queen.summarize_partitions($1::uuid, $2::text, $3::int, $4::uuid[], $5::text[])`,
+                (extract(epoch FROM consumed_at) * 1000)::float8 AS consumed_ms, partition_id
+           FROM queen.summarize_partitions($1::uuid, $2::text, $3::int, $4::uuid[], $5::text[],
+             to_timestamp($6::float8 / 1000), $7::int)`,
         [
           after?.queueId ?? FIRST,
           after?.name ?? '',
           limit,
           known.map((each) => each.queueId),
           known.map((each) => each.group),
+          late.beforeMs,
+          late.limit,
         ],
       )
       const queues: PartitionTotals[] = []
       const groups: GroupTotals[] = []
+      const behind: LatePosition[] = []
       let next: { queueId: string; name: string } | null = null
       for (const row of rows) {
         if (row.queue_id === null) continue
-        if (row.group_name !== null) groups.push(toGroup(row.queue_id, row.group_name, row))
+        if (row.partition_id !== null)
+          behind.push({ partitionId: row.partition_id, group: row.group_name!, oldestAtMs: row.oldest_ms! })
+        else if (row.group_name !== null) groups.push(toGroup(row.queue_id, row.group_name, row))
         else if (row.partitions !== null)
           queues.push({ queueId: row.queue_id, partitions: Number(row.partitions), messages: Number(row.messages) })
         else if (row.last_name !== null) next = { queueId: row.queue_id, name: row.last_name }
       }
-      return { queues, groups, next }
+      return { queues, groups, late: behind, next }
     },
 
     async countDeadLetters() {
