@@ -91,7 +91,8 @@ export interface PopRequest {
 export type Subscription =
   | { readonly mode: 'all' }
   | { readonly mode: 'new' }
-  | { readonly mode: 'timestamp'; /** ISO 8601, UTC, microseconds */ readonly from: string }
+  /** from: ISO 8601, UTC, microseconds */
+  | { readonly mode: 'timestamp'; readonly from: string }
 
 export type EmptyReason =
   | 'no_message'
