@@ -41,8 +41,13 @@ async function during(stage: Stage, kind: string, detail: string, work: () => Pr
 }
 
 /** The operator tries until somebody answers. */
-export async function flip(stage: Pick<Stage, 'instances' | 'random' | 'history'>, enabled: boolean): Promise<boolean> {
-  const { history, instances, random } = stage
+export async function flip(
+  stage: Pick<Stage, 'instances' | 'random' | 'history'>,
+  enabled: boolean,
+  except: Instance | null = null,
+): Promise<boolean> {
+  const { history, random } = stage
+  const instances = stage.instances.filter((instance) => instance !== except)
   const endsAt = performance.now() + OPERATOR_PATIENCE_MS
   while (performance.now() < endsAt) {
     const instance = random.pick(instances)
@@ -59,13 +64,20 @@ export async function flip(stage: Pick<Stage, 'instances' | 'random' | 'history'
   return false
 }
 
-async function openWindow(stage: Stage): Promise<void> {
+/** @param sleeper an instance that sleeps while the window begins, and wakes up in it thinking that all is as it was */
+async function openWindow(stage: Stage, sleeper: Instance | null): Promise<void> {
   const { history, random } = stage
-  await during(stage, 'maintenance', '', async () => {
+  await during(stage, sleeper === null ? 'maintenance' : 'maintenance-unseen', '', async () => {
     const both = random.chance(0.2)
-    const [on] = await Promise.all([flip(stage, true), both ? flip(stage, true) : null])
+    if (sleeper !== null) {
+      sleeper.freeze()
+      // Pushes arrive at its socket meanwhile.
+      await pause(random.between(20, 300))
+    }
+    const [on] = await Promise.all([flip(stage, true, sleeper), both ? flip(stage, true, sleeper) : null])
     const window = { safeAtMs: history.nowMs, safeAtWallMs: Date.now(), closedAtWallMs: null as number | null }
     if (on) history.windows.push(window)
+    sleeper?.thaw()
     await pause(random.between(200, 3_000))
     window.closedAtWallMs = Date.now()
     await Promise.all([flip(stage, false), both ? flip(stage, false) : null])
@@ -73,7 +85,13 @@ async function openWindow(stage: Stage): Promise<void> {
 }
 
 export const FAULTS: readonly FaultKind[] = [
-  { name: 'maintenance', weight: 6, hold: 'switch', run: openWindow },
+  { name: 'maintenance', weight: 5, hold: 'switch', run: (stage) => openWindow(stage, null) },
+  {
+    name: 'maintenance-unseen',
+    weight: 2,
+    hold: 'switch',
+    run: (stage, index) => openWindow(stage, stage.instances[index]!),
+  },
   {
     name: 'kill',
     weight: 3,
