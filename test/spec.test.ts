@@ -52,7 +52,7 @@ describe('the specification', () => {
     const block = `<!-- tests:begin -->\n${listOf(found)}\n<!-- tests:end -->`
     const spec = readFileSync(SPEC, 'utf8')
     const renewed = spec.replace(/<!-- tests:begin -->[\s\S]*<!-- tests:end -->/, () => block)
-    if (process.env['UPDATE_SPEC'] === '1') writeFileSync(SPEC, renewed)
+    if (process.env.UPDATE_SPEC === '1') writeFileSync(SPEC, renewed)
     expect(readFileSync(SPEC, 'utf8')).toBe(renewed)
   })
 

@@ -294,15 +294,15 @@ export class Maintenance {
       (row) =>
         row.id === this.#parts.self.id ||
         !instanceStatus({ ...row, silentMs: row.silentMs + ageMs }).live ||
-        row.report['bufferHealthy'] === true,
+        row.report.bufferHealthy === true,
     )
   }
 
   #drainProgress(): MaintenanceStatus['drain'] {
     const own = this.#selfReport().drain
     const reported = this.#instances
-      .filter((row) => row.id !== this.#parts.self.id && row.report['phase'] === 'draining')
-      .map((row) => row.report['drain'] as { total: number; drained: number; ratePerSecond: number } | null)
+      .filter((row) => row.id !== this.#parts.self.id && row.report.phase === 'draining')
+      .map((row) => row.report.drain as { total: number; drained: number; ratePerSecond: number } | null)
     const all = [own, ...reported].filter((drain) => drain !== null && drain !== undefined)
     const total = all.reduce((sum, drain) => sum + drain.total, 0)
     const drained = all.reduce((sum, drain) => sum + drain.drained, 0)

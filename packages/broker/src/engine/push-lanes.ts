@@ -16,8 +16,10 @@ import type { PushStore, WriteOutcome } from '../ports/push-store.ts'
 import { StoreError } from '../ports/store-error.ts'
 import type { DedupCache, PartitionKeys } from './dedup-cache.ts'
 import { learn, learnUpTo } from './learn-keys.ts'
-import { MessageIdRun, type MessageIdSource, messageIdAt } from './message-id.ts'
+import type { MessageIdSource } from './message-id.ts'
+import { markDuplicate, markStored } from './push-outcome.ts'
 import { type BuiltSegment, buildSegment, segmentBytesMax } from './segment-build.ts'
+import { StatementGate } from './statement-gate.ts'
 import type { PartitionEntry, PushItem } from './types.ts'
 import { within } from './within.ts'
 import type { WriteRoute } from './write-route.ts'
@@ -75,9 +77,6 @@ interface Lane {
   careful: boolean
 }
 
-// Two flushes overlap: while one waits for its commit the next is sent. More only make each smaller, and a flush costs much
-// the same whatever it carries.
-const FLUSHES_MAX = 2
 // One place for lanes with much to say, so that small pushes do not wait behind a megabyte.
 const LARGE_FLUSHES_MAX = 1
 const LARGE_BYTES = 512 * 1024
@@ -99,7 +98,8 @@ export class PushLanes {
   readonly #lanes = new Map<string, Lane>()
   #small: Lane[] = []
   #large: Lane[] = []
-  #smallFlushes = 0
+  // A flush costs much the same whatever it carries: the next one leaves when it is back, or when it is slow.
+  readonly #gate = new StatementGate(() => this.#pump())
   #largeFlushes = 0
   #scheduled = false
   #idle: { promise: Promise<void>; resolve: () => void } | null = null
@@ -168,11 +168,11 @@ export class PushLanes {
   }
 
   #pump(): void {
-    while (this.#small.length > 0 && this.#smallFlushes < FLUSHES_MAX) {
-      this.#smallFlushes++
+    while (this.#small.length > 0 && this.#gate.isOpen()) {
+      this.#gate.started()
       const lanes = this.#take(this.#small)
       void this.#flush(lanes).finally(() => {
-        this.#smallFlushes--
+        this.#gate.ended()
         this.#pump()
       })
     }
@@ -470,23 +470,6 @@ function usual(lanes: readonly Lane[], built: readonly BuiltSegment<PushItem>[])
     if (write.count === 0 || write.suspects.length > 0 || write.knownFrom > 0) return false
   }
   return true
-}
-
-function markStored(built: BuiltSegment<PushItem>, partitionId: string): void {
-  const base = built.write.idBase
-  const ids = new MessageIdRun(base)
-  for (const item of built.stored) {
-    item.status = 'queued'
-    item.messageId = ids.next()
-    item.partitionId = partitionId
-  }
-  for (const { message, original } of built.repeats) markDuplicate(message, messageIdAt(base, original), partitionId)
-}
-
-function markDuplicate(item: PushItem, messageId: string, partitionId: string): void {
-  item.status = 'duplicate'
-  item.messageId = messageId
-  item.partitionId = partitionId
 }
 
 function failAll(entries: readonly Pending[], code: NonNullable<PushItem['code']>, error: string): void {

@@ -9,8 +9,9 @@ import type { PushStore, SegmentWrite, WriteOutcome } from '../ports/push-store.
 import { StoreError } from '../ports/store-error.ts'
 import type { DedupCache, PartitionKeys } from './dedup-cache.ts'
 import { learn, learnUpTo } from './learn-keys.ts'
-import { type MessageIdSource, messageIdAt } from './message-id.ts'
+import type { MessageIdSource } from './message-id.ts'
 import type { StoredSegment } from './push-lanes.ts'
+import { markDuplicate, markStored } from './push-outcome.ts'
 import { Refusal } from './refusal.ts'
 import { type BuiltSegment, buildSegment, segmentBytesMax } from './segment-build.ts'
 import type { TransactionPush } from './transaction.ts'
@@ -116,13 +117,7 @@ function build(parts: TransactionPushParts, groups: readonly Group[]): Built[] {
 }
 
 function settle({ place, segment }: Built, outcome: WriteOutcome & { status: 'stored' }): void {
-  segment.stored.forEach((item, index) => {
-    item.status = 'queued'
-    item.messageId = messageIdAt(segment.write.idBase, index)
-    item.partitionId = place.id
-  })
-  for (const { message, original } of segment.repeats)
-    markDuplicate(message, messageIdAt(segment.write.idBase, original), place.id)
+  markStored(segment, place.id)
   for (const { index, messageId } of outcome.confirmed) markDuplicate(segment.suspects[index]!, messageId, place.id)
 }
 
@@ -144,10 +139,4 @@ async function learnFrom(
   for (const index of outcome.innocent) segment.suspects[index]!.innocentBelow = segment.write.knownTo
   if (outcome.unknownUpTo === null || known === null) return
   await learnUpTo(parts, place.id, known, outcome.unknownUpTo, place.queue.options.dedupWindowSeconds)
-}
-
-function markDuplicate(item: PushItem, messageId: string, partitionId: string): void {
-  item.status = 'duplicate'
-  item.messageId = messageId
-  item.partitionId = partitionId
 }

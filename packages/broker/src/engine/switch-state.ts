@@ -37,13 +37,13 @@ export function readSwitch(value: unknown): SwitchState {
   const fields = value as Record<string, unknown>
   const text = (name: string): string | null => (typeof fields[name] === 'string' ? (fields[name] as string) : null)
   return {
-    enabled: fields['enabled'] !== false,
+    enabled: fields.enabled !== false,
     since: text('since'),
     reason: text('reason'),
     by: text('by'),
     safeAt: text('safeAt'),
-    draining: fields['enabled'] === false && fields['draining'] === true,
-    epoch: typeof fields['epoch'] === 'number' ? fields['epoch'] : 0,
+    draining: fields.enabled === false && fields.draining === true,
+    epoch: typeof fields.epoch === 'number' ? fields.epoch : 0,
     expectSince: text('expectSince'),
   }
 }
