@@ -1,0 +1,170 @@
+/** Commands against a broker that answers by the contract. */
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
+import { queenctl } from '../support/queenctl.ts'
+import { Refusal, scriptedBroker } from '../support/scripted-broker.ts'
+
+const broker = scriptedBroker()
+const q = queenctl(() => broker.url)
+const directory = mkdtempSync(join(tmpdir(), 'queenctl-scripted-'))
+afterAll(() => rmSync(directory, { recursive: true, force: true }))
+
+const QUEUE = {
+  id: 'i',
+  name: 'orders',
+  namespace: 'shop',
+  task: '',
+  priority: 0,
+  leaseTime: 300,
+  createdAt: '2026-11-20T08:00:00.000Z',
+  partitions: 3,
+  messages: { total: 9, pending: 1234, processing: 0, completed: 0, failed: 0, deadLetter: 0 },
+  lagSeconds: null,
+}
+
+test('a list as table, JSON, NDJSON, YAML and path; unknown is a dash', async () => {
+  broker.answer('GET /api/v1/resources/queues', { queues: [QUEUE], total: 1 })
+  const [table, json, ndjson, yaml, path] = await Promise.all([
+    q(['queue', 'list', '--namespace', 'shop', '--no-headers']),
+    q(['queue', 'ls', '--json']),
+    q(['q', 'list'], { env: { QUEENCTL_OUTPUT: 'ndjson' } }),
+    q(['queues', 'list', '-o', 'yaml']),
+    q(['queue', 'list', '-o', 'jsonpath=[*].name']),
+  ])
+  expect(table!.out).toBe('orders  shop  -  3  1,234  -  5m  0\n')
+  expect(JSON.parse(json!.out)).toEqual([QUEUE])
+  expect(JSON.parse(ndjson!.out)).toEqual(QUEUE)
+  expect(yaml!.out).toMatch(/^- id: i\n {2}name: orders\n/)
+  expect(path!.out).toBe('orders\n')
+  expect(broker.asked.some((asked) => asked.query.namespace === 'shop')).toBe(true)
+})
+
+test('what is destructive needs a yes', async () => {
+  broker.answer('GET /api/v1/resources/queues/orders', {
+    ...QUEUE,
+    totals: QUEUE.messages,
+    options: {},
+    partitions: [],
+  })
+  broker.answer('DELETE /api/v1/resources/queues/orders', { deleted: true, existed: true, queue: 'orders' })
+  const unasked = await q(['queue', 'delete', 'orders'])
+  expect(unasked).toMatchObject({ exit: 1, out: '' })
+  expect(unasked.err).toBe(
+    "queenctl: queue delete: Deleting queue 'orders' with 9 messages: this needs a confirmation [NOT_CONFIRMED]\nAdd --yes to confirm it.\n",
+  )
+  expect(broker.asked.filter((asked) => asked.method === 'DELETE')).toEqual([])
+  expect(await q(['queue', 'delete', 'orders', '-y'])).toMatchObject({ exit: 0 })
+})
+
+test('exit codes follow what the broker says', async () => {
+  const exits: number[] = []
+  for (const [status, code] of [
+    [400, 'INVALID_NAME'],
+    [401, 'AUTH_REQUIRED'],
+    [403, 'FORBIDDEN'],
+    [404, 'QUEUE_NOT_FOUND'],
+    [409, 'ALREADY_COMPLETED'],
+  ] as const) {
+    broker.answer('GET /api/v1/resources/queues/orders', new Refusal(status, code))
+    const { exit, err } = await q(['queue', 'describe', 'orders', '--json'])
+    expect(JSON.parse(err)).toMatchObject({ error: `refused with ${code}`, code, status })
+    exits.push(exit!)
+  }
+  expect(exits).toEqual([1, 3, 3, 2, 5])
+})
+
+test('dead letters are retried until none is left; purge goes by filter', async () => {
+  let left = 3
+  broker.answer('GET /api/v1/dlq', { messages: [], total: 3 })
+  broker.answer('POST /api/v1/dlq/retry', () => ({ success: true, matched: left--, retried: 1, remaining: left }))
+  expect(await q(['dlq', 'retry', '--queue', 'orders'])).toMatchObject({
+    exit: 0,
+    out: '3 dead letters will be delivered again.\n',
+  })
+  expect(broker.asked.filter((asked) => asked.method === 'POST').map((asked) => asked.body)).toEqual(
+    Array(3).fill({ queue: 'orders', limit: 1000 }),
+  )
+  broker.answer('DELETE /api/v1/dlq', { success: true, matched: 3, deleted: 3, remaining: 0 })
+  expect(await q(['dlq', 'purge', '--cg', 'g', '--yes', '--json'])).toMatchObject({ exit: 0 })
+  expect(broker.asked.at(-1)).toMatchObject({ method: 'DELETE', query: { consumerGroup: 'g', limit: '1000' } })
+  expect(await q(['dlq', 'purge'])).toMatchObject({ exit: 1 })
+})
+
+test('contexts: made, used, kept private; a token goes to its own broker only', async () => {
+  broker.answer('GET /api/v1/consumer-groups', [])
+  const env = { QUEEN_URL: '', QUEEN_CONFIG: join(directory, 'config.yaml') }
+  expect(
+    await q(['config', 'set-context', 'prod', '--url', broker.url, '--token-ref', 'literal:s3cret'], { env }),
+  ).toMatchObject({ exit: 0 })
+  expect(statSync(env.QUEEN_CONFIG).mode & 0o777).toBe(0o600)
+  expect((await q(['config', 'view'], { env })).out).not.toContain('s3cret')
+  expect(await q(['cg', 'list'], { env })).toMatchObject({ exit: 0 })
+  expect(broker.asked.at(-1)?.authorization).toBe('Bearer s3cret')
+  await q(['cg', 'list'], { env: { ...env, QUEEN_URL: broker.url } })
+  expect(broker.asked.at(-1)?.authorization).toBeUndefined()
+  const verbose = await q(['cg', 'list', '-v'], { env })
+  expect(verbose.err).toContain('Authorization: ***')
+  expect(verbose.err).not.toContain('s3cret')
+  expect((await q(['cg', 'list', '--context', 'nope'], { env })).err).toContain('There are: prod')
+})
+
+test('login keeps the token in a file of its own, logout forgets it', async () => {
+  broker.answer('GET /api/v1/consumer-groups', [])
+  const env = { QUEEN_CONFIG: join(directory, 'login', 'config.yaml') }
+  expect(await q(['login', '--context', 'a/b'], { env: { ...env, QUEEN_URL: '' } })).toMatchObject({ exit: 1 })
+  expect(await q(['login', '--url', broker.url], { env, input: 't0ken\n' })).toMatchObject({ exit: 0 })
+  const file = join(directory, 'login', 'tokens', 'default')
+  expect([readFileSync(file, 'utf8'), statSync(file).mode & 0o777]).toEqual(['t0ken\n', 0o600])
+  await q(['cg', 'list'], { env: { ...env, QUEEN_URL: '' } })
+  expect(broker.asked.at(-1)?.authorization).toBe('Bearer t0ken')
+  expect(await q(['logout'], { env })).toMatchObject({ exit: 0 })
+  expect(statSync(file, { throwIfNoEntry: false })).toBeUndefined()
+})
+
+test('apply says created, changed, unchanged, and checks everything first', async () => {
+  broker.answer('GET /api/v1/resources/queues/same', { ...QUEUE, name: 'same', options: { leaseTime: 60 } })
+  broker.answer('GET /api/v1/resources/queues/other', { ...QUEUE, name: 'other', options: { leaseTime: 30 } })
+  broker.answer('POST /api/v1/configure', { configured: true, options: {} })
+  const config = 'config: {leaseTime: 60}'
+  const input = ['same', 'other', 'fresh'].map((name) => `kind: Queue\nname: ${name}\n${config}\n`).join('---\n')
+  expect((await q(['apply', '--no-headers'], { input })).out.replaceAll(/ +/g, ' ')).toBe(
+    'Queue same unchanged\nQueue other changed\nQueue fresh created\n',
+  )
+  const before = broker.asked.length
+  expect(await q(['apply'], { input: `${input}---\nkind: Nope\n` })).toMatchObject({ exit: 1 })
+  expect(broker.asked).toHaveLength(before)
+})
+
+test('quarantine: an export that exists is not overwritten, and then nothing is dropped', async () => {
+  const record = { id: 'r1', queue: 'q', partition: 'p', transactionId: 't', traceId: null, payload: { n: 1 } }
+  broker.answer('GET /api/v1/system/buffers/quarantine', { records: [record], total: 1 })
+  broker.answer('DELETE /api/v1/system/buffers/quarantine/r1', { success: true, id: 'r1' })
+  const file = join(directory, 'kept.ndjson')
+  writeFileSync(file, 'mine')
+  expect(await q(['buffer', 'quarantine', 'drop', '--all', '--yes', '--export', file])).toMatchObject({ exit: 1 })
+  expect(broker.asked.some((asked) => asked.method === 'DELETE')).toBe(false)
+  rmSync(file)
+  expect(await q(['buffer', 'quarantine', 'drop', '--all', '--yes', '--export', file])).toMatchObject({
+    exit: 0,
+    out: 'dropped=1 refused=0\n',
+  })
+  expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({ transactionId: 't', data: { n: 1 } })
+})
+
+test('completion asks the broker, and is silent when nobody answers', async () => {
+  broker.answer('GET /api/v1/resources/queues', { queues: [QUEUE], total: 1 })
+  expect(await q(['__complete', '--', 'pop', 'or'])).toMatchObject({ exit: 0, out: 'orders\n' })
+  expect(
+    await q(['__complete', '--', 'pop', 'or', '--cg', ''], { env: { QUEEN_URL: 'http://127.0.0.1:1' } }),
+  ).toMatchObject({ exit: 0, out: '', err: '' })
+})
+
+test('a typing error suggests', async () => {
+  expect(await q(['pingg'])).toMatchObject({
+    exit: 1,
+    err: "queenctl: unknown command 'pingg' [USAGE]\nDid you mean ping?\n",
+  })
+  expect((await q(['ping', '--jsn'])).err).toContain('Did you mean --json?')
+})
