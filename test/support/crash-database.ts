@@ -7,7 +7,7 @@ export function crashDatabase(database: QueenDatabase, crash: CrashSwitch): Quee
   const hot: Sql = {
     run: <Row extends object>(name: string, text: string, values: readonly unknown[]) => {
       const run = () => database.hot.run<Row>(name, text, values)
-      if (name !== 'push_messages') return run()
+      if (name !== 'push_messages' && name !== 'push_known') return run()
       // Only a drain names a buffer; every other value of the statement is an array, bytes, a flag or null.
       const isDrain = values.some((value) => typeof value === 'string')
       return crash.around(isDrain ? 'drain-statement' : 'push-statement', run)
