@@ -18,6 +18,11 @@ import { KEY_BYTES } from './transaction-key.ts'
 // A generation ends at this many keys: small enough that dropping one loses little, large enough that a window of
 // millions of messages has few to search.
 const GENERATION_KEYS_MAX = 1 << 18
+// Ids that carry their time need only be looked for among those of their time, however many generations there are: so
+// theirs are as small as the processor's cache likes them (512 KiB).
+const TIMED_KEYS_MAX = 1 << 15
+// 50 days of milliseconds: keys whose first 48 bits lie this close together carry a time there.
+const TIMED_SPAN_MAX = 2 ** 32
 const SLOTS_MIN = 64
 const BYTES_PER_SLOT = 8
 // The second word of a slot: 13 more bits of the key above the distance from the generation's first offset. With 45
@@ -76,6 +81,17 @@ class Generation {
 
   get bytes(): number {
     return (this.#mask + 1) * BYTES_PER_SLOT
+  }
+
+  get full(): boolean {
+    return (
+      this.count >= GENERATION_KEYS_MAX ||
+      (this.count >= TIMED_KEYS_MAX && this.prefixMax - this.prefixMin < TIMED_SPAN_MAX)
+    )
+  }
+
+  covers(prefix: number): boolean {
+    return prefix >= this.prefixMin && prefix <= this.prefixMax
   }
 
   /** Adds the key mixed last. */
@@ -141,6 +157,9 @@ export class PartitionKeys {
   readonly windowSeconds: number
   readonly #cache: DedupCache
   #generations: Generation[] = []
+  // At least the range of all generations but the last; it only widens, which costs a look and never a key.
+  #olderMin = Number.POSITIVE_INFINITY
+  #olderMax = Number.NEGATIVE_INFINITY
   #forgotten: Forgotten[] = []
   // Nobody finds these keys any more: what is learnt late must not be accounted for.
   #detached = false
@@ -153,9 +172,16 @@ export class PartitionKeys {
   /** Offsets where a message with the key at `at` may be, ascending; empty = in no place that is known. Fills and returns `found`. */
   find(keys: Uint8Array, at: number, found: number[]): number[] {
     found.length = 0
-    if (this.#generations.length === 0) return found
+    const generations = this.#generations
+    const last = generations.length - 1
+    if (last === -1) return found
+    const prefix = prefixOf(keys, at)
+    const inLast = generations[last]!.covers(prefix)
+    const inOlder = last > 0 && prefix >= this.#olderMin && prefix <= this.#olderMax
+    if (!inLast && !inOlder) return found
     mixKey(keys, at)
-    for (let i = this.#generations.length - 1; i >= 0; i--) this.#generations[i]!.find(found)
+    if (inOlder) for (let i = 0; i < last; i++) if (generations[i]!.covers(prefix)) generations[i]!.find(found)
+    if (inLast) generations[last]!.find(found)
     if (found.length > 1) found.sort((a, b) => a - b)
     return found
   }
@@ -185,10 +211,14 @@ export class PartitionKeys {
     let generation = this.#generations.at(-1)
     if (
       generation === undefined ||
-      generation.count >= GENERATION_KEYS_MAX ||
+      generation.full ||
       firstOffset + count - generation.firstOffset > DISTANCE_MASK ||
       nowMs - generation.startedAtMs > this.windowSeconds * 250
     ) {
+      if (generation !== undefined) {
+        this.#olderMin = Math.min(this.#olderMin, generation.prefixMin)
+        this.#olderMax = Math.max(this.#olderMax, generation.prefixMax)
+      }
       this.expire(nowMs)
       generation = new Generation(firstOffset, nowMs)
       this.#generations.push(generation)
@@ -268,6 +298,8 @@ export class PartitionKeys {
   #dropGenerations(): void {
     for (const generation of this.#generations) this.#cache.account(-generation.bytes)
     this.#generations = []
+    this.#olderMin = Number.POSITIVE_INFINITY
+    this.#olderMax = Number.NEGATIVE_INFINITY
   }
 }
 
