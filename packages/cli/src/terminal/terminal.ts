@@ -32,10 +32,11 @@ export function createTerminal(process: NodeJS.Process, onBrokenPipe: () => void
     stdoutIsTty: stdout.isTTY === true,
     stderrIsTty: stderr.isTTY === true,
     get columns() {
-      return stdout.columns ?? stderr.columns ?? COLUMNS_DEFAULT
+      // A pseudo terminal that was never told its size says 0.
+      return stdout.columns || stderr.columns || COLUMNS_DEFAULT
     },
     get rows() {
-      return stdout.rows ?? stderr.rows ?? ROWS_DEFAULT
+      return stdout.rows || stderr.rows || ROWS_DEFAULT
     },
     // The error event says what happened; whoever writes only has to stop waiting.
     writeOut: (text) => new Promise((resolve) => void stdout.write(text, () => resolve())),

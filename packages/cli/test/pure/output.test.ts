@@ -49,9 +49,11 @@ test('tables are as wide as what stands in them, and what stands in them cannot 
     { name: '日本', n: 10 },
     { name: 'a\u001b[2J\nb', n: null },
   ]
-  expect(renderTable(columns, rows, { wide: false, headers: true })).toEqual(
-    ['NAME            N', '日本           10', 'a\\u001b[2J\\nb   -'].map((line) => line),
-  )
+  expect(renderTable(columns, rows, { wide: false, headers: true })).toEqual([
+    'NAME            N',
+    '日本           10',
+    'a\\u001b[2J\\nb   -',
+  ])
   expect(renderTable(columns, rows.slice(0, 1), { wide: true, headers: false })).toEqual(['日本  10  x'])
   expect(safeText('\u202eabc')).toBe('\\u202eabc')
   expect([fit('abcdef', 4), fit('日本語', 5), fit('abc', 3)]).toEqual(['abc…', '日本…', 'abc'])

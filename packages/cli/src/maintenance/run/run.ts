@@ -9,7 +9,7 @@
  * because half a migration under live writes is worse than a long window. All words of ours go to stderr.
  */
 import { basename } from 'node:path'
-import type { MaintenanceStatus, Queen } from '@queen/client'
+import { isQueenError, type MaintenanceStatus, type Queen } from '@queen/client'
 import { EXIT } from '../../command/exit-codes.ts'
 import { CliError, failureOf, Interrupted } from '../../command/failure.ts'
 import { age, quantity } from '../../output/values.ts'
@@ -126,7 +126,7 @@ async function open(run: Run): Promise<MaintenanceStatus> {
       return last
     }
   } catch (error) {
-    const back = await takeBack(run)
+    const back = await takeBack(run, isQueenError(error) && error.status !== undefined && error.ambiguous !== true)
     if (asked.signal.aborted)
       throw new CliError(`interrupted; ${back}`, { exit: EXIT.interrupted, code: 'INTERRUPTED' })
     const { why, code, hint } = failureOf(error)
@@ -141,9 +141,17 @@ async function open(run: Run): Promise<MaintenanceStatus> {
   })
 }
 
-/** In words, what became of it. */
-async function takeBack(run: Run): Promise<string> {
+/**
+ * In words, what became of it. `isRefused`: the broker has answered that it did not switch; without an answer the
+ * switch may still be on its way, and what is read now proves nothing.
+ */
+async function takeBack(run: Run, isRefused = false): Promise<string> {
   if (!run.isOwn) return 'the window stays open: it is not ours'
+  if (isRefused) {
+    const options = { timeoutMillis: LAST_LOOK_MS, signal: AbortSignal.timeout(LAST_LOOK_MS) }
+    const now = await run.queen.admin.getMaintenanceMode(options).catch(() => null)
+    if (now !== null && !now.maintenanceMode && !now.stale) return 'maintenance is off, the command did not run'
+  }
   const leave = new AbortController()
   run.onSignal = () => leave.abort(new Interrupted())
   try {

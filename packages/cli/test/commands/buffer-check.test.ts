@@ -1,0 +1,51 @@
+/** `buffer check` on real buffer directories, and the launcher on whatever Node the machine has. */
+import { spawnSync } from 'node:child_process'
+import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { openFileBuffer } from '@queen/file-buffer'
+import { afterAll, expect, test } from 'vitest'
+import { queenctl } from '../support/queenctl.ts'
+
+const q = queenctl(() => 'http://127.0.0.1:1')
+const root = mkdtempSync(join(tmpdir(), 'queenctl-check-'))
+afterAll(() => rmSync(root, { recursive: true, force: true }))
+
+test('clean, in use, torn, damaged, and no buffer at all', async () => {
+  const directory = join(root, 'buffer')
+  const buffer = await openFileBuffer({ directory, bufferBytesMax: 1e9, diskFreeBytesMin: 0 })
+  await buffer.append({
+    count: 2,
+    bytesMax: 6,
+    flags: () => 0,
+    write: (index, target, at) => at + target.write(['one', 'two'][index]!, at),
+  })
+  const live = await q(['buffer', 'check', directory])
+  expect(live.exit).toBe(5)
+  expect(live.err).toContain(`in use by process ${process.pid}`)
+  expect(await q(['buffer', 'check', directory, '--live'])).toMatchObject({ exit: 0 })
+  await buffer.close()
+  const clean = await q(['buffer', 'check', directory, '--json'])
+  expect(clean.exit).toBe(0)
+  expect(JSON.parse(clean.out)).toMatchObject({ clean: true, records: 2, drained: null })
+  const file = join(directory, readdirSync(directory).find((name) => name.endsWith('.qbuf'))!)
+  const bytes = readFileSync(file)
+  appendFileSync(file, 'half a record')
+  const torn = await q(['buffer', 'check', directory])
+  expect(torn.exit).toBe(5)
+  expect(torn.out).toContain(`torn tail at byte ${bytes.length}`)
+  bytes[128 + 33]! ^= 1
+  writeFileSync(file, bytes)
+  const damaged = await q(['buffer', 'check', directory, '--verbose'])
+  expect(damaged.exit).toBe(5)
+  expect(damaged.out).toContain('damaged at record 1')
+  expect(await q(['buffer', 'check', root])).toMatchObject({ exit: 1 })
+})
+
+test('the launcher hands arguments and the exit code through', () => {
+  const launcher = fileURLToPath(new URL('../../bin/queenctl.mjs', import.meta.url))
+  const run = (...args: string[]) => spawnSync(process.execPath, [launcher, ...args], { encoding: 'utf8' })
+  expect(run('version', '--short')).toMatchObject({ status: 0, stdout: '1.0.0\n' })
+  expect(run('help', 'nonsense-topic')).toMatchObject({ status: 1 })
+})
