@@ -57,6 +57,8 @@ const CHAOS_BROKER = fileURLToPath(new URL('chaos-broker.ts', import.meta.url))
 export async function runChaos(options: RunOptions): Promise<RunResult> {
   const { seconds, seed, say = () => {} } = options
   const random = new Random(seed)
+  // With a bug on purpose nobody expects that all will ever be well.
+  const patienceMs = options.plant === undefined ? PATIENCE_MS : PLANTED_PATIENCE_MS
   const postgres = await temporaryPostgres({ max_connections: '200' })
   const database = await createDatabase(postgres.url)
   const proxies: TcpProxy[] = []
@@ -124,7 +126,7 @@ export async function runChaos(options: RunOptions): Promise<RunResult> {
       const answer = await instance.api.push([{ queue: 'probe', partition: `p${index}` }])
       return answer.status === 201 && answer.body[0].status === 'queued'
     }
-    await until(`instance ${index} stores pushes directly again`, queued, PATIENCE_MS).catch((error: unknown) =>
+    await until(`instance ${index} stores pushes directly again`, queued, patienceMs).catch((error: unknown) =>
       late(String(error)),
     )
   }
@@ -132,8 +134,7 @@ export async function runChaos(options: RunOptions): Promise<RunResult> {
   if (recoveryMs > RECOVERY_MS_MAX) late(`it took ${Math.round(recoveryMs)} ms until all was well again`)
   await Promise.all(loads.map((load) => load.stop()))
   say('counting')
-  // With a bug on purpose nobody expects that the count will ever be right.
-  const countedBy = performance.now() + (options.plant === undefined ? PATIENCE_MS : PLANTED_PATIENCE_MS)
+  const countedBy = performance.now() + patienceMs
   while (history.missing(GROUPS) > 0 && performance.now() < countedBy) await pause(COUNT_MS)
   await Promise.all(readers.map((reader) => reader.stop()))
 
