@@ -23,7 +23,7 @@ const CHANGES: Record<Plant, readonly (readonly [string, string, string])[]> = {
   ],
   'ignore-fence': [
     ['push_messages', 'IF v_enabled THEN', 'IF false THEN'],
-    ['push_known', 'IF diverted THEN', 'IF false THEN'],
+    ['push_known', 'IF diverted THEN', 'diverted := false; IF false THEN'],
   ],
 }
 
