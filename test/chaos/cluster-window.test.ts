@@ -58,15 +58,15 @@ describe('G4 a cluster drains as one', () => {
     }
     await stopAll(producers)
     expect(recorder.refusals).toEqual({})
-    expect(recorder.slowestMs).toBeLessThan(1_000)
+    expect(recorder.slowestMs).toBeLessThan(3_000)
     await expectAllIsWell(cluster)
-    const { windows } = (await instances[0]!.api.history()).body
-    expect(windows).toHaveLength(3)
-    for (const window of windows) expect(window.drainedAt).not.toBeNull()
-    const drained = windows.reduce(
-      (sum: number, window: { drainedMessages: number }) => sum + window.drainedMessages,
-      0,
-    )
+    // The history is written when the cluster is normal again, not before.
+    const windows = await until('the history says that all three are drained', async () => {
+      const listed: { drainedAt: string | null; drainedMessages: number }[] = (await instances[0]!.api.history()).body
+        .windows
+      return listed.length === 3 && listed.every((window) => window.drainedAt !== null) && listed
+    })
+    const drained = windows.reduce((sum, window) => sum + window.drainedMessages, 0)
     expect(drained).toBe(recorder.count('buffered'))
   })
 
@@ -115,6 +115,11 @@ describe('G4 a cluster drains as one', () => {
     await first.api.maintenance(true)
     await recorder.more(400, 'buffered')
     await stopAll(producers)
+    // What is known of a silent instance is what it said last.
+    await until('all three have told of their records', async () => {
+      const { instances: known } = (await first.api.maintenance()).body
+      return known.filter((each: { bufferedMessages: number }) => each.bufferedMessages > 0).length === 3
+    })
     third.freeze()
     const others = new Producer({
       name: 'other',
