@@ -262,6 +262,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     drain,
     cluster,
     inFlight,
+    appending: () => acceptance.running,
     lanesIdle: () => lanes.idle(),
     wakeLanes: () => lanes.wake(),
     nowMs,

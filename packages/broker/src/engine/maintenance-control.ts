@@ -35,6 +35,8 @@ export interface ControlParts {
   readonly cluster: Pick<ClusterDrain, 'begin' | 'round' | 'withdraw' | 'forget' | 'promised'>
   /** Live pushes that are not in PostgreSQL yet, and appends to the buffer that have not ended. */
   readonly inFlight: () => number
+  /** Appends to the buffer alone. */
+  readonly appending: () => number
   /** Resolves when no live push is in a lane. */
   readonly lanesIdle: () => Promise<void>
   readonly wakeLanes: () => void
@@ -248,15 +250,14 @@ export class MaintenanceControl {
   }
 
   #wanted(): boolean {
-    return (
-      DRAINS[this.#state] !== false ||
-      (this.#state === 'direct' && this.#parts.log.stats.pendingRecords > 0 && this.#parts.delayed.active)
-    )
+    return DRAINS[this.#state] !== false || (this.#state === 'direct' && this.#parts.log.stats.pendingRecords > 0)
   }
 
   async #drain(): Promise<void> {
-    const { drain, delayed, log, inFlight, lanesIdle } = this.#parts
-    while (!this.#stopped) {
+    const { appending, drain, delayed, log, inFlight, lanesIdle } = this.#parts
+    for (let again = false; !this.#stopped; again = true) {
+      // An empty buffer is found empty without any I/O: sockets and disk must get their turn before the next look.
+      if (again) await new Promise((resolve) => setImmediate(resolve))
       const state = this.#state
       if (DRAINS[state] === false && state !== 'direct') return
       try {
@@ -275,7 +276,8 @@ export class MaintenanceControl {
         if (end === 'diverted') await this.refresh()
         if (end !== 'empty' || this.#state !== state) continue
         if (state === 'direct') {
-          if (log.stats.pendingRecords > 0 || delayed.writing) continue
+          // An append that has not ended would be overtaken by the next push that goes direct.
+          if (log.stats.pendingRecords > 0 || delayed.writing || appending() > 0) continue
           delayed.release()
           return
         }
