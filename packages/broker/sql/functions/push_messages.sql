@@ -1,9 +1,9 @@
 -- Stores one flush: for each place (a partition and the messages one flush brings for it) a segment, or a verdict why not.
 --
 -- Fence first (G5): under the shared lock the switch is read, so a flush either ends before maintenance is declared
--- safe or writes nothing. While the cluster drains, live pushes write nothing either (G4). Then the partitions are locked in id order, duplicates are looked for under those locks, and
--- only then offsets are allocated: a duplicate writes nothing, commit order is offset order, and created_at is taken
--- inside the lock.
+-- safe or writes nothing. While the cluster drains, live pushes write nothing either (G4). Then the partitions are locked
+-- in id order, duplicates are looked for under those locks, and only then offsets are allocated: a duplicate writes
+-- nothing, commit order is offset order, and created_at is taken inside the lock.
 --
 -- What the caller already knows saves the probe: it holds the keys of every message of the partition in
 -- [known_from, known_to), and it found none of the new keys there (or names the places where one may be: suspects).

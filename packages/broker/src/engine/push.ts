@@ -134,6 +134,8 @@ export class Push {
 
   async #storeAll(items: PushItem[]): Promise<void> {
     const parts = this.#parts
+    // Before anything is waited for: what finding the partitions takes is taken from the flush.
+    const startedAtMs = parts.nowMs()
     let places: PartitionEntry[]
     try {
       const known = this.#peekAll(items)
@@ -160,7 +162,7 @@ export class Push {
     }
     if (count === 0) return
     const { promise, resolve } = Promise.withResolvers<void>()
-    const ticket: PushTicket = { remaining: count, startedAtMs: parts.nowMs(), done: resolve }
+    const ticket: PushTicket = { remaining: count, startedAtMs, done: resolve }
     for (const { place, list } of lanes.values()) parts.lanes.add(place, list, ticket)
     await promise
   }
