@@ -38,6 +38,9 @@ export interface MaintenanceParts {
 const FENCE_MS_MAX = 20_000
 // A status must not wait for a database that hangs: after this the last known state is shown as stale.
 const STATUS_MS_MAX = 2_000
+// Three seconds in all: ending a window is one statement.
+const HISTORY_LOOKS = 15
+const HISTORY_PAUSE_MS = 200
 
 export class Maintenance {
   readonly #parts: MaintenanceParts
@@ -181,20 +184,28 @@ export class Maintenance {
     return this.#popAnswer()
   }
 
-  /** The cluster has drained a window that was ended: its history row is completed. @throws StoreError */
+  /**
+   * The cluster has drained what was ended: the history is completed. Whoever ended the window may still be writing that
+   * down, on another instance even, and the next one may be open already: so it is looked for, and waited for a little.
+   * @throws StoreError
+   */
   async windowDrained(counts: { drainedMessages: number; quarantinedMessages: number }): Promise<void> {
-    if (this.#windowId === null) {
-      const { windows } = await this.#parts.system.listWindows(20, 0)
-      const open = windows.find((row) => row.kind === 'maintenance' && row.endedAt !== null && row.drainedAt === null)
-      this.#windowId = open?.id ?? null
+    const { system } = this.#parts
+    for (let look = 0; look < HISTORY_LOOKS; look++) {
+      const { windows } = await system.listWindows(20, 0)
+      const ended = windows.filter(
+        (row) => row.kind === 'maintenance' && row.endedAt !== null && row.drainedAt === null,
+      )
+      const [latest, ...earlier] = ended
+      if (latest !== undefined) {
+        const bufferedMessages = counts.drainedMessages + counts.quarantinedMessages
+        await system.changeWindow(latest.id, { drained: true, bufferedMessages, ...counts })
+        // Reopened before they were drained: their records went with the latest.
+        for (const { id } of earlier) await system.changeWindow(id, { drained: true })
+        return
+      }
+      await new Promise((resolve) => setTimeout(resolve, HISTORY_PAUSE_MS))
     }
-    if (this.#windowId === null) return
-    await this.#parts.system.changeWindow(this.#windowId, {
-      drained: true,
-      bufferedMessages: counts.drainedMessages + counts.quarantinedMessages,
-      ...counts,
-    })
-    this.#windowId = null
   }
 
   async #commit(enabled: boolean, reason: string | null, by: string | null): Promise<SwitchState> {
