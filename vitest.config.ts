@@ -16,8 +16,5 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 60_000,
     teardownTimeout: 20_000,
-    // Real processes, disks and clocks on machines shared with strangers: what fails once and passes twice was the machine.
-    // A test that fails every time still fails.
-    retry: 2,
   },
 })
