@@ -14,7 +14,7 @@ afterEach(() => {
 })
 
 async function running(queen: QueenProcess): Promise<{ url: string; postgresPort: number }> {
-  const [, url] = await queen.untilPrinted(/  API +(\S+)/)
+  const [, url] = await queen.untilPrinted(/API and dashboard +(\S+)/)
   const [, port, dataDir] = await queen.untilPrinted(/on 127\.0\.0\.1:(\d+), data in (.+)/)
   toRemove.push(dataDir!) // root's stand-in lies outside the clone
   await queen.untilPrinted(/Ctrl-C stops everything/)

@@ -16,7 +16,7 @@ export function greeting(config: Config, running: Running): string {
     embedded === null ? label : `${label} ${embedded.major} on 127.0.0.1:${embedded.port}, data in ${embedded.dataDir}`
   return `
 Queen ${running.version} is running.
-  API                 ${brokerUrl}
+  API and dashboard   ${brokerUrl}
   Database            ${database}
   File buffer         ${config.bufferDir}${embedded === null ? '' : psqlLine(embedded)}
 
