@@ -37,6 +37,7 @@ import { createRemoval } from './engine/removal.ts'
 import { Staging } from './engine/staging.ts'
 import { readSwitch } from './engine/switch-state.ts'
 import { WriteRoute } from './engine/write-route.ts'
+import { createAuthentication } from './http/auth/authentication.ts'
 import { createHttpServer } from './http/server.ts'
 import { clusterMetrics } from './observe/cluster-metrics.ts'
 import { followState } from './services/follow-state.ts'
@@ -410,6 +411,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     log,
     subscriptionModeDefault: config.defaultSubscriptionMode,
     cipher,
+    ...(config.authentication === null ? {} : { authenticate: createAuthentication(config.authentication, log) }),
     metrics: clusterMetrics({ metrics: stores.metrics, stats, databaseUp, nowMs }),
   })
   async function stop(): Promise<void> {

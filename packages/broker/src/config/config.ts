@@ -21,6 +21,25 @@ export type DatabaseConfig =
       readonly ssl: { readonly rejectUnauthorized: boolean } | null
     }
 
+export type TokenAlgorithm = 'HS256' | 'RS256' | 'EdDSA'
+
+/** How bearer tokens are judged. At least one of the three keys is there for one of the algorithms. */
+export interface AuthenticationConfig {
+  readonly algorithms: readonly TokenAlgorithm[]
+  readonly secret: KeyObject | null
+  /** RSA or Ed25519. */
+  readonly publicKey: KeyObject | null
+  readonly keySetUrl: string | null
+  /** null = not checked. */
+  readonly issuer: string | null
+  /** Any one of them; null = not checked. */
+  readonly audience: readonly string[] | null
+  readonly clockSkewSeconds: number
+  readonly roleClaim: string
+  readonly rolesClaim: string
+  readonly roles: { readonly admin: string; readonly readWrite: string; readonly readOnly: string }
+}
+
 export interface Config {
   readonly host: string
   /** 0 = any free port. */
@@ -36,6 +55,8 @@ export interface Config {
   /** null = queues with encryption are refused. A KeyObject prints as nothing, wherever it ends up. */
   readonly encryptionKey: KeyObject | null
   readonly defaultSubscriptionMode: SubscriptionMode
+  /** null = every route is open. */
+  readonly authentication: AuthenticationConfig | null
   /** '*' or exact origins. */
   readonly corsOrigins: '*' | readonly string[]
   readonly retentionIntervalMs: number

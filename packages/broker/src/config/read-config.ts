@@ -6,6 +6,7 @@ import { createSecretKey, type KeyObject } from 'node:crypto'
 import { join, resolve } from 'node:path'
 import type { Config, Limits, LogFormat, LogLevel, SubscriptionMode } from './config.ts'
 import { nearMisses } from './near-misses.ts'
+import { readAuthentication } from './read-authentication.ts'
 import { readDatabase } from './read-database.ts'
 import { type Environment, isSet, readChoice, readNumber, readText, wrong } from './read-value.ts'
 
@@ -39,6 +40,7 @@ export function readConfig(env: Environment, around: Surroundings): { config: Co
     }),
     encryptionKey: readEncryptionKey(env),
     defaultSubscriptionMode: readChoice<SubscriptionMode>(env, 'DEFAULT_SUBSCRIPTION_MODE'),
+    authentication: readAuthentication(env, (sentence) => warnings.push(sentence)),
     corsOrigins: readCorsOrigins(env),
     retentionIntervalMs: readNumber(env, 'RETENTION_INTERVAL'),
     evictionIntervalMs: readNumber(env, 'EVICTION_INTERVAL'),

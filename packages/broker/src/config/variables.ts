@@ -115,6 +115,67 @@ export const VARIABLES = {
     fallback: 'all',
     meaning: 'Where a new consumer group starts that does not say: at the oldest message or at the next one.',
   },
+  JWT_ENABLED: {
+    kind: { type: 'boolean' },
+    fallbackText: '`true` when one of the three keys below is set',
+    meaning: 'Ask every caller of the API for a bearer token. `true` without a key stops the start.',
+  },
+  JWT_SECRET: {
+    kind: { type: 'text', allowed: 'any text, best 32 characters or more' },
+    secret: true,
+    meaning: 'Shared secret of tokens signed with HS256.',
+  },
+  JWT_PUBLIC_KEY: {
+    kind: { type: 'text', allowed: 'a public key or certificate in PEM, RSA or Ed25519; \\n may stand for a line end' },
+    // A private key, set by mistake, must not be shown either.
+    secret: true,
+    meaning: 'Key of tokens signed with RS256 or EdDSA.',
+  },
+  JWT_JWKS_URL: {
+    kind: { type: 'text', allowed: 'an http or https URL' },
+    meaning:
+      'Key set of the identity provider, for RS256 and EdDSA; read when first needed and again every 10 minutes.',
+  },
+  JWT_ALGORITHM: {
+    kind: { type: 'choice', of: ['auto', 'hs256', 'rs256', 'eddsa'] },
+    fallback: 'auto',
+    meaning: 'The signature that is accepted; `auto` accepts those that there is a key for.',
+  },
+  JWT_ISSUER: { kind: { type: 'text', allowed: 'any text' }, meaning: 'If set, the `iss` that tokens must have.' },
+  JWT_AUDIENCE: {
+    kind: { type: 'text', allowed: 'one or more values with commas between them' },
+    meaning: 'If set, tokens must have one of these in `aud`.',
+  },
+  JWT_CLOCK_SKEW_SECONDS: {
+    kind: { type: 'integer', min: 0, max: 600 },
+    fallback: '30',
+    meaning: 'How far the clocks of issuer and broker may differ when `exp` and `nbf` are checked.',
+  },
+  JWT_ROLE_CLAIM: {
+    kind: { type: 'text', allowed: 'the name of a claim; dots lead into objects' },
+    fallback: 'role',
+    meaning: 'Claim with the role as a string.',
+  },
+  JWT_ROLES_CLAIM: {
+    kind: { type: 'text', allowed: 'the name of a claim; dots lead into objects' },
+    fallback: 'roles',
+    meaning: 'Claim with the roles as an array (`realm_access.roles` for Keycloak).',
+  },
+  JWT_ROLE_ADMIN: {
+    kind: { type: 'text', allowed: 'any text' },
+    fallback: 'admin',
+    meaning: 'Role that may do everything.',
+  },
+  JWT_ROLE_READ_WRITE: {
+    kind: { type: 'text', allowed: 'any text' },
+    fallback: 'read-write',
+    meaning: 'Role that may push, pop, ack, configure and read.',
+  },
+  JWT_ROLE_READ_ONLY: {
+    kind: { type: 'text', allowed: 'any text' },
+    fallback: 'read-only',
+    meaning: 'Role that may only read.',
+  },
   CORS_ORIGINS: {
     kind: { type: 'text', allowed: '* or a comma-separated list of origins such as https://admin.example.com' },
     fallback: '*',

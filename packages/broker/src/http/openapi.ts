@@ -7,6 +7,8 @@ const COMMON: readonly ErrorCode[] = ['INTERNAL', 'OVERLOADED', 'DATABASE_UNAVAI
 const WITH_BODY: readonly ErrorCode[] = ['PAYLOAD_TOO_LARGE']
 const ADMINISTRATIVE: readonly ErrorCode[] = ['FORBIDDEN_ORIGIN']
 
+const PROTECTED: readonly ErrorCode[] = ['AUTH_REQUIRED', 'INVALID_TOKEN', 'TOKEN_EXPIRED', 'FORBIDDEN', 'NOT_READY']
+
 const LEVELS = { P: 'public', R: 'read', W: 'write', A: 'administer' } as const
 
 export function openApiDocument(routes: readonly Route[], version: string): Record<string, unknown> {
@@ -25,7 +27,11 @@ export function openApiDocument(routes: readonly Route[], version: string): Reco
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     paths,
-    components: { schemas: { Error: ErrorBodySchema } },
+    components: {
+      schemas: { Error: ErrorBodySchema },
+      // Only brokers with authentication ask for it; sent to another one it does no harm.
+      securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } },
+    },
   }
 }
 
@@ -43,6 +49,7 @@ function operation(route: Route): Record<string, unknown> {
     summary,
     tags: [tag],
     'x-level': LEVELS[route.level],
+    security: route.level === 'P' ? [] : [{ bearer: [] }, {}],
     parameters: [...inPath, ...inQuery],
     ...(body === undefined
       ? {}
@@ -84,6 +91,7 @@ export function errorCodes(route: Route): ErrorCode[] {
   const codes = new Set<ErrorCode>([...route.document.errors, ...COMMON])
   if (route.body !== 'none') for (const code of WITH_BODY) codes.add(code)
   if (route.level === 'A') for (const code of ADMINISTRATIVE) codes.add(code)
+  if (route.level !== 'P') for (const code of PROTECTED) codes.add(code)
   return [...codes]
 }
 

@@ -29,6 +29,7 @@ describe('readConfig', () => {
       log: { level: 'info', format: 'text' },
       encryptionKey: null,
       defaultSubscriptionMode: 'all',
+      authentication: null,
       corsOrigins: '*',
       retentionIntervalMs: 300_000,
       evictionIntervalMs: 60_000,
