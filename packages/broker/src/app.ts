@@ -38,6 +38,7 @@ import { Staging } from './engine/staging.ts'
 import { readSwitch } from './engine/switch-state.ts'
 import { WriteRoute } from './engine/write-route.ts'
 import { createAuthentication } from './http/auth/authentication.ts'
+import { readPageFiles } from './http/page/page-files.ts'
 import { createHttpServer } from './http/server.ts'
 import { clusterMetrics } from './observe/cluster-metrics.ts'
 import { followState } from './services/follow-state.ts'
@@ -69,6 +70,8 @@ export interface Broker {
 export interface BrokerOptions {
   readonly databaseUrl: string
   readonly log: Logger
+  /** Where the built dashboard lies. */
+  readonly pageDir?: string
   /** Where tests cut in: a disk that fails, a database that dies between two statements. */
   readonly seams?: {
     readonly disk?: Disk
@@ -412,6 +415,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     subscriptionModeDefault: config.defaultSubscriptionMode,
     cipher,
     ...(config.authentication === null ? {} : { authenticate: createAuthentication(config.authentication, log) }),
+    ...(options.pageDir === undefined ? {} : { pageFiles: readPageFiles(options.pageDir) }),
     metrics: clusterMetrics({ metrics: stores.metrics, stats, databaseUp, nowMs }),
   })
   async function stop(): Promise<void> {

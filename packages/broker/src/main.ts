@@ -25,6 +25,7 @@ interface Parts {
 }
 
 const PROJECT_DIR = fileURLToPath(new URL('../../..', import.meta.url))
+const PAGE_DIR = join(PROJECT_DIR, 'packages', 'dashboard', 'dist')
 /** Time for long polls to be answered and a checkpoint to be written; orchestrators kill after 30 s. */
 const STOP_TIMEOUT_MS = 25_000
 /** One key press may arrive twice, from the terminal and forwarded by npm; a person's second one comes later. */
@@ -50,7 +51,7 @@ async function run(): Promise<void> {
     const postgres = await parts.postgres
     if (stopping.requested) return
     const databaseUrl = config.database.kind === 'url' ? config.database.url : postgres!.url
-    parts.broker = startBroker(config, { databaseUrl, log })
+    parts.broker = startBroker(config, { databaseUrl, log, pageDir: PAGE_DIR })
     const broker = await parts.broker
     if (stopping.requested) return
     process.stdout.write(greeting(config, { version: version(), brokerUrl: broker.url, embedded: postgres ?? null }))

@@ -105,6 +105,16 @@ export class Exchange {
     this.#send(status, type, text)
   }
 
+  /** Bytes as they are; a HEAD gets the head alone. `headers`: name and value in turn, the type among them. */
+  answerBytes(status: number, headers: readonly string[], body: Buffer | null): void {
+    if (!this.#begin()) return
+    const { raw: response } = this.#reply.hijack()
+    const length = body === null ? [] : ['content-length', String(body.length)]
+    response.writeHead(status, [...this.context.cors.headers(this.request), ...headers, ...length])
+    response.end(body ?? undefined)
+    this.context.unread.watch(response)
+  }
+
   /** `headers`: name and value in turn. */
   answerEmpty(headers: readonly string[]): void {
     if (!this.#begin()) return

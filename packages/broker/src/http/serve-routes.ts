@@ -9,6 +9,8 @@ import { admission, requireRoom } from './admission.ts'
 import { BODY_TYPE, readBody } from './body-reader.ts'
 import type { HttpContext } from './context.ts'
 import { Exchange } from './exchange.ts'
+import { Page } from './page/page.ts'
+import { splitTarget } from './path.ts'
 import type { Route } from './route.ts'
 
 type Respond = (request: FastifyRequest, reply: FastifyReply) => void
@@ -25,7 +27,26 @@ export function serveRoutes(app: FastifyInstance, context: HttpContext, routes: 
       exchange.fail(error)
     }
   }
-  const refuseUnserved: Respond = (request, reply) => refuse(request, reply, methodsAt(request.url))
+  const { pageFiles } = context.settings
+  const page = pageFiles === undefined ? null : new Page(pageFiles)
+  const refuseUnserved: Respond = (request, reply) => {
+    const allowed = methodsAt(request.url)
+    if (allowed.length > 0 || !servePage(request, reply)) refuse(request, reply, allowed)
+  }
+  // Here and not as a route: one for every path would stand in the router's way for all the others.
+  const servePage: (...args: Parameters<Respond>) => boolean = (request, reply) => {
+    if (page === null || (request.method !== 'GET' && request.method !== 'HEAD')) return false
+    const answer = page.answer(splitTarget(request.originalUrl).path, request.raw)
+    if (answer === null) return false
+    const exchange = new Exchange(request, reply, context, null)
+    try {
+      requireRoom(exchange)
+      exchange.answerBytes(answer.status, answer.headers, answer.body)
+    } catch (error) {
+      exchange.fail(error)
+    }
+    return true
+  }
 
   for (const method of METHODS) if (!app.supportedMethods.includes(method)) app.addHttpMethod(method)
   app.decorateRequest('exchange', null)

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { LIMITS } from '@queen/protocol'
 import type { Logger } from 'pino'
 import type { Cipher } from '../ports/cipher.ts'
+import type { PageFiles } from './page/page-files.ts'
 import type { Level } from './route.ts'
 
 /** On whose behalf a request runs. */
@@ -78,6 +79,8 @@ export interface HttpSettings {
   readonly cipher?: Cipher | null
   /** Absent = authentication is off. */
   readonly authenticate?: Authenticate
+  /** The dashboard's files. Empty = it was not built, and a plain page says so; absent = no page at all. */
+  readonly pageFiles?: PageFiles
   /** Further families for /metrics/prometheus, in its text format. */
   readonly metrics?: { metrics(): Promise<string> }
 }

@@ -1,0 +1,53 @@
+/**
+ * Builds the dashboard into dist, with every text file compressed beside it, and swaps the finished folder in.
+ *
+ * The argument is the hash of the sources, kept in dist so that the next start knows it has nothing to do. Run through
+ * scripts/dashboard.mjs of the project.
+ */
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
+import { build } from 'vite'
+
+const PACKAGE_DIR = fileURLToPath(new URL('..', import.meta.url))
+const DIST = join(PACKAGE_DIR, 'dist')
+const COMPRESSED = /\.(js|css|html|svg|json|txt)$/
+
+const [hash = ''] = process.argv.slice(2)
+// Two starts may build at once, each in a folder of its own.
+const unfinished = `${DIST}.${process.pid}`
+const replaced = `${unfinished}.old`
+try {
+  await build({ root: PACKAGE_DIR, logLevel: 'warn', build: { outDir: unfinished, emptyOutDir: true } })
+  for (const entry of readdirSync(unfinished, { recursive: true, withFileTypes: true })) {
+    if (entry.isFile() && COMPRESSED.test(entry.name)) compress(join(entry.parentPath, entry.name))
+  }
+  writeFileSync(join(unfinished, 'sources.sha256'), hash)
+  rename(DIST, replaced)
+  rename(unfinished, DIST)
+} finally {
+  for (const dir of [unfinished, replaced]) rmSync(dir, { recursive: true, force: true })
+}
+
+function compress(path: string): void {
+  const plain = readFileSync(path)
+  const brotli = brotliCompressSync(plain, {
+    params: {
+      [constants.BROTLI_PARAM_MODE]: constants.BROTLI_MODE_TEXT,
+      [constants.BROTLI_PARAM_SIZE_HINT]: plain.length,
+    },
+  })
+  const gzip = gzipSync(plain, { level: 9 })
+  if (brotli.length < plain.length) writeFileSync(`${path}.br`, brotli)
+  if (gzip.length < plain.length) writeFileSync(`${path}.gz`, gzip)
+}
+
+/** The one who comes second finds the folder moved or filled: the other build is as good. */
+function rename(from: string, to: string): void {
+  try {
+    renameSync(from, to)
+  } catch (error) {
+    if (!['ENOENT', 'ENOTEMPTY', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+  }
+}

@@ -1,0 +1,71 @@
+/** The frame around every view, in a real browser on a real broker: it loads, is light, and works by keyboard. */
+import { afterAll, afterEach, describe, expect, it } from 'vitest'
+import { endLeftovers } from '../../../test/support/leftovers.ts'
+import { closeBrowser, openPage } from './support/open-page.ts'
+
+afterEach(endLeftovers)
+afterAll(closeBrowser)
+
+/** Of everything that comes before the first view can be read, as it goes over the wire. */
+const FIRST_LOAD_BYTES_MAX = 300_000
+
+describe('the page', () => {
+  it('loads in less than 300 KB, complains about nothing and knows its addresses', async () => {
+    const { page, go, check, instance } = await openPage()
+    let bytes = 0
+    page.on('response', async (response) => {
+      const { pathname } = new URL(response.url())
+      if (!pathname.startsWith('/api/')) bytes += Number(response.headers()['content-length'])
+    })
+    await go('/')
+    expect(await page.title()).toBe('Dashboard · Queen')
+    await check()
+    expect(bytes).toBeGreaterThan(20_000)
+    expect(bytes).toBeLessThan(FIRST_LOAD_BYTES_MAX)
+    await go('/nowhere/at/all')
+    expect(await page.locator('h1').textContent()).toBe('Not found')
+    await check()
+    expect((await instance.api.get('/api/v1/nowhere')).body).toMatchObject({ code: 'NOT_FOUND' })
+  })
+
+  it('is reached by keyboard, changes its theme and remembers it', async () => {
+    const { page, go, check } = await openPage({ theme: 'dark' })
+    await go('/')
+    const theme = () => page.locator('html').getAttribute('data-theme')
+    expect(await theme()).toBe('dark')
+    await page.keyboard.press('Tab')
+    expect(await page.evaluate('document.activeElement.textContent')).toBe('Skip to content')
+    await page.keyboard.press('Enter')
+    expect(await page.evaluate('document.activeElement.id')).toBe('main')
+    await page.getByRole('button', { name: 'Light theme' }).click()
+    expect(await theme()).toBe('light')
+    await page.reload()
+    expect(await theme()).toBe('light')
+    await check()
+  })
+
+  it('has a drawer on a narrow screen', async () => {
+    const { page, go, check } = await openPage({ width: 380, height: 700 })
+    await go('/')
+    expect(await page.getByRole('navigation', { name: 'Main' }).isVisible()).toBe(false)
+    await page.getByRole('button', { name: 'Open menu' }).click()
+    await check()
+    await page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Dashboard' }).click()
+    await page.getByRole('dialog').waitFor({ state: 'detached' })
+    expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true)
+  })
+
+  it('says that the broker is gone, and is current again by itself when it is back', async () => {
+    const { page, go, instance } = await openPage()
+    await go('/')
+    const port = new URL(instance.url).port
+    const banner = page.getByRole('alert').filter({ hasText: 'The broker does not answer' })
+    await instance.stop()
+    await banner.waitFor()
+    await page.getByText('Last updated').waitFor()
+    await instance.start({ PORT: port })
+    await banner.waitFor({ state: 'detached' })
+    await page.getByText('Last updated').waitFor({ state: 'detached' })
+    await page.getByText('Connected').waitFor()
+  })
+})
