@@ -1,10 +1,13 @@
 /** A consumer that pops, checks the order as it goes, acks, and never gives up while the database is away. */
-import type { Delivered } from './api.ts'
+import { setTimeout as pause } from 'node:timers/promises'
+import type { Answer, Delivered } from './api.ts'
 import type { Instance } from './instance.ts'
 import type { Numbered } from './recorder.ts'
 
 /** Short, so that stopping does not wait long. */
 const POLL_MS = 300
+/** The contract's Retry-After. */
+const ACK_AGAIN_MS = 1_000
 
 export class Consumer {
   readonly #instance: Pick<Instance, 'api'>
@@ -47,7 +50,7 @@ export class Consumer {
       }
       const messages = answer.body.messages as Delivered[]
       this.#checkOrder(messages)
-      const acked = await api.ack(messages).catch(() => null)
+      const acked = await this.#ack(messages)
       if (acked === null) continue
       if (acked.status !== 200) this.refusals.push(`ack ${acked.status} ${acked.body?.code}`)
       else {
@@ -56,6 +59,22 @@ export class Consumer {
           else this.refusals.push(`ack ${result.code}`)
         }
       }
+    }
+  }
+
+  /** As every client does, it sends an ack again that was answered 503; PostgreSQL may have got it, if the answer says so. */
+  async #ack(messages: readonly Delivered[]): Promise<Answer | null> {
+    for (let unknown = false; ; ) {
+      const acked = await this.#instance.api.ack(messages).catch(() => null)
+      if (acked === null) return null
+      if (acked.status !== 503 || this.#stopped) {
+        // Then the lease of what it had completed has ended with it.
+        if (unknown) for (const result of acked.body) result.success ||= result.code === 'INVALID_LEASE'
+        return acked
+      }
+      unknown ||= acked.body.details?.outcome === 'unknown'
+      this.refusals.push(`ack 503 ${acked.body?.code}`)
+      await pause(ACK_AGAIN_MS)
     }
   }
 

@@ -121,10 +121,10 @@ CREATE TABLE queen.maintenance_windows (
   reason text,
   started_by text,
   ended_by text,
-  buffered_messages bigint NOT NULL DEFAULT 0,
-  buffered_bytes bigint NOT NULL DEFAULT 0,
-  drained_messages bigint NOT NULL DEFAULT 0,
-  quarantined_messages bigint NOT NULL DEFAULT 0,
+  buffered_messages bigint,
+  buffered_bytes bigint,
+  drained_messages bigint,
+  quarantined_messages bigint,
   CONSTRAINT maintenance_windows_pkey PRIMARY KEY (id)
 );
 CREATE INDEX maintenance_windows_started_at ON queen.maintenance_windows USING btree (started_at DESC);
@@ -147,6 +147,37 @@ CREATE TABLE queen.purges (
   created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
   CONSTRAINT purges_pkey PRIMARY KEY (partition_id)
 );
+
+CREATE TABLE queen.quarantine_counts (
+  instance_id text NOT NULL,
+  queue text NOT NULL,
+  records bigint NOT NULL,
+  CONSTRAINT quarantine_counts_pkey PRIMARY KEY (instance_id, queue)
+) WITH (fillfactor=50);
+
+CREATE TABLE queen.quarantined_records (
+  seq bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  id text NOT NULL,
+  instance_id text NOT NULL,
+  queue text NOT NULL,
+  record_number bigint,
+  last_number bigint,
+  file text,
+  file_offset bigint,
+  accepted_at bigint,
+  quarantined_at bigint NOT NULL,
+  flags integer,
+  attempts integer NOT NULL,
+  reason text NOT NULL,
+  error text NOT NULL,
+  sql_state text,
+  bytes bigint NOT NULL,
+  body bytea NOT NULL STORAGE EXTERNAL,
+  CONSTRAINT quarantined_records_id_key UNIQUE (id),
+  CONSTRAINT quarantined_records_pkey PRIMARY KEY (seq)
+);
+CREATE INDEX quarantined_records_instance ON queen.quarantined_records USING btree (instance_id, seq);
+CREATE INDEX quarantined_records_queue ON queen.quarantined_records USING btree (queue, seq);
 
 CREATE TABLE queen.queue_metrics (
   step smallint NOT NULL,

@@ -26,6 +26,7 @@ import { Push } from './engine/push.ts'
 import { PushLanes, type StoredSegment } from './engine/push-lanes.ts'
 import { prepareTransactionPush } from './engine/push-transaction.ts'
 import { createQuarantine } from './engine/quarantine.ts'
+import { QuarantineCount } from './engine/quarantine-count.ts'
 import { createEngine } from './engine/queen-engine.ts'
 import { QueueDepth } from './engine/queue-depth.ts'
 import { Activity } from './engine/reads/activity.ts'
@@ -36,12 +37,15 @@ import { Stats } from './engine/reads/stats.ts'
 import { createRemoval } from './engine/removal.ts'
 import { Staging } from './engine/staging.ts'
 import { readSwitch } from './engine/switch-state.ts'
+import type { TransactionPush } from './engine/transaction.ts'
+import type { PushItem } from './engine/types.ts'
 import { WriteRoute } from './engine/write-route.ts'
 import { createAuthentication } from './http/auth/authentication.ts'
 import { readPageFiles } from './http/page/page-files.ts'
 import { createHttpServer } from './http/server.ts'
 import { clusterMetrics } from './observe/cluster-metrics.ts'
 import { followState } from './services/follow-state.ts'
+import { inOrder } from './services/in-order.ts'
 import { measure } from './services/measure.ts'
 import { Periodic } from './services/periodic.ts'
 import { reportTransitions } from './services/report-transitions.ts'
@@ -52,6 +56,7 @@ import { createConsumeStore } from './store/consume-store.ts'
 import { createDeadLetterStore } from './store/dead-letters.ts'
 import { migrate } from './store/migrator.ts'
 import { openDatabase, type QueenDatabase } from './store/pool.ts'
+import { createQuarantineStore } from './store/quarantine.ts'
 import { createQueueStore } from './store/queues.ts'
 import { createReadStores } from './store/reads/read-stores.ts'
 import { createStatsStore } from './store/reads/stats.ts'
@@ -86,6 +91,8 @@ const CONNECT_TIMEOUT_MS = 2_000
 const HEARTBEAT_MS = 2_000
 const REFRESH_MS = 5_000
 const PURGE_MS = 60_000
+// Damage found on disk is told to the whole cluster within this time.
+const HAND_OVER_MS = 2_000
 // Counts that are shown are at most 30 s old, the time of counting included.
 const STATS_MS = 25_000
 const START_WAIT_MS = 1_000
@@ -133,7 +140,8 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
   const schema = openSchema(() => migrate(database), log)
   const system = createSystemStore(database)
   const queueStore = createQueueStore(database)
-  const writeStore = createWriteStore(database)
+  const writeStore = createWriteStore(database, instanceId)
+  const quarantined = new QuarantineCount(buffer)
   const cipher = config.encryptionKey === null ? null : new PayloadCipher(config.encryptionKey)
   const catalog = new Catalog({ store: queueStore, log, nowMs })
 
@@ -146,20 +154,21 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     settings: { segmentCacheBytesMax: limits.segmentCacheBytesMax, waitingPopsMax: limits.waitingPopsMax },
     notificationsWork: () => database.listener.connected,
     hint: announce,
-    preparePush: (items) =>
-      prepareTransactionPush(
-        {
-          store: writeStore,
-          dedup,
-          ids,
-          nowMs,
-          prepare: (list) => push.prepare(list),
-          forget: (queue) => catalog.forget(queue),
-          onStored,
-        },
-        items,
-      ),
+    preparePush: (items) => preparePush(items),
   })
+  const preparePush = (items: readonly PushItem[]): Promise<TransactionPush> =>
+    prepareTransactionPush(
+      {
+        store: writeStore,
+        dedup,
+        ids,
+        nowMs,
+        prepare: (list) => push.prepare(list),
+        forget: (queue) => catalog.forget(queue),
+        onStored,
+      },
+      items,
+    )
   const activity = new Activity()
   const onStored = (stored: StoredSegment): void => {
     activity.stored(stored.partition.queue.name, stored.segment.write.count)
@@ -227,10 +236,13 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     nowMs,
     onStored,
     onProgress: drainedHere,
-    onSetAside: ({ id, reason, error }) => log.warn({ id, reason, error }, 'a buffered record is set aside'),
+    onSetAside: (entries) => {
+      quarantined.setAside(entries.length)
+      transitions.setAside(entries)
+    },
   }
   const drain = new Drain(drainParts)
-  const drainStore = createDrainStore(database)
+  const drainStore = createDrainStore(database, instanceId)
   const inFlight = (): number => acceptance.running + (lanes.empty ? 0 : 1)
   const cluster = new ClusterDrain({
     instanceId,
@@ -239,6 +251,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     acceptance,
     nowMicros: () => clock.nowMicros(),
     horizon,
+    quarantined,
     drain,
     staging: new Staging({ store: drainStore, log: horizon, drain, onProgress: drainedHere }),
     merge: new Merge({
@@ -277,6 +290,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     system,
     control,
     log: buffer,
+    quarantined,
     self: {
       id: instanceId,
       hostname: config.hostname,
@@ -295,6 +309,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     maintenance,
     system,
     buffer,
+    quarantined,
     instanceId,
     nowMs,
     log,
@@ -318,6 +333,15 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     database.listener.notify('queen_groups', JSON.stringify([group, queue]))
   }
   const removal = createRemoval({ store: createRemovalStore(database), messages: stores.messages, activity, log, wake })
+  const quarantine = createQuarantine({
+    store: createQuarantineStore(database),
+    log: buffer,
+    cipher,
+    instanceId,
+    phase: () => control.phase,
+    instances: () => maintenance.others(),
+    preparePush,
+  })
   let stopping = false
   const plain = createEngine({
     reads: createReads({
@@ -340,13 +364,8 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     deadLetters: createDeadLetters({ store: createDeadLetterStore(database), cipher, log }),
     maintenance,
     control,
-    quarantine: createQuarantine({
-      log: buffer,
-      cipher,
-      instanceId,
-      phase: () => control.phase,
-      push: (item) => push.pushMessages([item], { bufferMs: 0, bufferMax: 1 }),
-    }),
+    quarantine,
+    quarantineCount: quarantined,
     log: buffer,
     route,
     instanceId,
@@ -372,6 +391,15 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
       name: 'forget-instances',
       pauseMs: FORGET_MS,
       work: async () => void (await system.forgetInstances(FORGET_AFTER_MS)),
+      onError: quiet,
+    }),
+    new Periodic({
+      name: 'quarantine',
+      pauseMs: HAND_OVER_MS,
+      immediately: true,
+      work: async () => {
+        if (databaseUp() && control.phase === 'normal') await quarantine.handOver()
+      },
       onError: quiet,
     }),
     new Periodic({ name: 'purge', pauseMs: PURGE_MS, work: () => configuration.purge(), onError: quiet }),
@@ -420,17 +448,21 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
   })
   async function stop(): Promise<void> {
     stopping = true
-    await http.close()
-    await Promise.all(services.map((service) => service.stop()))
-    await consumer.stop()
-    await lanes.idle()
-    await control!.stop()
-    // An instance that left nothing behind is not waited for.
-    if (databaseUp() && buffer.stats.pendingRecords === 0 && buffer.stats.quarantinedRecords === 0)
-      await drainStore.leave(instanceId).catch(quiet)
-    catalog.stop()
-    await database.close()
-    await buffer.close()
+    await inOrder([
+      () => http.close(),
+      () => Promise.allSettled(services.map((service) => service.stop())),
+      () => consumer.stop(),
+      () => lanes.idle(),
+      () => control!.stop(),
+      // An instance that left nothing behind is not waited for.
+      async () => {
+        if (databaseUp() && buffer.stats.pendingRecords === 0 && buffer.stats.quarantinedRecords === 0)
+          await drainStore.leave(instanceId).catch(quiet)
+      },
+      () => catalog.stop(),
+      () => database.close(),
+      () => buffer.close(),
+    ])
   }
   try {
     // A schema that is not for this broker must end the start; a database that is away must not.

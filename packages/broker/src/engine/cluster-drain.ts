@@ -11,6 +11,7 @@ import type { Acceptance } from './acceptance.ts'
 import type { Drain } from './drain.ts'
 import type { HorizonLog } from './horizon-log.ts'
 import type { Merge } from './merge.ts'
+import type { QuarantineCount } from './quarantine-count.ts'
 import type { Staging } from './staging.ts'
 import { readSwitch, type SwitchState } from './switch-state.ts'
 import { within } from './within.ts'
@@ -22,6 +23,7 @@ export interface ClusterDrainParts {
   readonly acceptance: Acceptance
   readonly nowMicros: () => number
   readonly horizon: HorizonLog
+  readonly quarantined: Pick<QuarantineCount, 'everSetAside'>
   readonly drain: Drain
   readonly staging: Staging
   readonly merge: Merge
@@ -95,7 +97,7 @@ export class ClusterDrain {
     this.#epoch = state.epoch
     this.#expectSince = state.expectSince ?? new Date(0).toISOString()
     this.#drained = 0
-    this.#setAsideBefore = this.#parts.log.stats.quarantinedRecords
+    this.#setAsideBefore = this.#parts.quarantined.everSetAside
   }
 
   /** One round. @param held whether new pushes wait in memory now. @throws StoreError */
@@ -167,9 +169,9 @@ export class ClusterDrain {
 
   #report(held: () => boolean): Promise<Reported> {
     return this.#inTurn(async () => {
-      const { inFlight, log, nowMicros, store } = this.#parts
+      const { inFlight, log, nowMicros, quarantined, store } = this.#parts
       const atMicros = nowMicros()
-      const { pendingRecords, quarantinedRecords } = log.stats
+      const { pendingRecords } = log.stats
       const frontierMicros = this.#frontier()
       const closing = held()
       const gated = closing && pendingRecords === 0 && inFlight() === 0
@@ -184,7 +186,7 @@ export class ClusterDrain {
           closing,
           gated,
           drained: this.#drained,
-          setAside: Math.max(0, quarantinedRecords - this.#setAsideBefore),
+          setAside: quarantined.everSetAside - this.#setAsideBefore,
         }),
       )
       if (!gated) this.#promised = false

@@ -4,12 +4,14 @@
  *   read ahead ─▶ decode ─▶ one segment a partition ─▶ one transaction: segments + buffer_progress ─▶ files freed
  *
  * Invariants: progress and messages commit together, so after a crash or a lost answer buffer_progress tells what is
- * stored (G3); nothing is freed on disk before that commit; a record that cannot be stored is set aside, durably,
- * before the progress passes it, and stops nothing behind it (G8). The fence holds for a drain as for any write (G5).
+ * stored (G3); nothing is freed on disk before that commit; a record that cannot be stored is set aside in the very
+ * transaction that moves the progress past it, and stops nothing behind it (G8). The fence holds for a drain as for any
+ * write (G5).
  *
  * It decides nothing about when to run: the maintenance control does.
  */
 import type { DrainStep, PushStore } from '../ports/push-store.ts'
+import type { QuarantineWrite } from '../ports/quarantine-store.ts'
 import type { BufferedRecord, SetAsideRecord } from '../ports/record-log.ts'
 import { StoreError } from '../ports/store-error.ts'
 import { RecordFlag, RecordReader } from './buffered-message.ts'
@@ -41,14 +43,16 @@ export interface DrainParts {
   readonly onStored: (stored: StoredSegment) => void
   /** After each commit: records drained by it, set-aside ones included. */
   readonly onProgress: (records: number) => void
-  readonly onSetAside: (entry: SetAsideRecord) => void
+  /** After each commit that set records aside. */
+  readonly onSetAside: (entries: readonly QuarantineWrite[]) => void
 }
 
 export type DrainEnd = 'empty' | 'stopped' | 'diverted'
 
 interface Step {
   readonly items: { item: PushItem; record: BufferedRecord }[]
-  readonly unreadable: { record: BufferedRecord; error: string }[]
+  /** Of its records, those that go into the quarantine. */
+  readonly asides: QuarantineWrite[]
   readonly from: number
   through: number
   readonly outcomeUnknown: boolean
@@ -140,7 +144,7 @@ export class Drain {
     for (const record of batch.records) {
       const outcomeUnknown = (record.flags & RecordFlag.OUTCOME_UNKNOWN) !== 0
       if (step === null || step.outcomeUnknown !== outcomeUnknown) {
-        step = { items: [], unreadable: [], from: next, through: record.number, outcomeUnknown, records: 0 }
+        step = { items: [], asides: [], from: next, through: record.number, outcomeUnknown, records: 0 }
         steps.push(step)
       }
       step.records++
@@ -149,14 +153,15 @@ export class Drain {
       try {
         step.items.push({ item: this.#reader.read(record), record })
       } catch (error) {
-        step.unreadable.push({ record, error: error instanceof Error ? error.message : 'unreadable' })
+        const problem = error instanceof Error ? error.message : 'unreadable'
+        step.asides.push(this.#aside(record, null, 'CORRUPT', problem))
       }
     }
     if (step !== null) step.through = batch.through
     else if (!batch.empty)
       steps.push({
         items: [],
-        unreadable: [],
+        asides: [],
         from: batch.through,
         through: batch.through,
         outcomeUnknown: false,
@@ -172,8 +177,7 @@ export class Drain {
   }
 
   async #storeStep(step: Step): Promise<boolean> {
-    const { log, onProgress } = this.#parts
-    for (const { record, error } of step.unreadable) await this.#setAside(record, 'CORRUPT', error, null)
+    const { log, onProgress, onSetAside } = this.#parts
     let attempts = 0
     for (;;) {
       try {
@@ -194,21 +198,34 @@ export class Drain {
     }
     this.#recordsMax = Math.min(STEP_RECORDS_MAX, this.#recordsMax * 2)
     await log.drained(step.through)
+    if (step.asides.length > 0) onSetAside(step.asides)
     onProgress(step.records)
     return true
   }
 
   async #storeHalves(step: Step, refusal: StoreError | null): Promise<boolean> {
-    const { items } = step
+    const { asides, items } = step
     if (refusal !== null && items.length === 1) {
-      await this.#setAside(items[0]!.record, 'REJECTED', refusal.message, refusal.sqlState)
-      return this.#storeStep({ ...step, items: [], unreadable: [] })
+      const [{ item, record }] = items as [Step['items'][number]]
+      const refused = this.#aside(record, item.queue, 'REJECTED', refusal.message, refusal.sqlState)
+      return this.#storeStep({ ...step, items: [], asides: [...asides, refused] })
     }
-    if (refusal !== null && items.length === 0) throw refusal
+    if (refusal !== null && items.length === 0) {
+      if (asides.length === 0) throw refusal
+      // Not even the quarantine takes it: then the disk does, where every record has a file of its own.
+      for (const entry of asides) await this.#parts.log.quarantine.add(entry)
+      this.#parts.onSetAside(asides)
+      return this.#storeStep({ ...step, asides: [] })
+    }
     const half = items.length >> 1
     const middle = items[half]!.record.number
-    const first = { ...step, items: items.slice(0, half), unreadable: [], through: middle - 1, records: half }
-    const second = { ...step, items: items.slice(half), unreadable: [], from: middle, records: step.records - half }
+    const [before, behind] = [
+      asides.filter(({ number }) => number! < middle),
+      asides.filter(({ number }) => number! >= middle),
+    ]
+    const records = half + before.length
+    const first = { ...step, items: items.slice(0, half), asides: before, through: middle - 1, records }
+    const second = { ...step, items: items.slice(half), asides: behind, from: middle, records: step.records - records }
     return (await this.#storeStep(first)) && (await this.#storeStep(second))
   }
 
@@ -228,7 +245,8 @@ export class Drain {
       end = result.end
       built.push({ segment: result.segment, known, window })
     }
-    const drain: DrainStep = { bufferId: parts.log.bufferId, from: step.from, through: step.through }
+    const { asides: setAside, from, through } = step
+    const drain: DrainStep = { bufferId: parts.log.bufferId, from, through, setAside }
     const result = await parts.store.pushMessages(
       built.map(({ segment }) => segment.write),
       drain,
@@ -282,6 +300,8 @@ export class Drain {
     const left = step.items.filter(({ record }) => record.number > drainedThrough)
     step.items.length = 0
     step.items.push(...left)
+    const asides = step.asides.splice(0).filter(({ number }) => number! > drainedThrough)
+    step.asides.push(...asides)
     Object.assign(step, { from: drainedThrough + 1 })
     return 'again'
   }
@@ -291,17 +311,21 @@ export class Drain {
     const parts = this.#parts
     const names = new Map<string, Map<string, { queue: string; partition: string; items: PushItem[] }>>()
     const kept: Step['items'] = []
+    const deleted = new Map<string, number>()
     for (const entry of step.items) {
       const { item, record } = entry
       if (item.status === 'duplicate') continue
-      if (!names.has(item.queue) && (await this.#deletedSince(item.queue, record))) {
-        await this.#setAside(
-          record,
-          'QUEUE_DELETED',
-          `Queue '${item.queue}' was deleted after this message was accepted`,
-          null,
-        )
-        continue
+      if (!names.has(item.queue)) {
+        let deletedAt = deleted.get(item.queue)
+        if (deletedAt === undefined) {
+          deletedAt = await this.#deletedAtMicros(item.queue)
+          deleted.set(item.queue, deletedAt)
+        }
+        if (deletedAt >= record.acceptedAtMicros) {
+          const error = `Queue '${item.queue}' was deleted after this message was accepted`
+          step.asides.push(this.#aside(record, item.queue, 'QUEUE_DELETED', error))
+          continue
+        }
       }
       let partitions = names.get(item.queue)
       if (partitions === undefined) {
@@ -326,21 +350,21 @@ export class Drain {
       const items: PushItem[] = []
       const wanted = place.queue.options.encryptionEnabled
       for (const item of group.items) {
-        if (item.encrypted === wanted || (await this.#fitEncryption(step, item, wanted))) items.push(item)
+        if (item.encrypted === wanted || this.#fitEncryption(step, item, wanted)) items.push(item)
       }
       if (items.length > 0) out.set(place.id, { place, items })
     }
     return out
   }
 
-  async #deletedSince(queue: string, record: BufferedRecord): Promise<boolean> {
-    if ((await this.#parts.catalog.queue(queue)) !== null) return false
-    const deletedAt = await this.#parts.catalog.deletedAtMicros(queue)
-    return deletedAt !== null && deletedAt >= record.acceptedAtMicros
+  /** When the queue was deleted, unless it is there (again): what was accepted before then belongs to the deleted one. */
+  async #deletedAtMicros(queue: string): Promise<number> {
+    if ((await this.#parts.catalog.queue(queue)) !== null) return Number.NEGATIVE_INFINITY
+    return (await this.#parts.catalog.deletedAtMicros(queue)) ?? Number.NEGATIVE_INFINITY
   }
 
   /** Encrypts or decrypts as the queue asks now; false when it cannot, and the record was set aside. */
-  async #fitEncryption(step: Step, item: PushItem, wanted: boolean): Promise<boolean> {
+  #fitEncryption(step: Step, item: PushItem, wanted: boolean): boolean {
     const { cipher } = this.#parts
     let problem: string
     try {
@@ -356,12 +380,8 @@ export class Drain {
     }
     const index = step.items.findIndex((entry) => entry.item === item)
     const [entry] = step.items.splice(index, 1)
-    await this.#setAside(
-      entry!.record,
-      'DECRYPT',
-      `The payload cannot be ${wanted ? 'encrypted' : 'decrypted'}: ${problem}`,
-      null,
-    )
+    const error = `The payload cannot be ${wanted ? 'encrypted' : 'decrypted'}: ${problem}`
+    step.asides.push(this.#aside(entry!.record, item.queue, 'DECRYPT', error))
     return false
   }
 
@@ -371,16 +391,17 @@ export class Drain {
     return outcomeUnknown ? Math.max(window, 60) : window
   }
 
-  async #setAside(
+  #aside(
     record: BufferedRecord,
+    queue: string | null,
     reason: SetAsideRecord['reason'],
     error: string,
-    sqlState: string | null,
-  ): Promise<void> {
-    const { log, nowMs, onSetAside } = this.#parts
-    const entry: SetAsideRecord = {
-      // A drain repeated after a crash sets the same record aside under the same id, once.
+    sqlState: string | null = null,
+  ): QuarantineWrite {
+    const { log, nowMs } = this.#parts
+    return {
       id: `${log.bufferId}.${record.number}`,
+      queue,
       number: record.number,
       lastNumber: record.number,
       file: null,
@@ -395,6 +416,5 @@ export class Drain {
       bytes: record.body.length,
       body: record.body,
     }
-    if (await log.quarantine.add(entry)) onSetAside(entry)
   }
 }

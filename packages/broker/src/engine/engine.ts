@@ -51,7 +51,7 @@ export interface MaintenanceStatus {
   readonly message: string
   readonly bufferStats: {
     pendingCount: number
-    failedCount: number
+    failedCount: number | null
     dbHealthy: boolean
     failedFiles: { count: number; failoverCount: number; qos0Count: number; totalBytes: number; totalMB: number }
   }
@@ -89,10 +89,11 @@ export interface MaintenanceWindow {
   readonly reason: string | null
   readonly by: string | null
   readonly endedBy: string | null
-  readonly bufferedMessages: number
-  readonly bufferedBytes: number
-  readonly drainedMessages: number
-  readonly quarantinedMessages: number
+  /** null = not known (yet). */
+  readonly bufferedMessages: number | null
+  readonly bufferedBytes: number | null
+  readonly drainedMessages: number | null
+  readonly quarantinedMessages: number | null
   readonly kind: 'maintenance' | 'outage'
   readonly instanceId: string | null
 }
@@ -133,7 +134,7 @@ export interface Health {
     readonly bufferedMessages: number
     readonly bufferedBytes: number
     readonly oldestBufferedAt: string | null
-    readonly quarantinedMessages: number
+    readonly quarantinedMessages: number | null
     readonly diskFreeBytes: number | null
     readonly capacityBytes: number
   }

@@ -1,5 +1,5 @@
 /** What an instance tells the others about itself, and how what the others told is read. Pure. */
-import type { RecordLogStats } from '../ports/record-log.ts'
+import type { RecordLog } from '../ports/record-log.ts'
 import type { InstanceRow } from '../ports/system-store.ts'
 import type { DrainProgress } from './drain-meter.ts'
 import type { InstanceStatus } from './engine.ts'
@@ -13,7 +13,9 @@ export interface SelfReport {
   readonly bufferedMessages: number
   readonly bufferedBytes: number
   readonly oldestBufferedAt: string | null
-  readonly quarantinedMessages: number
+  /** Damage found on disk and not handed over to PostgreSQL yet. */
+  readonly quarantinedOnDisk: number
+  readonly bufferId: string
   readonly diskFreeBytes: number | null
   readonly capacityBytes: number
   readonly timeToFullSeconds: number | null
@@ -21,13 +23,18 @@ export interface SelfReport {
   readonly drain: DrainProgress | null
 }
 
-export function selfReport(stats: RecordLogStats, phase: MaintenancePhase, drain: DrainProgress | null): SelfReport {
+export function selfReport(
+  { bufferId, stats }: Pick<RecordLog, 'bufferId' | 'stats'>,
+  phase: MaintenancePhase,
+  drain: DrainProgress | null,
+): SelfReport {
   return {
+    bufferId,
     phase,
     bufferedMessages: stats.pendingRecords,
     bufferedBytes: stats.pendingBytes,
     oldestBufferedAt: stats.oldestAcceptedAtMicros === null ? null : isoOfMicros(stats.oldestAcceptedAtMicros),
-    quarantinedMessages: stats.quarantinedRecords,
+    quarantinedOnDisk: stats.quarantinedRecords,
     diskFreeBytes: stats.diskFreeBytes,
     capacityBytes: stats.capacityBytes,
     timeToFullSeconds: stats.timeToFullSeconds === null ? null : Math.floor(stats.timeToFullSeconds),
@@ -48,7 +55,7 @@ export function instanceStatus(row: InstanceRow): InstanceStatus {
     bufferedMessages: numberOf(report.bufferedMessages),
     bufferedBytes: numberOf(report.bufferedBytes),
     oldestBufferedAt: typeof report.oldestBufferedAt === 'string' ? report.oldestBufferedAt : null,
-    quarantinedMessages: numberOf(report.quarantinedMessages),
+    quarantinedMessages: sumOf([row.quarantined, numberOf(report.quarantinedOnDisk)]),
     diskFreeBytes: numberOf(report.diskFreeBytes),
     capacityBytes: numberOf(report.capacityBytes),
     timeToFullSeconds: numberOf(report.timeToFullSeconds),

@@ -63,7 +63,7 @@ const FIRST_ROUND_MS_MAX = 1_000
 // In an outage PostgreSQL is asked this often; "drains by itself within 5 s" leaves room, a server that is just coming
 // up is not bothered.
 const PROBE_MS = 250
-// After a defect in the drain (a full quarantine, say) the same step is not tried again faster than this.
+// After a defect in the drain the same step is not tried again faster than this.
 const RETRY_MS = 1_000
 
 export class MaintenanceControl {

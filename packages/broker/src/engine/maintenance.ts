@@ -8,8 +8,9 @@ import type { RecordLog } from '../ports/record-log.ts'
 import { StoreError } from '../ports/store-error.ts'
 import type { InstanceRow, SwitchValue, SystemStore, WindowRow } from '../ports/system-store.ts'
 import type { InstanceStatus, MaintenanceStatus, MaintenanceWindow, PopMaintenanceStatus } from './engine.ts'
-import { instanceStatus, isoOfMicros, millis, selfReport, sumOf } from './instance-view.ts'
+import { instanceStatus, isoOfMicros, LIVE_MS_MAX, millis, selfReport, sumOf } from './instance-view.ts'
 import type { MaintenanceControl } from './maintenance-control.ts'
+import type { QuarantineCount } from './quarantine-count.ts'
 import { Refusal } from './refusal.ts'
 import {
   flipMaintenance,
@@ -26,6 +27,7 @@ export interface MaintenanceParts {
   readonly system: SystemStore
   readonly control: MaintenanceControl
   readonly log: RecordLog
+  readonly quarantined: QuarantineCount
   readonly self: { readonly id: string; readonly hostname: string; readonly startedAt: string; readonly pid: number }
   readonly nowMs: () => number
   readonly databaseUp: () => boolean
@@ -60,9 +62,20 @@ export class Maintenance {
   /** Reports this instance and remembers the others. @throws StoreError */
   async heartbeat(): Promise<void> {
     const { system, self } = this.#parts
-    this.#instances = await system.heartbeat({ ...self, report: { ...this.#selfReport() } })
-    this.#instancesAtMs = this.#parts.nowMs()
-    this.#parts.onInstances(this.#instances)
+    this.#learnInstances(await system.heartbeat({ ...self, report: { ...this.#selfReport() } }))
+  }
+
+  /** The other instances as last heard of. */
+  others(): { id: string; live: boolean; bufferId: string | null; onDisk: number | null }[] {
+    const ageMs = this.#parts.nowMs() - this.#instancesAtMs
+    return this.#instances
+      .filter((row) => row.id !== this.#parts.self.id)
+      .map(({ id, report, silentMs }) => ({
+        id,
+        live: silentMs + ageMs <= LIVE_MS_MAX,
+        bufferId: typeof report.bufferId === 'string' ? report.bufferId : null,
+        onDisk: typeof report.quarantinedOnDisk === 'number' ? report.quarantinedOnDisk : null,
+      }))
   }
 
   /** What a read of the system state says about pops. */
@@ -73,7 +86,7 @@ export class Maintenance {
   }
 
   async set(enabled: boolean, reason: string | null, by: string | null): Promise<MaintenanceStatus> {
-    const { control, system } = this.#parts
+    const { control } = this.#parts
     const ticket = control.ticket()
     const state = await this.#commit(enabled, reason, by)
     await control.learn(state, ticket)
@@ -87,13 +100,7 @@ export class Maintenance {
         })
       }
     }
-    await system.heartbeat({ ...this.#parts.self, report: { ...this.#selfReport() } }).then(
-      (rows) => {
-        this.#instances = rows
-        this.#instancesAtMs = this.#parts.nowMs()
-      },
-      () => {},
-    )
+    await this.heartbeat().catch(() => {})
     return this.status()
   }
 
@@ -111,8 +118,7 @@ export class Maintenance {
     )
     if (read !== null) {
       const [state, instances] = read
-      this.#instances = instances
-      this.#instancesAtMs = this.#parts.nowMs()
+      this.#learnInstances(instances)
       this.learnPopSwitch(state.popMaintenance)
       await control.learn(readSwitch(state.maintenance), ticket)
     }
@@ -146,7 +152,7 @@ export class Maintenance {
       message: maintenanceMessage({ phase, safeToMigrate }, this.#parts.databaseUp()),
       bufferStats: {
         pendingCount: log.stats.pendingRecords,
-        failedCount: log.stats.quarantinedRecords,
+        failedCount: this.#parts.quarantined.records,
         dbHealthy: this.#parts.databaseUp(),
         failedFiles: { count: log.stats.quarantinedRecords, failoverCount: 0, qos0Count: 0, totalBytes: 0, totalMB: 0 },
       },
@@ -265,10 +271,19 @@ export class Maintenance {
     return true
   }
 
+  #learnInstances(rows: readonly InstanceRow[]): void {
+    const { nowMs, onInstances, quarantined, self } = this.#parts
+    this.#instances = rows
+    this.#instancesAtMs = nowMs()
+    const own = rows.find((row) => row.id === self.id)
+    if (own !== undefined) quarantined.heard(own.quarantined)
+    onInstances(rows)
+  }
+
   #selfReport() {
     const { control, log } = this.#parts
     const drain = control.phase === 'draining' ? control.meter.progress(log.stats.pendingRecords) : null
-    return selfReport(log.stats, control.phase, drain)
+    return selfReport(log, control.phase, drain)
   }
 
   /** All known instances; this one as it is now, not as it last reported. */
@@ -285,7 +300,7 @@ export class Maintenance {
       bufferedBytes: report.bufferedBytes,
       oldestBufferedAt:
         log.stats.oldestAcceptedAtMicros === null ? null : isoOfMicros(log.stats.oldestAcceptedAtMicros),
-      quarantinedMessages: report.quarantinedMessages,
+      quarantinedMessages: this.#parts.quarantined.records,
       diskFreeBytes: report.diskFreeBytes,
       capacityBytes: report.capacityBytes,
       timeToFullSeconds: report.timeToFullSeconds,

@@ -19,6 +19,7 @@ export interface MergeParts {
   readonly store: DrainStore
   /** For reading keys only. */
   readonly push: PushStore
+  /** For records that PostgreSQL refuses even to set aside. */
   readonly quarantine: DrainLog['quarantine']
   /** Runs the ordinary drain over a log and a store until the log is empty. */
   readonly drain: (log: DrainLog, store: PushStore, goOn: () => boolean) => Promise<'empty' | 'stopped' | 'diverted'>
@@ -104,11 +105,7 @@ class MergeRun {
   readonly log: DrainLog = {
     bufferId: 'staged',
     quarantine: {
-      add: (entry: SetAsideRecord) => {
-        const { record, row } = this.#list[entry.number! - 1]!
-        const id = `${row.bufferId}.${record.number}`
-        return this.#parts.quarantine.add({ ...entry, id, number: record.number, lastNumber: record.number })
-      },
+      add: (entry: SetAsideRecord) => this.#parts.quarantine.add(this.#asIn(entry)),
     },
     read: async ({ bytes, records }) => this.#read(records, bytes),
     rewind: () => {
@@ -131,6 +128,12 @@ class MergeRun {
     }
   }
 
+  /** A record of the list, named as in the buffer it came from. */
+  #asIn<T extends SetAsideRecord>(entry: T): T {
+    const { record, row } = this.#list[entry.number! - 1]!
+    return { ...entry, id: `${row.bufferId}.${record.number}`, number: record.number, lastNumber: record.number }
+  }
+
   #read(recordsMax: number, bytesMax: number): RecordBatch {
     const records: BufferedRecord[] = []
     let bytes = 0
@@ -151,7 +154,8 @@ class MergeRun {
       through.set(row.id, endsRow ? row.lastNumber : record.number)
     }
     const marks: TakenMark[] = [...through].map(([id, to]) => ({ id, before: this.#taken.get(id)!, through: to }))
-    const result = await this.#parts.store.storeMerged(writes, marks)
+    const setAside = step.setAside.map((entry) => this.#asIn(entry))
+    const result = await this.#parts.store.storeMerged(writes, marks, setAside)
     if (result.status === 'done' && result.outcomes.every((outcome) => outcome.status === 'stored')) {
       for (const mark of marks) this.#taken.set(mark.id, mark.through)
     }

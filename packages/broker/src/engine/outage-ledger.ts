@@ -1,5 +1,4 @@
 /** Keeps the books of one outage of this instance: when it began, when PostgreSQL was back, what was buffered and drained. */
-import type { RecordLogStats } from '../ports/record-log.ts'
 import type { MaintenanceState } from './maintenance-machine.ts'
 
 export interface OutageRecord {
@@ -9,7 +8,11 @@ export interface OutageRecord {
   readonly quarantinedMessages: number
 }
 
-type Counts = Pick<RecordLogStats, 'lastRecord' | 'quarantinedRecords'>
+interface Counts {
+  readonly lastRecord: number
+  /** Set aside so far. */
+  readonly setAside: number
+}
 
 export class OutageLedger {
   #begun: { atMs: number; counts: Counts } | null = null
@@ -25,7 +28,7 @@ export class OutageLedger {
     if (to === 'outage' && this.#begun === null && from !== 'outage') {
       this.#begun = {
         atMs: nowMs,
-        counts: { lastRecord: counts.lastRecord, quarantinedRecords: counts.quarantinedRecords },
+        counts,
       }
     }
     if (from === 'outage' && this.#begun !== null) this.#endedAtMs = nowMs
@@ -38,7 +41,7 @@ export class OutageLedger {
       startedAtMs: atMs,
       endedAtMs: this.#endedAtMs,
       bufferedMessages: counts.lastRecord - before.lastRecord,
-      quarantinedMessages: Math.max(0, counts.quarantinedRecords - before.quarantinedRecords),
+      quarantinedMessages: counts.setAside - before.setAside,
     }
   }
 }

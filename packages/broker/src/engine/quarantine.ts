@@ -1,9 +1,13 @@
 /**
  * Records that could not be stored, for the operator: list, store after all, drop.
  *
- * Only records of this instance's own buffer can be acted on; those of others are reached through them. A retry stores
- * at the end of the record's partition and removes the record only after the message is committed.
+ * They lie in PostgreSQL, where the drain put them, so any instance acts on all of them. Damage that an instance found
+ * on its own disk lies there first and is handed over as soon as PostgreSQL may be written.
+ *
+ * Invariants: a record leaves PostgreSQL's quarantine in the transaction that stores it; it leaves the disk only after
+ * PostgreSQL has it; nothing is handed over while maintenance is on (the database may be about to be replaced).
  */
+import type { QuarantineRow, QuarantineStore, QuarantineWrite } from '../ports/quarantine-store.ts'
 import type { RecordLog, SetAsideRecord } from '../ports/record-log.ts'
 import { StoreError } from '../ports/store-error.ts'
 import { RecordReader } from './buffered-message.ts'
@@ -11,41 +15,38 @@ import type { PayloadCipher } from './cipher.ts'
 import type { Engine, QuarantinedRecord } from './engine.ts'
 import { isoOfMicros } from './instance-view.ts'
 import { Refusal } from './refusal.ts'
-import type { MaintenancePhase, Page, PushItem } from './types.ts'
+import { toRefusal } from './store-refusal.ts'
+import type { TransactionPush } from './transaction.ts'
+import type { MaintenancePhase, PushItem } from './types.ts'
 
 export interface QuarantineParts {
-  readonly log: RecordLog
+  readonly store: QuarantineStore
+  readonly log: Pick<RecordLog, 'bufferId' | 'quarantine'>
   readonly cipher: PayloadCipher | null
   readonly instanceId: string
   readonly phase: () => MaintenancePhase
-  /** Stores one item; its status tells. */
-  readonly push: (item: PushItem) => Promise<void>
+  /** The other instances as last heard of. */
+  readonly instances: () => readonly { id: string; live: boolean; bufferId: string | null; onDisk: number | null }[]
+  readonly preparePush: (items: readonly PushItem[]) => Promise<TransactionPush>
 }
 
-export type Quarantine = Pick<Engine, 'listQuarantine' | 'retryQuarantined' | 'dropQuarantined'>
+export type Quarantine = Pick<Engine, 'listQuarantine' | 'retryQuarantined' | 'dropQuarantined'> & {
+  /** Hands over what lies on this instance's disk. @throws StoreError */
+  handOver(): Promise<void>
+}
 
 // One answer's worth of raw bytes of a damaged record.
 const RAW_BYTES_MAX = 64 * 1024
-// Filters are applied while reading; this bounds what one request reads.
-const SCAN_MAX = 10_000
+const HAND_OVER_RECORDS = 100
+// Only what a buffer finds damaged is named by its place; everything else already has a name that is unique everywhere.
+const DAMAGE = 'damage-'
 
 export function createQuarantine(parts: QuarantineParts): Quarantine {
-  const { log, instanceId } = parts
+  const { instanceId, log, store } = parts
 
-  function decode(entry: SetAsideRecord): PushItem | null {
-    if (entry.number === null || entry.acceptedAtMicros === null || entry.flags === null) return null
-    try {
-      const record = {
-        number: entry.number,
-        acceptedAtMicros: entry.acceptedAtMicros,
-        flags: entry.flags,
-        body: entry.body,
-      }
-      return new RecordReader().read(record)
-    } catch {
-      return null
-    }
-  }
+  const nameOf = (localId: string): string => (localId.startsWith(DAMAGE) ? `${log.bufferId}.${localId}` : localId)
+  const localIdOf = (id: string): string =>
+    id.startsWith(`${log.bufferId}.${DAMAGE}`) ? id.slice(log.bufferId.length + 1) : id
 
   function payloadOf(item: PushItem): Buffer | null {
     const bytes = item.source.subarray(item.payloadStart, item.payloadEnd)
@@ -57,19 +58,17 @@ export function createQuarantine(parts: QuarantineParts): Quarantine {
     }
   }
 
-  function view(entry: SetAsideRecord): QuarantinedRecord {
+  function view(entry: SetAsideRecord, of: { instanceId: string; live: boolean }): QuarantinedRecord {
     const item = decode(entry)
-    const payload = item === null ? null : payloadOf(item)
     return {
       id: entry.id,
-      instanceId,
-      live: true,
+      ...of,
       queue: item?.queue ?? null,
       partition: item?.partition ?? null,
       transactionId: item?.transactionId ?? null,
       traceId: item?.traceId ?? null,
       producerSub: item?.producerSub ?? null,
-      payload,
+      payload: item === null ? null : payloadOf(item),
       payloadBytes: item === null ? entry.bytes : item.payloadEnd - item.payloadStart,
       acceptedAt: entry.acceptedAtMicros === null ? null : isoOfMicros(entry.acceptedAtMicros),
       quarantinedAt: isoOfMicros(entry.quarantinedAtMicros),
@@ -81,78 +80,117 @@ export function createQuarantine(parts: QuarantineParts): Quarantine {
     }
   }
 
+  /** Why a record nobody here knows cannot be acted on. */
+  function refuse(id: string): never {
+    const owner = parts.instances().find(({ bufferId }) => bufferId !== null && id.startsWith(`${bufferId}.${DAMAGE}`))
+    if (owner === undefined || owner.onDisk === 0) throw new Refusal('QUARANTINE_NOT_FOUND')
+    if (!owner.live) throw new Refusal('INSTANCE_NOT_LIVE')
+    throw new Refusal('MAINTENANCE', `The record is still on the disk of instance '${owner.id}'`)
+  }
+
+  /** The item a retry stores. */
+  function itemOf(entry: QuarantineRow, overrides: Parameters<Quarantine['retryQuarantined']>[1]): PushItem {
+    const decoded = decode(entry)
+    const queue = overrides.queue ?? decoded?.queue
+    const payload = overrides.payload ?? (decoded === null ? null : payloadOf(decoded))
+    if (queue === undefined || payload === null) {
+      const lacks = queue === undefined ? 'is damaged: give queue and payload' : 'cannot be decrypted: give a payload'
+      throw new Refusal('INVALID_PAYLOAD', `The record ${lacks} to store it`)
+    }
+    return {
+      queue,
+      partition: overrides.partition ?? decoded?.partition ?? 'Default',
+      transactionId: decoded?.transactionId ?? '',
+      traceId: decoded?.traceId ?? null,
+      producerSub: decoded?.producerSub ?? null,
+      source: payload,
+      payloadStart: 0,
+      payloadEnd: payload.length,
+      encrypted: false,
+      generatedId: false,
+      acceptedAtMicros: null,
+      innocentBelow: 0,
+      status: null,
+      messageId: null,
+      partitionId: null,
+      code: null,
+      error: null,
+    }
+  }
+
   return {
-    async listQuarantine(query) {
-      const none: Page<QuarantinedRecord> = {
-        rows: [],
-        total: 0,
-        limit: query.limit,
-        offset: query.offset,
-        hasMore: false,
-        next: null,
+    async listQuarantine({ queue, instance, limit, offset }) {
+      const stored = await store.list({ queue, instance, limit, offset }).catch(unavailable)
+      const live = new Set([instanceId, ...parts.instances().flatMap((each) => (each.live ? [each.id] : []))])
+      const rows = stored.rows.map((row) => view(row, { instanceId: row.instanceId, live: live.has(row.instanceId) }))
+      // What is still on this instance's disk comes last: it was found after the last drain. Damage has no queue.
+      const onDisk = queue === null && (instance === null || instance === instanceId) ? log.quarantine.count : 0
+      const total = stored.total + onDisk
+      const from = offset + rows.length
+      if (onDisk > 0 && rows.length < limit && from >= stored.total) {
+        const own = await log.quarantine.list({ offset: from - stored.total, limit: limit - rows.length })
+        rows.push(...own.map((entry) => view({ ...entry, id: nameOf(entry.id) }, { instanceId, live: true })))
       }
-      if (query.instance !== null && query.instance !== instanceId) return none
-      let rows: QuarantinedRecord[]
-      let total = log.quarantine.count
-      if (query.queue === null) {
-        rows = (await log.quarantine.list({ offset: query.offset, limit: query.limit })).map(view)
-      } else {
-        const all = (await log.quarantine.list({ limit: SCAN_MAX }))
-          .map(view)
-          .filter((row) => row.queue === query.queue)
-        total = all.length
-        rows = all.slice(query.offset, query.offset + query.limit)
-      }
-      const end = query.offset + rows.length
-      return { ...none, rows, total, hasMore: end < total, next: end < total ? String(end) : null }
+      const end = offset + rows.length
+      const hasMore = end < total && rows.length > 0
+      return { rows, total, limit, offset, hasMore, next: hasMore ? String(end) : null }
     },
 
     async retryQuarantined(id, overrides) {
-      const entry = await log.quarantine.get(id)
-      if (entry === null) throw new Refusal('QUARANTINE_NOT_FOUND')
       if (parts.phase() !== 'normal') throw new Refusal('MAINTENANCE')
-      const decoded = decode(entry)
-      const queue = overrides.queue ?? decoded?.queue
-      const payload = overrides.payload ?? (decoded === null ? null : payloadOf(decoded))
-      if (queue === undefined || payload === null) {
-        throw new Refusal('INVALID_PAYLOAD', 'The record is damaged: give queue and payload to store it')
-      }
-      const item: PushItem = {
-        queue,
-        partition: overrides.partition ?? decoded?.partition ?? 'Default',
-        transactionId: decoded?.transactionId ?? '',
-        traceId: decoded?.traceId ?? null,
-        producerSub: decoded?.producerSub ?? null,
-        source: payload,
-        payloadStart: 0,
-        payloadEnd: payload.length,
-        encrypted: false,
-        generatedId: false,
-        acceptedAtMicros: null,
-        innocentBelow: 0,
-        status: null,
-        messageId: null,
-        partitionId: null,
-        code: null,
-        error: null,
-      }
+      if ((await log.quarantine.get(localIdOf(id))) !== null) await this.handOver().catch(unavailable)
+      const entry = await store.get(id).catch(unavailable)
+      if (entry === null) return refuse(id)
+      const item = itemOf(entry, overrides)
       try {
-        await parts.push(item)
+        const push = await parts.preparePush([item])
+        const dropped = await store.dropWith(id, async (session) => {
+          if ((await push.run({ session })) !== null) throw new NotStorable()
+        })
+        // Somebody else was faster.
+        if (!dropped) throw new Refusal('QUARANTINE_NOT_FOUND')
+        push.committed()
+        return item
       } catch (error) {
-        if (error instanceof StoreError && error.transient) throw new Refusal('DATABASE_UNAVAILABLE')
-        throw error
+        const refused = error instanceof NotStorable || (error instanceof StoreError && error.failure === 'rejected')
+        if (!refused) throw error instanceof StoreError ? toRefusal(error) : error
+        await store.attempted(id).catch(unavailable)
+        const why = error instanceof NotStorable ? item.error : error.message
+        throw new Refusal('INVALID_PAYLOAD', `The record still cannot be stored: ${why}`)
       }
-      if (item.status === 'failed') {
-        await log.quarantine.update(id, { attempts: entry.attempts + 1, error: item.error ?? entry.error })
-        throw new Refusal('INVALID_PAYLOAD', `The record still cannot be stored: ${item.error}`)
-      }
-      // Buffered again (an outage began just now) is stored too: by the drain.
-      await log.quarantine.remove(id)
-      return item
     },
 
     async dropQuarantined(id) {
-      if (!(await log.quarantine.remove(id))) throw new Refusal('QUARANTINE_NOT_FOUND')
+      if (await log.quarantine.remove(localIdOf(id))) return
+      if (!(await store.drop(id).catch(unavailable))) refuse(id)
+    },
+
+    async handOver() {
+      while (log.quarantine.count > 0) {
+        const entries = await log.quarantine.list({ limit: HAND_OVER_RECORDS })
+        const records = entries.map((entry): QuarantineWrite => {
+          return { ...entry, id: nameOf(entry.id), queue: decode(entry)?.queue ?? null }
+        })
+        if (entries.length === 0 || (await store.add(instanceId, records)) === 'diverted') return
+        for (const { id } of entries) await log.quarantine.remove(id)
+      }
     },
   }
+}
+
+/** Rolls the transaction back; the item says why. */
+class NotStorable extends Error {}
+
+function decode(entry: SetAsideRecord): PushItem | null {
+  const { acceptedAtMicros, body, flags, number } = entry
+  if (number === null || acceptedAtMicros === null || flags === null) return null
+  try {
+    return new RecordReader().read({ number, acceptedAtMicros, flags, body })
+  } catch {
+    return null
+  }
+}
+
+function unavailable(error: unknown): never {
+  throw toRefusal(error)
 }

@@ -8,6 +8,7 @@ import type { Maintenance } from './maintenance.ts'
 import type { MaintenanceControl } from './maintenance-control.ts'
 import type { Push } from './push.ts'
 import type { Quarantine } from './quarantine.ts'
+import type { QuarantineCount } from './quarantine-count.ts'
 import { RateMeter } from './rate-meter.ts'
 import type { Reads } from './reads/reads.ts'
 import { Refusal } from './refusal.ts'
@@ -21,6 +22,7 @@ export interface EngineParts {
   readonly maintenance: Maintenance
   readonly control: MaintenanceControl
   readonly quarantine: Quarantine
+  readonly quarantineCount: Pick<QuarantineCount, 'records'>
   readonly reads: Reads
   readonly log: RecordLog
   readonly route: WriteRoute
@@ -73,6 +75,7 @@ export function createEngine(parts: EngineParts): Engine {
     dropQuarantined: (id) => quarantine.dropQuarantined(id),
     health() {
       const { stats } = log
+      const quarantined = parts.quarantineCount.records
       const databaseUp = parts.databaseUp()
       const bufferOk = stats.usable && !stats.full
       const direct = route.mode === 'direct' && databaseUp
@@ -81,7 +84,7 @@ export function createEngine(parts: EngineParts): Engine {
         !databaseUp ||
         !bufferOk ||
         stats.usedBytes > stats.capacityBytes * BUFFER_SHARE_DEGRADED ||
-        stats.quarantinedRecords > 0
+        (quarantined !== null && quarantined > 0)
       return {
         status: !accepting ? 'unhealthy' : worrying ? 'degraded' : 'healthy',
         ready: accepting,
@@ -96,7 +99,7 @@ export function createEngine(parts: EngineParts): Engine {
           bufferedMessages: stats.pendingRecords,
           bufferedBytes: stats.pendingBytes,
           oldestBufferedAt: stats.oldestAcceptedAtMicros === null ? null : isoOfMicros(stats.oldestAcceptedAtMicros),
-          quarantinedMessages: stats.quarantinedRecords,
+          quarantinedMessages: quarantined,
           diskFreeBytes: stats.diskFreeBytes,
           capacityBytes: stats.capacityBytes,
         },

@@ -22,7 +22,7 @@ export interface TransactionPush {
    * Runs inside the transaction. Finishes every item; returns the index of the first refused one (its code and error
    * set), or null when all are stored or duplicates. Safe to be run again after a rollback.
    */
-  run(scope: TransactionScope): Promise<number | null>
+  run(scope: Pick<TransactionScope, 'session'>): Promise<number | null>
   /** After the commit: wakes consumers, fills caches. */
   committed(): void
 }

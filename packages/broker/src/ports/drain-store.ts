@@ -1,5 +1,6 @@
 /** What the engine needs of the store to drain the buffers of several instances into one order. Every call throws StoreError. */
 import type { PushResult, SegmentWrite } from './push-store.ts'
+import type { QuarantineWrite } from './quarantine-store.ts'
 
 /** Who asks, and whom it waits for. */
 export interface DrainAsker {
@@ -87,8 +88,15 @@ export interface DrainStore {
   stage(batch: StageBatch): Promise<StageResult>
   /** The first rows of each buffer that begin at or before `upToMicros`, at most `rowsMax` or one a buffer. */
   readStaged(upToMicros: number, rowsMax: number): Promise<StagedRow[]>
-  /** Stores merged records and moves the rows they came from, all or nothing. `diverted` also when a row is not as given. */
-  storeMerged(writes: readonly SegmentWrite[], marks: readonly TakenMark[]): Promise<PushResult>
+  /**
+   * Stores merged records, sets aside what cannot be stored, and moves the rows they came from, all or nothing.
+   * `diverted` also when a row is not as given.
+   */
+  storeMerged(
+    writes: readonly SegmentWrite[],
+    marks: readonly TakenMark[],
+    setAside: readonly QuarantineWrite[],
+  ): Promise<PushResult>
   /** Forgets a stopped instance whose buffer is empty. */
   leave(instanceId: string): Promise<void>
 }

@@ -1,4 +1,5 @@
 /** What the engine needs of the store to write messages. One call is one flush: one statement, one commit. */
+import type { QuarantineWrite } from './quarantine-store.ts'
 
 /** The messages one flush brings for one partition. */
 export interface SegmentWrite {
@@ -70,6 +71,8 @@ export interface DrainStep {
   /** First and last record number of this step. */
   readonly from: number
   readonly through: number
+  /** Records of this step that cannot be stored: they go into the quarantine in the same transaction. */
+  readonly setAside: readonly QuarantineWrite[]
 }
 
 export type PushResult =

@@ -48,6 +48,7 @@ export interface WindowChange {
   readonly quarantinedMessages?: number
 }
 
+/** Counts are null while they are not known. */
 export interface WindowRow {
   readonly id: string
   readonly kind: 'maintenance' | 'outage'
@@ -59,10 +60,10 @@ export interface WindowRow {
   readonly reason: string | null
   readonly startedBy: string | null
   readonly endedBy: string | null
-  readonly bufferedMessages: number
-  readonly bufferedBytes: number
-  readonly drainedMessages: number
-  readonly quarantinedMessages: number
+  readonly bufferedMessages: number | null
+  readonly bufferedBytes: number | null
+  readonly drainedMessages: number | null
+  readonly quarantinedMessages: number | null
 }
 
 export interface InstanceReport {
@@ -70,7 +71,7 @@ export interface InstanceReport {
   readonly hostname: string
   readonly pid: number
   readonly startedAt: string
-  /** Everything else the instance says about itself; bufferedMessages and quarantinedMessages decide how long it is remembered. */
+  /** Everything else the instance says about itself; bufferedMessages and quarantinedOnDisk decide how long it is remembered. */
   readonly report: Readonly<Record<string, unknown>>
 }
 
@@ -78,6 +79,8 @@ export interface InstanceRow extends InstanceReport {
   readonly lastSeenAt: string
   /** How long ago that was, by the database's clock. */
   readonly silentMs: number
+  /** Records it set aside that lie in PostgreSQL. */
+  readonly quarantined: number
 }
 
 export interface SystemStore {

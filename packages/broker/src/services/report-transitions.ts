@@ -6,7 +6,9 @@ import type { Maintenance } from '../engine/maintenance.ts'
 import type { MaintenanceControl } from '../engine/maintenance-control.ts'
 import type { MaintenanceState } from '../engine/maintenance-machine.ts'
 import { OutageLedger, type OutageRecord } from '../engine/outage-ledger.ts'
+import type { QuarantineCount } from '../engine/quarantine-count.ts'
 import type { Log } from '../ports/log.ts'
+import type { QuarantineWrite } from '../ports/quarantine-store.ts'
 import type { RecordLog } from '../ports/record-log.ts'
 import type { SystemStore } from '../ports/system-store.ts'
 
@@ -15,6 +17,7 @@ export interface TransitionParts {
   readonly maintenance: Maintenance
   readonly system: SystemStore
   readonly buffer: RecordLog
+  readonly quarantined: Pick<QuarantineCount, 'everSetAside'>
   readonly instanceId: string
   readonly nowMs: () => number
   readonly log: Log
@@ -24,6 +27,8 @@ export interface Transitions {
   follow(from: MaintenanceState, to: MaintenanceState): void
   /** Some more records are drained. */
   progress(): void
+  /** Records could not be stored and were set aside. */
+  setAside(entries: readonly QuarantineWrite[]): void
   /** The cluster has drained a window, and this instance saw it end. */
   drained(counts: { drainedMessages: number; quarantinedMessages: number }): void
 }
@@ -84,8 +89,16 @@ export function reportTransitions(parts: TransitionParts): Transitions {
         // The first thousand is told at once: most drains are over within a second.
         reportedAtMs = Number.NEGATIVE_INFINITY
       }
-      const outage = ledger.follow(from, to, nowMs(), buffer.stats)
+      const { lastRecord } = buffer.stats
+      const outage = ledger.follow(from, to, nowMs(), { lastRecord, setAside: parts.quarantined.everSetAside })
       if (outage !== null && outage.bufferedMessages > 0) quietly(recordOutage(outage))
+    },
+
+    setAside(entries) {
+      const [first] = entries
+      // One line a step: a million records of a deleted queue are one event.
+      const { id, reason, error } = first!
+      log.warn({ records: entries.length, first: id, reason, error }, 'buffered records are set aside')
     },
 
     drained(counts) {

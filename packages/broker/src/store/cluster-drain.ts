@@ -2,11 +2,15 @@
 import type { DrainAsker, DrainStore, DrainView, StagedRow } from '../ports/drain-store.ts'
 import type { PushResult } from '../ports/push-store.ts'
 import { pushMessages } from './push-messages.ts'
+import { quarantineRecords } from './quarantine.ts'
 import type { Database } from './sql.ts'
 
 const DIVERTED: PushResult = { status: 'diverted' }
 
-export function createDrainStore(database: Pick<Database, 'hot' | 'state' | 'transaction'>): DrainStore {
+export function createDrainStore(
+  database: Pick<Database, 'hot' | 'state' | 'transaction'>,
+  instance: string,
+): DrainStore {
   const { hot, state } = database
   const asker = ({ instanceId, epoch, expectSince, silentMs, patienceOver }: DrainAsker) => ({
     head: [instanceId, epoch],
@@ -113,7 +117,7 @@ export function createDrainStore(database: Pick<Database, 'hot' | 'state' | 'tra
       )
     },
 
-    storeMerged(writes, marks) {
+    storeMerged(writes, marks, setAside) {
       return database.transaction('hot', async (sql) => {
         const [now] = await sql.run<{ draining: boolean }>(
           'merge_switch',
@@ -134,6 +138,7 @@ export function createDrainStore(database: Pick<Database, 'hot' | 'state' | 'tra
           result = await pushMessages(sql, writes, null, true)
           if (result.status !== 'done' || result.outcomes.some((outcome) => outcome.status !== 'stored')) return result
         }
+        await quarantineRecords(sql, instance, setAside)
         await sql.run(
           'take_staged',
           `UPDATE queen.staged_records s SET taken_through = u.through
@@ -153,7 +158,8 @@ export function createDrainStore(database: Pick<Database, 'hot' | 'state' | 'tra
       await state.run(
         'leave_cluster',
         `WITH m AS (DELETE FROM queen.drain_members d WHERE d.instance_id = $1::text)
-         DELETE FROM queen.instances i WHERE i.id = $1::text`,
+         DELETE FROM queen.instances i WHERE i.id = $1::text
+            AND NOT EXISTS (SELECT FROM queen.quarantine_counts c WHERE c.instance_id = i.id)`,
         [instanceId],
       )
     },

@@ -10,6 +10,7 @@ interface Row {
   started_at: string
   last_seen_at: string
   silent_ms: number
+  quarantined: string
   report: Record<string, unknown>
 }
 
@@ -18,7 +19,8 @@ type InstanceStore = Pick<SystemStore, 'heartbeat' | 'listInstances' | 'forgetIn
 // Far more than a cluster has; a bound all the same. Those heard of last come first.
 const INSTANCES_MAX = 1_000
 const COLUMNS = `i.id, i.hostname, i.pid, i.started_at, i.last_seen_at, i.report,
-  (extract(epoch FROM clock_timestamp() - i.last_seen_at) * 1000)::float8 AS silent_ms`
+  (extract(epoch FROM clock_timestamp() - i.last_seen_at) * 1000)::float8 AS silent_ms,
+  (SELECT coalesce(sum(c.records), 0) FROM queen.quarantine_counts c WHERE c.instance_id = i.id)::text AS quarantined`
 
 export function createInstanceStore({ state }: { readonly state: Sql }): InstanceStore {
   return {
@@ -58,7 +60,8 @@ export function createInstanceStore({ state }: { readonly state: Sql }): Instanc
             WHERE d.seen_at < clock_timestamp() - make_interval(secs => $1::float8 / 1000))
          DELETE FROM queen.instances i
           WHERE i.last_seen_at < clock_timestamp() - make_interval(secs => $1::float8 / 1000)
-            AND i.report ->> 'bufferedMessages' = '0' AND i.report ->> 'quarantinedMessages' = '0'
+            AND i.report ->> 'bufferedMessages' = '0' AND i.report ->> 'quarantinedOnDisk' = '0'
+            AND NOT EXISTS (SELECT FROM queen.quarantine_counts c WHERE c.instance_id = i.id)
          RETURNING i.id`,
         [silentMs],
       )
@@ -84,6 +87,7 @@ function toInstance(row: Row): InstanceRow {
     startedAt: isoMicros(row.started_at),
     lastSeenAt: isoMicros(row.last_seen_at),
     silentMs: Math.max(0, row.silent_ms),
+    quarantined: Number(row.quarantined),
     report: row.report,
   }
 }

@@ -14,10 +14,10 @@ interface Row {
   reason: string | null
   started_by: string | null
   ended_by: string | null
-  buffered_messages: string
-  buffered_bytes: string
-  drained_messages: string
-  quarantined_messages: string
+  buffered_messages: string | null
+  buffered_bytes: string | null
+  drained_messages: string | null
+  quarantined_messages: string | null
 }
 
 type WindowStore = Pick<SystemStore, 'openWindow' | 'changeWindow' | 'listWindows'>
@@ -83,6 +83,7 @@ export function createWindowStore({ state, admin }: Pick<Database, 'state' | 'ad
 }
 
 function toWindow(row: Row): WindowRow {
+  const number = (text: string | null): number | null => (text === null ? null : Number(text))
   const time = (text: string | null): string | null => (text === null ? null : isoMicros(text))
   return {
     id: row.id,
@@ -95,9 +96,9 @@ function toWindow(row: Row): WindowRow {
     reason: row.reason,
     startedBy: row.started_by,
     endedBy: row.ended_by,
-    bufferedMessages: Number(row.buffered_messages),
-    bufferedBytes: Number(row.buffered_bytes),
-    drainedMessages: Number(row.drained_messages),
-    quarantinedMessages: Number(row.quarantined_messages),
+    bufferedMessages: number(row.buffered_messages),
+    bufferedBytes: number(row.buffered_bytes),
+    drainedMessages: number(row.drained_messages),
+    quarantinedMessages: number(row.quarantined_messages),
   }
 }

@@ -1,7 +1,8 @@
 /** The write side of the store on PostgreSQL: which verb runs on which pool. */
 import type { QueueDepthStore } from '../engine/queue-depth.ts'
-import type { PushStore } from '../ports/push-store.ts'
+import type { DrainStep, PushResult, PushStore, SegmentWrite } from '../ports/push-store.ts'
 import { pushKnown, pushMessages, readDrainProgress, readKeys } from './push-messages.ts'
+import { quarantineRecords } from './quarantine.ts'
 import type { Database, Sql } from './sql.ts'
 
 export interface WriteStore extends PushStore, QueueDepthStore {
@@ -9,9 +10,24 @@ export interface WriteStore extends PushStore, QueueDepthStore {
   deletedAtMicros(name: string): Promise<number | null>
 }
 
-export function createWriteStore({ hot, admin }: Pick<Database, 'hot' | 'admin'>): WriteStore {
+export function createWriteStore(
+  { hot, admin, transaction }: Pick<Database, 'hot' | 'admin' | 'transaction'>,
+  instanceId: string,
+): WriteStore {
+  /** A step of a drain that leaves records behind: they are set aside in the transaction that moves it past them. */
+  const drainWithSetAside = (writes: readonly SegmentWrite[], drain: DrainStep): Promise<PushResult> =>
+    transaction('hot', async (sql) => {
+      const result = await pushMessages(sql, writes, drain)
+      const moved = result.status === 'done' && result.outcomes.every((outcome) => outcome.status === 'stored')
+      if (moved) await quarantineRecords(sql, instanceId, drain.setAside)
+      return result
+    })
+
   return {
-    pushMessages: (writes, drain) => pushMessages(hot, writes, drain),
+    pushMessages: (writes, drain) =>
+      drain === null || drain.setAside.length === 0
+        ? pushMessages(hot, writes, drain)
+        : drainWithSetAside(writes, drain),
     pushKnown: (writes) => pushKnown(hot, writes),
     pushInTransaction: (session, writes) => pushMessages(session as Sql, writes, null, true),
     readKeys: (partitionId, fromOffset, windowSeconds, keysMax) =>

@@ -9,6 +9,15 @@ import { HostClock } from '../../src/engine/host-clock.ts'
 import type { BufferedRecord } from '../../src/ports/record-log.ts'
 
 const run = promisify(execFile)
+/** Numbers in [0, 1) that are the same at every run. */
+function randomNumbers(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return state / 2 ** 32
+  }
+}
+
 const CLOCK = fileURLToPath(new URL('../../src/engine/host-clock.ts', import.meta.url))
 
 describe('the clock of the host', () => {
@@ -27,6 +36,62 @@ describe('the clock of the host', () => {
       if (after - wall <= 1 && (now <= wall - 0.5 || now >= after + 1.5)) away++
     }
     expect({ backwards, away }).toEqual({ backwards: 0, away: 0 })
+  })
+
+  // Kept small, or doubles would round away what a reading takes.
+  const SINCE = 1_764_000_000_000
+
+  it('is right, or knows less, in a process that loses its processor between any two readings', () => {
+    const random = randomNumbers(7)
+    for (let process = 0; process < 50; process++) {
+      // Real time, of which the two clocks show their own; a reading takes 50 ns, and at times the process waits.
+      let real = 1_000 * random()
+      const bootedAt = -5_000_000 * random()
+      const pass = (): number => {
+        real += random() < 0.05 ? 12 * random() : 0.000_05
+        return real
+      }
+      const clock = new HostClock(
+        () => SINCE + Math.floor(pass()),
+        () => pass() - bootedAt,
+      )
+      let worst = 0
+      for (let i = 0; i < 3_000; i++) {
+        const before = real
+        const now = clock.nowMs() - SINCE
+        const away = Math.max(0, before - now, now - real)
+        if (i >= 2_900) worst = Math.max(worst, away)
+        // However little could be learned: the pause, and the millisecond that the wall clock hides.
+        else expect(away).toBeLessThan(13)
+      }
+      expect(worst).toBeLessThan(0.02)
+    }
+  })
+
+  it('follows a wall clock that was set', () => {
+    let real = 0.4
+    let set = 0
+    const clock = new HostClock(
+      () => SINCE + Math.floor(real + set),
+      () => {
+        real += 0.000_05
+        return real
+      },
+    )
+    const away = () => {
+      const before = real
+      const now = clock.nowMs() - SINCE - set
+      return Math.max(0, before - now, now - real)
+    }
+    expect(away()).toBeLessThan(0.02)
+    set = 3_600_000
+    real += 1_500
+    expect(away()).toBeLessThan(0.02)
+    // Back again: time stands still until the wall clock has caught up.
+    const latest = clock.nowMs()
+    set = 0
+    real += 1_500
+    expect(clock.nowMs()).toBe(latest)
   })
 
   it('G4 is the same in every process: what happens later has a later time', async () => {

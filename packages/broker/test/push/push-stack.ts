@@ -19,7 +19,7 @@ import { createQueueStore } from '../../src/store/queues.ts'
 import { createWriteStore } from '../../src/store/write-side.ts'
 import { silent } from '../store/test-database.ts'
 
-export const storeOn = (database: QueenDatabase): PushStore => createWriteStore(database)
+export const storeOn = (database: QueenDatabase): PushStore => createWriteStore(database, 'an-instance')
 
 export function item(queue: string, partition: string, transactionId: string, payload = '{"n":1}'): PushItem {
   const source = Buffer.from(payload)

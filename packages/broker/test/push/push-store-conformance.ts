@@ -297,6 +297,7 @@ export function describePushStore(name: string, openBench: () => Promise<PushSto
           bufferId: `accepted-${id}`,
           from,
           through: from,
+          setAside: [],
         })
       // Accepted two hours ago, stored now.
       storedOf(outcomesOf(await drain(1, 'two-hours', 7200))[0])
@@ -318,7 +319,7 @@ export function describePushStore(name: string, openBench: () => Promise<PushSto
     test('G3 a drain step is stored with its progress or not at all, and a second time never', async () => {
       const [one, two] = (await bench.createPartitions(2)) as [string, string]
       const bufferId = randomUUID()
-      const step: DrainStep = { bufferId, from: 1, through: 10 }
+      const step: DrainStep = { bufferId, from: 1, through: 10, setAside: [] }
       const at = [nowMicros()]
       expect(await store.readDrainProgress(bufferId)).toBe(0)
       const writes = [write(one, ['a'], { acceptedAtMicros: at }), write(two, ['b'], { acceptedAtMicros: at })]
@@ -328,7 +329,7 @@ export function describePushStore(name: string, openBench: () => Promise<PushSto
       ])
       expect(await store.readDrainProgress(bufferId)).toBe(10)
       expect(await store.pushMessages(writes, step)).toEqual({ status: 'progress', drainedThrough: 10 })
-      expect(await store.pushMessages(writes, { bufferId, from: 5, through: 20 })).toEqual({
+      expect(await store.pushMessages(writes, { bufferId, from: 5, through: 20, setAside: [] })).toEqual({
         status: 'progress',
         drainedThrough: 10,
       })
@@ -338,15 +339,20 @@ export function describePushStore(name: string, openBench: () => Promise<PushSto
         write(one, ['a'], { acceptedAtMicros: at }),
         write(two, ['c'], { acceptedAtMicros: at, known: [0, 1] }),
       ]
-      const outcomes = outcomesOf(await store.pushMessages(mixed, { bufferId, from: 11, through: 12 }))
+      const outcomes = outcomesOf(await store.pushMessages(mixed, { bufferId, from: 11, through: 12, setAside: [] }))
       expect(outcomes.map(({ status }) => status)).toEqual(['unsure', 'held'])
       expect([await store.readDrainProgress(bufferId), await bench.nextOffset(two)]).toEqual([10, 1])
       // A step whose records were all set aside still moves the progress.
-      expect((await store.pushMessages([], { bufferId, from: 11, through: 12 })).status).toBe('done')
+      expect((await store.pushMessages([], { bufferId, from: 11, through: 12, setAside: [] })).status).toBe('done')
       expect(await store.readDrainProgress(bufferId)).toBe(12)
       await Promise.all(
         bench.stores.map((own) =>
-          own.pushMessages([write(two, ['d'], { acceptedAtMicros: at })], { bufferId, from: 13, through: 13 }),
+          own.pushMessages([write(two, ['d'], { acceptedAtMicros: at })], {
+            bufferId,
+            from: 13,
+            through: 13,
+            setAside: [],
+          }),
         ),
       )
       expect(await bench.nextOffset(two)).toBe(2)
@@ -357,7 +363,7 @@ export function describePushStore(name: string, openBench: () => Promise<PushSto
       await bench.deletePartition(gone)
       const outcomes = await push(write(gone, ['a']), write(here, ['a']), write(randomUUID(), ['a']))
       expect(outcomes.map(({ status }) => status)).toEqual(['gone', 'stored', 'gone'])
-      const step = { bufferId: randomUUID(), from: 1, through: 1 }
+      const step = { bufferId: randomUUID(), from: 1, through: 1, setAside: [] }
       const at = { acceptedAtMicros: [nowMicros()], known: [0, 1] as const }
       const drained = outcomesOf(await store.pushMessages([write(gone, ['b'], at), write(here, ['b'], at)], step))
       expect(drained.map(({ status }) => status)).toEqual(['gone', 'held'])
@@ -368,7 +374,7 @@ export function describePushStore(name: string, openBench: () => Promise<PushSto
       await bench.setMaintenance(true)
       try {
         expect(await store.pushMessages([write(id, ['a'])], null)).toEqual({ status: 'diverted' })
-        const step = { bufferId: randomUUID(), from: 1, through: 1 }
+        const step = { bufferId: randomUUID(), from: 1, through: 1, setAside: [] }
         expect(await store.pushMessages([write(id, ['a'], { acceptedAtMicros: [nowMicros()] })], step)).toEqual({
           status: 'diverted',
         })

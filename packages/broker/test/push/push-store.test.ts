@@ -135,7 +135,8 @@ test('no statement inside push_messages reads more than its partition, analysed 
     'all known': (sql) => pushMessages(sql, [write(id, [randomUUID()], { known: [0, 3] })], null),
     'a gap': (sql) => pushMessages(sql, [write(id, [randomUUID()])], null),
     'below the knowledge': (sql) => pushMessages(sql, [write(id, [randomUUID()], { known: [2, 3] })], null),
-    drained: (sql) => pushMessages(sql, [write(id, [randomUUID()], at)], { bufferId: 'plans', from: 1, through: 1 }),
+    drained: (sql) =>
+      pushMessages(sql, [write(id, [randomUUID()], at)], { bufferId: 'plans', from: 1, through: 1, setAside: [] }),
     suspected: (sql) => pushMessages(sql, [write(id, [], { known: [0, 3], suspects })], null),
     pages: (sql) => readKeys(sql, id, 0, 3600, 10),
   }

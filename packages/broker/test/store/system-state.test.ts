@@ -119,7 +119,13 @@ describe('maintenance windows', () => {
       quarantinedMessages: 1,
     })
     expect(windows[0]!.drainedAt! > windows[0]!.endedAt!).toBe(true)
-    expect(windows[1]).toMatchObject({ id: outage, startedAt: '2026-01-02T03:04:05.678000Z', endedAt: null })
+    expect(windows[1]).toMatchObject({
+      id: outage,
+      startedAt: '2026-01-02T03:04:05.678000Z',
+      endedAt: null,
+      drainedMessages: null,
+      bufferedBytes: null,
+    })
     expect((await store.listWindows(10, 2)).total).toBe(2)
     expect((await store.listWindows(1, 1)).windows.map((window) => window.id)).toEqual([outage])
   })
@@ -136,7 +142,7 @@ describe('instances', () => {
 
   it('see each other and themselves', async () => {
     expect(await store.heartbeat(instance('a', { bufferedMessages: 1 }))).toMatchObject([{ id: 'a' }])
-    const rows = await store.heartbeat(instance('b', { phase: 'normal', bufferedMessages: 0, quarantinedMessages: 0 }))
+    const rows = await store.heartbeat(instance('b', { phase: 'normal', bufferedMessages: 0, quarantinedOnDisk: 0 }))
     expect(rows.map((row) => row.id)).toEqual(['b', 'a'])
     expect(rows[0]).toMatchObject({ hostname: 'host of b', pid: 42, report: { phase: 'normal' } })
     expect(rows[1]!.silentMs).toBeGreaterThan(0)

@@ -12,7 +12,7 @@ import {
 
 export const BuffersAnswerSchema = Type.Object({
   pending: CountSchema,
-  failed: CountSchema,
+  failed: nullable(CountSchema),
   dbHealthy: Type.Boolean(),
   worker: Type.String(),
   phase: PhaseSchema,

@@ -15,7 +15,7 @@ const health = {
     bufferedMessages: CountSchema,
     bufferedBytes: CountSchema,
     oldestBufferedAt: nullable(TimestampSchema),
-    quarantinedMessages: CountSchema,
+    quarantinedMessages: nullable(CountSchema),
     diskFreeBytes: nullable(CountSchema),
   }),
 }
@@ -44,5 +44,9 @@ export const MetricsAnswerSchema = Type.Object({
     arrayBuffers: CountSchema,
   }),
   cpu: Type.Object({ user: CountSchema, system: CountSchema }),
-  buffer: Type.Object({ bufferedMessages: CountSchema, bufferedBytes: CountSchema, quarantinedMessages: CountSchema }),
+  buffer: Type.Object({
+    bufferedMessages: CountSchema,
+    bufferedBytes: CountSchema,
+    quarantinedMessages: nullable(CountSchema),
+  }),
 })

@@ -58,7 +58,7 @@ export const MaintenanceStatusSchema = Type.Object({
   message: Type.String(),
   bufferStats: Type.Object({
     pendingCount: CountSchema,
-    failedCount: CountSchema,
+    failedCount: nullable(CountSchema),
     dbHealthy: Type.Boolean(),
     failedFiles: Type.Object({
       count: CountSchema,
@@ -88,10 +88,10 @@ export const MaintenanceHistorySchema = Type.Object({
       reason: nullable(Type.String()),
       by: nullable(Type.String()),
       endedBy: nullable(Type.String()),
-      bufferedMessages: CountSchema,
-      bufferedBytes: CountSchema,
-      drainedMessages: CountSchema,
-      quarantinedMessages: CountSchema,
+      bufferedMessages: nullable(CountSchema),
+      bufferedBytes: nullable(CountSchema),
+      drainedMessages: nullable(CountSchema),
+      quarantinedMessages: nullable(CountSchema),
       kind: Type.String({ enum: ['maintenance', 'outage'] }),
       instanceId: nullable(Type.String()),
     }),

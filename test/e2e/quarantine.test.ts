@@ -1,0 +1,110 @@
+/** Records that could not be stored: one list for the whole cluster, acted on from any instance, exact over restarts. */
+import { afterEach, describe, expect, test } from 'vitest'
+import type { Api } from '../support/api.ts'
+import { startInstance } from '../support/instance.ts'
+import { endLeftovers, temporaryDatabase } from '../support/leftovers.ts'
+import { until } from '../support/until.ts'
+
+afterEach(endLeftovers)
+
+const LIST = '/api/v1/system/buffers/quarantine'
+
+async function normalAgain(api: Api): Promise<void> {
+  await until('the drain is over', async () => (await api.maintenance()).body.phase === 'normal')
+}
+
+const idsOf = (body: { records: { transactionId: string | null }[] }) => body.records.map((each) => each.transactionId)
+
+describe('quarantine', () => {
+  test('G8 G10 queues deleted in a window: listed, counted, stored after all and dropped from any instance', async () => {
+    const databaseUrl = await temporaryDatabase()
+    const first = await startInstance({ databaseUrl, env: { INSTANCE_ID: 'first' } })
+    const second = await startInstance({ databaseUrl, env: { INSTANCE_ID: 'second' } })
+    const { api } = second
+    await first.api.push([{ queue: 'doomed', transactionId: 'stored' }])
+    await first.api.push([{ queue: 'other', transactionId: 'stored' }])
+    await first.api.maintenance(true)
+    await first.api.push([
+      { queue: 'doomed', partition: 'p', transactionId: 'a', payload: { big: 12345678901234567890n.toString() } },
+      { queue: 'doomed', transactionId: 'b' },
+      { queue: 'other', transactionId: 'c' },
+    ])
+    await second.api.push([{ queue: 'doomed', transactionId: 'd' }])
+    await first.api.push([{ queue: 'kept', transactionId: 'e' }])
+    await api.call('DELETE', '/api/v1/resources/queues/doomed')
+    await api.call('DELETE', '/api/v1/resources/queues/other')
+    expect((await api.get(LIST)).body).toMatchObject({ records: [], total: 0 })
+    await first.api.maintenance(false)
+    await normalAgain(api)
+    expect((await api.pop('kept')).body.messages).toMatchObject([{ transactionId: 'e' }])
+
+    // Whoever merged the buffers set them aside; both show the same.
+    const all = (await api.get(LIST)).body
+    expect(all).toEqual((await first.api.get(LIST)).body)
+    expect([all.total, idsOf(all)]).toEqual([4, ['a', 'b', 'c', 'd']])
+    expect(all.records[0]).toMatchObject({
+      live: true,
+      queue: 'doomed',
+      partition: 'p',
+      payload: { big: '12345678901234567890' },
+      attempts: 1,
+      reason: 'QUEUE_DELETED',
+      sqlState: null,
+    })
+    const owner = all.records[0].instanceId
+    expect(['first', 'second']).toContain(owner)
+    expect(idsOf((await api.get(`${LIST}?queue=other`)).body)).toEqual(['c'])
+    expect(idsOf((await api.get(`${LIST}?queue=doomed&limit=1&offset=1`)).body)).toEqual(['b'])
+    expect((await api.get(`${LIST}?instance=${owner}`)).body.total).toBe(4)
+    expect((await api.get(`${LIST}?instance=nobody`)).body).toMatchObject({ records: [], total: 0 })
+    const status = (await api.maintenance()).body
+    expect(status.quarantinedMessages).toBe(4)
+    expect(status.instances.find((each: { id: string }) => each.id === owner).quarantinedMessages).toBe(4)
+    const [window] = (await api.history()).body.windows
+    expect(window).toMatchObject({
+      bufferedMessages: 5,
+      drainedMessages: 1,
+      quarantinedMessages: 4,
+      bufferedBytes: null,
+    })
+
+    // Its owner goes: what it set aside does not go with it.
+    const [a, b, c, d] = all.records.map((each: { id: string }) => each.id)
+    const [gone, left] = owner === 'first' ? [first, second] : [second, first]
+    await gone.kill9()
+    const retried = await left.api.post(`${LIST}/${a}/retry`, { queue: 'rescued', partition: 'q', payload: { n: 1 } })
+    expect(retried).toMatchObject({
+      status: 200,
+      body: { success: true, id: a, status: 'queued', queueName: 'rescued' },
+    })
+    expect((await left.api.pop('rescued')).body.messages).toMatchObject([
+      { transactionId: 'a', partition: 'q', data: { n: 1 }, id: retried.body.messageId },
+    ])
+    expect((await left.api.post(`${LIST}/${a}/retry`, {})).status).toBe(404)
+    expect((await left.api.call('DELETE', `${LIST}/${b}`)).body).toEqual({ success: true, id: b })
+    expect(await left.api.call('DELETE', `${LIST}/${b}`)).toMatchObject({
+      status: 404,
+      body: { code: 'QUARANTINE_NOT_FOUND' },
+    })
+    // In a window nothing is stored after all.
+    await left.api.maintenance(true)
+    expect(await left.api.post(`${LIST}/${c}/retry`, {})).toMatchObject({ status: 503, body: { code: 'MAINTENANCE' } })
+    await left.api.maintenance(false)
+    await until('the owner counts as gone', async () =>
+      (await left.api.get(LIST)).body.records.every((each: { live: boolean }) => !each.live),
+    )
+    await gone.start()
+    await until('the counts are the same everywhere', async () => {
+      const counts = await Promise.all(
+        [gone, left].map(async ({ api: each }) => (await each.maintenance()).body.quarantinedMessages),
+      )
+      return counts.every((count) => count === 2)
+    })
+    expect(idsOf((await gone.api.get(LIST)).body)).toEqual(['c', 'd'])
+    await normalAgain(gone.api)
+    // Two operators at once: one of them stores it.
+    const both = await Promise.all([gone, left].map(({ api: each }) => each.post(`${LIST}/${d}/retry`, {})))
+    expect(both.map(({ status: code }) => code).sort()).toEqual([200, 404])
+    expect((await left.api.pop('doomed', { batch: 10 })).body.messages).toHaveLength(1)
+  }, 60_000)
+})
