@@ -10,7 +10,7 @@ import { BrokenPipe, CliError, failureOf } from './command/failure.ts'
 import { GLOBAL_FLAGS, readGlobals, wantsJsonErrors } from './command/globals.ts'
 import { nearest } from './command/nearest.ts'
 import { createTree } from './command/tree.ts'
-import { COMMANDS } from './commands/all.ts'
+import { COMMANDS, SECTIONS } from './commands/all.ts'
 import { isMachineReadable } from './output/format.ts'
 import { safeText } from './output/text.ts'
 import { createSession } from './session.ts'
@@ -39,6 +39,7 @@ const program = createTree(COMMANDS, {
     pending = terminal.writeOut(text)
   },
   writeError: (text) => terminal.writeError(text),
+  headingOf: (spec) => SECTIONS.find((section) => section.commands.includes(spec))?.heading,
   async onInvoke({ spec, path, call, said }) {
     what = path
     const globals = readGlobals(said, env)

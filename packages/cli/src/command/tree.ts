@@ -21,6 +21,8 @@ export interface TreeOptions {
   readonly onInvoke: (invocation: Invocation) => Promise<void>
   readonly writeOut: (text: string) => void
   readonly writeError: (text: string) => void
+  /** Under which heading of the program's help a command stands. */
+  readonly headingOf?: (spec: Spec) => string | undefined
 }
 
 const PROGRAM = 'queenctl'
@@ -36,6 +38,8 @@ export function createTree(specs: readonly Spec[], options: TreeOptions): Comman
     .enablePositionalOptions()
     .showSuggestionAfterError(true)
     .exitOverride()
+    // Every command has flags; saying so at each of them says nothing.
+    .configureHelp({ subcommandTerm: termOf })
     // The error itself is printed once, by main, in the shape that was asked for.
     .configureOutput({ writeOut: options.writeOut, writeErr: options.writeError, outputError: () => {} })
   addGlobals(program, [], false)
@@ -47,9 +51,20 @@ export function createTree(specs: readonly Spec[], options: TreeOptions): Comman
   return program
 }
 
+function termOf(command: Command): string {
+  const args = command.registeredArguments.map((each) => {
+    const name = each.variadic ? `${each.name()}...` : each.name()
+    return each.required ? `<${name}>` : `[${name}]`
+  })
+  const rest = command.commands.length > 0 ? ['<command>'] : args
+  return [[command.name(), ...command.aliases().slice(0, 1)].join('|'), ...rest].join(' ')
+}
+
 function addSpec(parent: Command, spec: Spec, parents: readonly string[], options: TreeOptions): void {
   const path = [...parents, spec.name]
   const command = parent.command(spec.name, { hidden: 'hidden' in spec && spec.hidden === true })
+  const heading = parents.length === 0 ? options.headingOf?.(spec) : undefined
+  if (heading !== undefined) command.helpGroup(`${heading}:`)
   command.summary(spec.summary).description(spec.about === undefined ? sentence(spec.summary) : spec.about)
   for (const alias of spec.aliases ?? []) command.alias(alias)
   command.helpCommand(false)

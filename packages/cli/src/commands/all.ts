@@ -24,11 +24,34 @@ import { TOP } from './top.ts'
 import { TRACES } from './traces.ts'
 import { LEASE, TX } from './transaction.ts'
 
-export const COMMANDS: readonly Spec[] = [
-  ...[PING, VERSION, STATUS, LAG, TOP],
-  ...[PUSH, POP, ACK, TAIL, TX, LEASE],
-  ...[MAINTENANCE, BUFFER],
-  ...[QUEUE, PARTITION_GROUP, MESSAGES, CONSUMER_GROUP, REPLAY, DLQ, NAMESPACE_GROUP, TASK_GROUP, TRACES, APPLY],
-  ...[METRICS, ANALYTICS, BENCH],
-  ...[CONFIG, LOGIN, LOGOUT, COMPLETION, HELP, completeCommand(() => COMMANDS)],
+export interface Section {
+  readonly heading: string
+  readonly commands: readonly Spec[]
+}
+
+export const SECTIONS: readonly Section[] = [
+  { heading: 'At a glance', commands: [PING, STATUS, LAG, TOP, VERSION] },
+  { heading: 'Messages', commands: [PUSH, POP, TAIL, ACK, TX, LEASE] },
+  { heading: 'Maintenance', commands: [MAINTENANCE, BUFFER] },
+  {
+    heading: 'What there is',
+    commands: [
+      QUEUE,
+      PARTITION_GROUP,
+      MESSAGES,
+      CONSUMER_GROUP,
+      REPLAY,
+      DLQ,
+      NAMESPACE_GROUP,
+      TASK_GROUP,
+      TRACES,
+      APPLY,
+    ],
+  },
+  { heading: 'Numbers', commands: [METRICS, ANALYTICS, BENCH] },
+  {
+    heading: 'queenctl itself',
+    commands: [CONFIG, LOGIN, LOGOUT, COMPLETION, HELP, completeCommand(() => COMMANDS)],
+  },
 ]
+export const COMMANDS: readonly Spec[] = SECTIONS.flatMap((section) => section.commands)

@@ -6,7 +6,7 @@ import { FROM, QUEUE, TO, toggle } from '../command/flag.ts'
 import type { CommandSpec, GroupSpec } from '../command/spec.ts'
 import { filterTime } from '../input/times.ts'
 import type { Cell, Column } from '../output/table.ts'
-import { bytes, count } from '../output/values.ts'
+import { age, ageSeconds, bytes, count } from '../output/values.ts'
 import type { Session } from '../session.ts'
 
 type Row = Readonly<Record<string, unknown>>
@@ -18,6 +18,8 @@ interface Series {
   /** Where the rows are; nothing = the answer itself. */
   readonly rows: string | null
   readonly ofQueue: boolean
+  /** The columns of a table that is not wide; nothing = all. */
+  readonly columns?: readonly string[]
   ask(admin: Admin, range: Range, options: { signal: AbortSignal }): Promise<unknown>
 }
 
@@ -34,6 +36,10 @@ const SERIES: readonly Series[] = [
     summary: 'pushes, pops and acks by queue',
     rows: 'series',
     ofQueue: true,
+    columns: [
+      ...['bucket', 'queueName', 'pushMessages', 'pushPerSecond', 'popMessages', 'popPerSecond'],
+      ...['ackSuccess', 'ackFailed', 'avgLagMs', 'maxLagMs'],
+    ],
     ask: (admin, range, options) => admin.getQueueOps(range, options),
   },
   {
@@ -55,11 +61,15 @@ const SERIES: readonly Series[] = [
     summary: 'what the instances did',
     rows: 'timeSeries',
     ofQueue: false,
+    columns: [
+      ...['timestamp', 'pushPerSecond', 'popPerSecond', 'ackPerSecond', 'ackFailed', 'avgLagMs'],
+      ...['maxEventLoopLagMs', 'dbConnections', 'dbErrors', 'dlqCount'],
+    ],
     ask: (admin, range, options) => admin.getWorkerMetrics(range, options),
   },
 ]
 
-function seriesCommand({ name, summary, rows, ofQueue, ask }: Series): CommandSpec {
+function seriesCommand({ name, summary, rows, ofQueue, columns, ask }: Series): CommandSpec {
   return {
     name,
     summary,
@@ -69,7 +79,7 @@ function seriesCommand({ name, summary, rows, ofQueue, ask }: Series): CommandSp
       const queen = await session.queen()
       const answer = await ask(queen.admin, rangeOf(call), { signal: session.signal })
       const list = (rows === null ? answer : (answer as Row)[rows]) as Row[] | undefined
-      await printRows(session, answer, list ?? [])
+      await printRows(session, answer, list ?? [], columns)
       return EXIT.done
     },
   }
@@ -79,18 +89,48 @@ function rangeOf(call: Call): Range {
   return { from: filterTime(call.time('from')), to: filterTime(call.time('to')), queue: call.text('queue') }
 }
 
-/** A column for each plain field of the first row: the broker may learn new ones. */
-async function printRows(session: Session, answer: unknown, rows: readonly Row[]): Promise<void> {
+/** A column for each plain field of the first row: the broker may learn new ones, `wide` shows them. */
+async function printRows(
+  session: Session,
+  answer: unknown,
+  rows: readonly Row[],
+  shown: readonly string[] = Object.keys(rows[0] ?? {}),
+): Promise<void> {
   const { kind } = session.out.format
-  if (kind !== 'table' && kind !== 'wide' && kind !== 'ndjson') return session.out.record(answer, [])
-  const names = Object.entries(rows[0] ?? {})
-    .filter(([, value]) => typeof value !== 'object' || value === null)
-    .map(([name]) => name)
+  if (kind === 'ndjson') return session.out.list({ columns: [], rows })
+  if (kind !== 'table' && kind !== 'wide') return session.out.record(answer, [])
+  const told = rows.filter((row) => Object.values(row).some((value) => typeof value === 'number'))
+  const first = rows[0] ?? {}
+  const names = Object.keys(first).filter((name) => {
+    const isPlain = typeof first[name] !== 'object' || first[name] === null
+    // A size that is there as a number too is written here.
+    return isPlain && !(`${name}Bytes` in first)
+  })
   const columns = names.map((name): Column<Row> => {
     const isNumber = rows.some((row) => typeof row[name] === 'number')
-    return { title: name, value: (row) => cellOf(row[name]), right: isNumber }
+    const isSize = name.endsWith('Bytes')
+    return {
+      title: titleOf(name),
+      value: (row) => (isSize ? bytes(row[name] as number | null) : cellOf(row[name])),
+      right: isNumber,
+      wide: !shown.includes(name),
+    }
   })
-  await session.out.list({ columns, rows })
+  await session.out.list({ columns, rows: told })
+  const silent = rows.length - told.length
+  if (silent > 0) session.say(`${count(silent)} more, in which nothing was reported, are left out.`)
+}
+
+const TIMES = new Set(['bucket', 'bucketTime', 'timestamp'])
+
+/** `pushPerSecond` → `push/s`, `avgLagMs` → `avg lag ms`. */
+function titleOf(name: string): string {
+  if (TIMES.has(name)) return 'time'
+  return name
+    .replace(/PerSecond$/, '/s')
+    .replace(/(Bytes|Name)$/, '')
+    .replace(/([a-z])([A-Z])/g, '$1 $2')
+    .toLowerCase()
 }
 
 function cellOf(value: unknown): Cell {
@@ -197,6 +237,14 @@ export const METRICS: CommandSpec = {
 function flatten(report: Report, prefix = ''): [string, Cell][] {
   return Object.entries(report).flatMap(([name, value]): [string, Cell][] => {
     const isGroup = typeof value === 'object' && value !== null && !Array.isArray(value)
-    return isGroup ? flatten(value as Report, `${prefix}${name}.`) : [[prefix + name, cellOf(value)]]
+    return isGroup ? flatten(value as Report, `${prefix}${name}.`) : [[prefix + name, metricOf(prefix + name, value)]]
   })
+}
+
+/** In the units of the name: seconds since the start, microseconds of the processor, bytes. */
+function metricOf(path: string, value: unknown): Cell {
+  if (typeof value !== 'number') return cellOf(value)
+  if (path === 'uptime') return ageSeconds(value)
+  if (path.startsWith('cpu.')) return age(value / 1_000)
+  return path.startsWith('memory.') || path.endsWith('Bytes') ? bytes(value) : cellOf(value)
 }

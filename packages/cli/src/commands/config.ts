@@ -45,6 +45,7 @@ const CURRENT: CommandSpec = {
 
 const LIST: CommandSpec = {
   name: 'get-contexts',
+  aliases: ['ls'],
   summary: 'list contexts',
   examples: ['config get-contexts', 'config get-contexts -o ndjson'],
   async run(session) {

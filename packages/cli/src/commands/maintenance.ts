@@ -42,7 +42,8 @@ const STATUS: CommandSpec = {
 
 async function print(session: Session, status: MaintenanceStatus): Promise<void> {
   const wide = session.out.format.kind === 'wide'
-  const options = { style: session.style, wide, headers: session.globals.headers, nowMs: Date.now() }
+  const columns = session.terminal.stdoutIsTty ? session.terminal.columns : Number.POSITIVE_INFINITY
+  const options = { style: session.style, wide, headers: session.globals.headers, nowMs: Date.now(), columns }
   await session.out.text(status, maintenanceLines(status, options))
 }
 

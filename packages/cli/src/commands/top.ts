@@ -1,18 +1,17 @@
 /** `top`: everything that moves, live. The terminal is as it was on every way out. */
 import { isQueenError } from '@queen/client'
 import { EXIT } from '../command/exit-codes.ts'
+import { Interrupted } from '../command/failure.ts'
 import { choice, duration, toggle } from '../command/flag.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { pause } from '../maintenance/switching.ts'
 import type { Session } from '../session.ts'
+import { CTRL_C, openScreen } from '../terminal/screen.ts'
 import { collect, type Snapshot } from '../top/collect.ts'
-import { frameLines, SORTS, type Sort, type View } from '../top/frame.ts'
+import { frameLines, SORTS, type Sort, scrollMax, type View } from '../top/frame.ts'
 import { pressKey } from '../top/keys.ts'
 
 const INTERVAL_MS_MIN = 250
-/** Alternate screen, no cursor; and back. */
-const ENTER = '\u001b[?1049h\u001b[?25l'
-const LEAVE = '\u001b[?25h\u001b[?1049l'
 
 export const TOP: CommandSpec = {
   name: 'top',
@@ -57,38 +56,29 @@ export const TOP: CommandSpec = {
 }
 
 async function live(session: Session, first: View, intervalMs: number): Promise<number> {
-  const { terminal, signal } = session
-  const { stdin } = terminal
+  const { terminal, signal, interrupts } = session
   const queen = await session.connect({ retryAttempts: 1 })
   const quit = new AbortController()
   const ended = AbortSignal.any([signal, quit.signal])
   let view = first
   let snapshot: Snapshot | null = null
   const draw = (): void => {
-    const size = { columns: terminal.columns, rows: terminal.rows - 1 }
-    const lines = frameLines(snapshot, view, size, session.style, Date.now())
-    void terminal.writeOut(`\u001b[H${lines.map((line) => `${line}\u001b[K`).join('\r\n')}\u001b[J`)
+    const size = { columns: terminal.columns, rows: terminal.rows }
+    screen.draw(frameLines(snapshot, view, size, session.style, Date.now(), true))
   }
-  const onKey = (chunk: Buffer | string): void => {
-    const effect = pressKey(view, chunk.toString())
-    view = effect.view
-    if (effect.quit) quit.abort()
-    else draw()
-  }
-  const restore = (): void => {
-    stdin.off('data', onKey)
-    stdin.setRawMode(false)
-    stdin.pause()
-    process.stdout.write(LEAVE)
-  }
-  // Also when the process ends in another way than through here.
-  process.once('exit', restore)
-  process.stdout.on('resize', draw)
+  const screen = openScreen(terminal, {
+    onResize: draw,
+    onKey(key) {
+      // The terminal sends no signal while it sends keys.
+      if (key === CTRL_C) return interrupts.abort(new Interrupted())
+      const effect = pressKey(view, key)
+      view = { ...effect.view, scroll: Math.min(effect.view.scroll, scrollMax(snapshot, effect.view)) }
+      if (effect.quit) quit.abort()
+      else draw()
+    },
+  })
   try {
-    stdin.setRawMode(true)
-    stdin.on('data', onKey)
-    stdin.resume()
-    await terminal.writeOut(ENTER)
+    draw()
     while (!ended.aborted) {
       if (!view.paused) {
         try {
@@ -104,9 +94,7 @@ async function live(session: Session, first: View, intervalMs: number): Promise<
       await pause(intervalMs, ended).catch(() => {})
     }
   } finally {
-    process.off('exit', restore)
-    process.stdout.off('resize', draw)
-    restore()
+    screen.close()
   }
   return signal.aborted ? EXIT.interrupted : EXIT.done
 }

@@ -3,7 +3,7 @@
  * ten seconds and at the end. What is over within a second says nothing.
  */
 
-import { fit } from '../output/text.ts'
+import { fit, widthOf } from '../output/text.ts'
 import { age, bytes, count, rate } from '../output/values.ts'
 import type { Terminal } from '../terminal/terminal.ts'
 
@@ -41,9 +41,11 @@ export function createProgress(terminal: Terminal, options: ProgressOptions): Pr
   let shownAtMs: number | null = null
   const draw = (): void => {
     const nowMs = performance.now()
-    const text = progressLine(options, latest, nowMs - startedAtMs)
-    if (terminal.stderrIsTty) terminal.writeError(`\r\u001b[K${fit(text, terminal.columns - 1)}`)
-    else terminal.writeError(`${text}\n`)
+    const elapsedMs = nowMs - startedAtMs
+    if (terminal.stderrIsTty) {
+      const columns = terminal.columns - 1
+      terminal.writeError(`\r\u001b[K${fit(progressLine(options, latest, elapsedMs, columns), columns)}`)
+    } else terminal.writeError(`${progressLine(options, latest, elapsedMs)}\n`)
     shownAtMs = nowMs
   }
   const everyMs = terminal.stderrIsTty ? REDRAW_MS : LINE_MS
@@ -68,10 +70,12 @@ export function createProgress(terminal: Terminal, options: ProgressOptions): Pr
   }
 }
 
+/** On a narrow terminal it says less, and what matters most stays: how far it is. */
 export function progressLine(
   options: Pick<ProgressOptions, 'label' | 'unit'>,
   state: ProgressState,
   elapsedMs: number,
+  columns = Number.POSITIVE_INFINITY,
 ): string {
   const { done, total } = state
   const amount = options.unit === 'bytes' ? bytes : count
@@ -80,13 +84,27 @@ export function progressLine(
     options.unit === 'bytes' ? `${bytes(perSecond)}/s` : `${rate(Math.round(perSecond))} ${shortUnit(options.unit)}/s`
   if (total === null) {
     const turn = SPINNER[Math.floor(elapsedMs / REDRAW_MS) % SPINNER.length]
-    return `${options.label} ${turn}  ${amount(done)}  ${speed}  ${age(elapsedMs)}`
+    return widest(
+      [
+        [`${options.label} ${turn}`, amount(done), speed, age(elapsedMs)],
+        [amount(done), speed],
+      ],
+      columns,
+    )
   }
   const share = total === 0 ? 1 : Math.min(1, done / total)
   const computed = perSecond > 0 ? (total - done) / perSecond : null
   const left = state.secondsLeft === undefined ? computed : state.secondsLeft
-  const rest = left === null ? '' : `  ${age(Math.ceil(left) * 1_000)} left`
-  return `${options.label} ${bar(share)} ${Math.floor(share * 100)} %  ${amount(done)}/${amount(total)}  ${speed}${rest}`
+  const rest = left === null ? [] : [`${age(Math.ceil(left) * 1_000)} left`]
+  const far = `${options.label} ${bar(share)} ${Math.floor(share * 100)} %`
+  const amounts = `${amount(done)}/${amount(total)}`
+  return widest([[far, amounts, speed, ...rest], [far, amounts, ...rest], [far, ...rest], [far]], columns)
+}
+
+/** The first that fits, or the last. */
+function widest(variants: readonly (readonly string[])[], columns: number): string {
+  const lines = variants.map((parts) => parts.join('  '))
+  return lines.find((line) => widthOf(line) <= columns) ?? lines.at(-1)!
 }
 
 const shortUnit = (unit: string): string => (unit === 'messages' ? 'msg' : unit)

@@ -2,9 +2,9 @@
 
 import { maintenanceLines } from '../maintenance/view.ts'
 import { headline } from '../maintenance/words.ts'
+import { flow, wrap } from '../output/flow.ts'
 import type { Style } from '../output/style.ts'
 import { type Column, renderTable } from '../output/table.ts'
-import { fit } from '../output/text.ts'
 import { age, ageSeconds, count, rate, sinceMs } from '../output/values.ts'
 import type { QueueRow, Snapshot } from './collect.ts'
 
@@ -30,20 +30,26 @@ export interface Size {
 }
 
 const COLUMNS: readonly Column<QueueRow>[] = [
-  { title: 'queue', value: (row) => row.name },
+  { title: 'queue', value: (row) => row.name, cut: true },
   { title: 'pending', value: (row) => count(row.pending), right: true },
-  { title: 'leased', value: (row) => count(row.leased), right: true },
-  { title: 'lag', value: (row) => ageSeconds(row.lagSeconds), right: true },
-  { title: 'push/s', value: (row) => rate(row.pushPerSecond), right: true },
-  { title: 'pop/s', value: (row) => rate(row.popPerSecond), right: true },
-  { title: 'ack/s', value: (row) => rate(row.ackPerSecond), right: true },
-  { title: 'fail/s', value: (row) => rate(row.failedPerSecond), right: true },
-  { title: 'dlq', value: (row) => count(row.deadLetters), right: true },
-  {
-    title: 'groups behind',
-    value: (row) => row.groups.map((group) => `${group.name} ${ageSeconds(group.lagSeconds)}`).join(', '),
-  },
+  { title: 'leased', value: (row) => count(row.leased), right: true, drop: 6 },
+  { title: 'lag', value: (row) => ageSeconds(row.lagSeconds), right: true, drop: 1 },
+  { title: 'push/s', value: (row) => rate(row.pushPerSecond), right: true, drop: 3 },
+  { title: 'pop/s', value: (row) => rate(row.popPerSecond), right: true, drop: 4 },
+  { title: 'ack/s', value: (row) => rate(row.ackPerSecond), right: true, drop: 5 },
+  { title: 'fail/s', value: (row) => rate(row.failedPerSecond), right: true, drop: 7 },
+  { title: 'dlq', value: (row) => count(row.deadLetters), right: true, drop: 2 },
+  { title: 'groups behind', value: groupsBehind, cut: true, drop: 8 },
 ]
+
+/** What the wire calls the consumers without a group. */
+const QUEUE_MODE = '__QUEUE_MODE__'
+const KEYS = ['q quit', 's sort', '/ filter', 'p pause', 'm maintenance', '↑↓ scroll']
+
+function groupsBehind(row: QueueRow): string {
+  const name = (group: string): string => (group === QUEUE_MODE ? '(no group)' : group)
+  return row.groups.map((group) => `${name(group.name)} ${ageSeconds(group.lagSeconds)}`).join(', ')
+}
 
 const SORT_VALUE: Readonly<Record<Exclude<Sort, 'name'>, (row: QueueRow) => number | null>> = {
   push: (row) => row.pushPerSecond,
@@ -61,45 +67,73 @@ export function sortedRows(rows: readonly QueueRow[], sort: Sort, filter: string
   return shown.sort((a, b) => (value(b) ?? -1) - (value(a) ?? -1) || byName(a, b))
 }
 
-export function frameLines(snapshot: Snapshot | null, view: View, size: Size, style: Style, nowMs: number): string[] {
-  const top = headLines(snapshot, view, style, nowMs)
-  if (snapshot === null) return top
-  if (view.panel && snapshot.maintenance !== null) {
-    const panel = maintenanceLines(snapshot.maintenance, { style, wide: false, headers: true, nowMs })
-    return clip([...top, '', ...panel], size)
+/** `live`: somebody sits before it, so the keys are named. */
+export function frameLines(
+  snapshot: Snapshot | null,
+  view: View,
+  size: Size,
+  style: Style,
+  nowMs: number,
+  live = false,
+): string[] {
+  const { columns } = size
+  const foot = live ? flow(KEYS, '   ', columns).slice(0, 1).map(style.dim) : []
+  const top = headLines(snapshot, view, size, style, nowMs)
+  const body = snapshot === null ? [] : ['', ...bodyLines(snapshot, view, size, style, nowMs)]
+  if (size.rows === null) return [...top, ...body, ...foot]
+  const shown = [...top, ...body].slice(0, Math.max(0, size.rows - foot.length))
+  const space = live ? Array<string>(size.rows - foot.length - shown.length).fill('') : []
+  return [...shown, ...space, ...foot]
+}
+
+function bodyLines(snapshot: Snapshot, view: View, { columns }: Size, style: Style, nowMs: number): string[] {
+  if (view.panel) {
+    if (snapshot.maintenance === null) return ['The state of maintenance is not known.']
+    return maintenanceLines(snapshot.maintenance, { style, wide: false, headers: true, nowMs, columns })
   }
   const rows = sortedRows(snapshot.queues ?? [], view.sort, view.filter)
-  const [head = '', ...body] = renderTable(COLUMNS, rows, { wide: false, headers: true })
-  const scrolled = body.slice(Math.min(view.scroll, Math.max(0, body.length - 1)))
-  return clip(
-    [...top, '', style.bold(fit(head, size.columns)), ...scrolled.map((line) => fit(line, size.columns))],
-    size,
-  )
+  const [head = '', ...body] = renderTable(COLUMNS, rows, { wide: false, headers: true, columns })
+  return [style.bold(head), ...body.slice(view.scroll)]
 }
 
-function clip(lines: readonly string[], { rows }: Size): string[] {
-  return rows === null ? [...lines] : lines.slice(0, rows)
+/** The last row can be scrolled to the top, not beyond. */
+export function scrollMax(snapshot: Snapshot | null, view: View): number {
+  return Math.max(0, sortedRows(snapshot?.queues ?? [], view.sort, view.filter).length - 1)
 }
 
-function headLines(snapshot: Snapshot | null, view: View, style: Style, nowMs: number): string[] {
+function headLines(snapshot: Snapshot | null, view: View, { columns }: Size, style: Style, nowMs: number): string[] {
   const marks = [
     ...(view.paused ? ['paused'] : []),
     ...(view.staleSince === null ? [] : [`STALE, no broker answers since ${age(sinceMs(view.staleSince, nowMs))}`]),
   ].map((mark) => style.yellow(`[${mark}]`))
-  if (snapshot === null) return [['queenctl top', ...marks].join('  ')]
+  if (snapshot === null) return flow(['queenctl top', ...marks], '  ', columns)
   const { maintenance, totals } = snapshot
   const live = maintenance?.instances.filter((each) => each.live).length
-  const phase = maintenance === null ? '-' : headline(maintenance).text
   const database = maintenance === null ? '-' : maintenance.stale ? 'cannot be read' : 'connected'
-  const filter = view.filter === '' && !view.typing ? '' : `  filter /${view.filter}${view.typing ? '_' : ''}`
+  const filter = view.filter === '' && !view.typing ? [] : [`filter /${view.filter}${view.typing ? '_' : ''}`]
   return [
-    [
-      `Maintenance ${phase}`,
-      `instances ${count(live)}/${count(maintenance?.instances.length)}`,
-      `database ${database}`,
-      ...marks,
-    ].join('   '),
-    `push ${rate(totals.pushPerSecond)}/s   pop ${rate(totals.popPerSecond)}/s   ack ${rate(totals.ackPerSecond)}/s   fail ${rate(totals.failedPerSecond)}/s   sorted by ${view.sort}${filter}`,
-    ...snapshot.problems.map((problem) => style.dim(fit(`unknown: ${problem}`, 100))),
+    ...flow(
+      [
+        `Maintenance ${maintenance === null ? '-' : headline(maintenance).text}`,
+        `instances ${count(live)}/${count(maintenance?.instances.length)}`,
+        `database ${database}`,
+        ...marks,
+      ],
+      '   ',
+      columns,
+    ),
+    ...flow(
+      [
+        `push ${rate(totals.pushPerSecond)}/s`,
+        `pop ${rate(totals.popPerSecond)}/s`,
+        `ack ${rate(totals.ackPerSecond)}/s`,
+        `fail ${rate(totals.failedPerSecond)}/s`,
+        `sorted by ${view.sort}`,
+        ...filter,
+      ],
+      '   ',
+      columns,
+    ),
+    ...snapshot.problems.flatMap((problem) => wrap(`unknown: ${problem}`, columns)).map(style.dim),
   ]
 }

@@ -1,4 +1,4 @@
-/** What a key does to the view. Pure. */
+/** What a key does to the view. Pure; Ctrl-C is not asked here: it ends every command alike. */
 import { SORTS, type View } from './frame.ts'
 
 export type KeyEffect = { readonly view: View; readonly quit: boolean }
@@ -7,7 +7,6 @@ const PAGE_ROWS = 10
 
 export function pressKey(view: View, key: string): KeyEffect {
   const to = (change: Partial<View>): KeyEffect => ({ view: { ...view, ...change }, quit: false })
-  if (key === '\u0003') return { view, quit: true }
   if (view.typing) {
     if (key === '\r' || key === '\n') return to({ typing: false })
     if (key === '\u001b') return to({ typing: false, filter: '' })

@@ -7,9 +7,10 @@ import { changeKey, maintenanceLines } from '../../src/maintenance/view.ts'
 import { evaluateJsonPath, parseJsonPath } from '../../src/output/jsonpath.ts'
 import { createStyle, wantsColor } from '../../src/output/style.ts'
 import { renderTable } from '../../src/output/table.ts'
-import { fit, safeText } from '../../src/output/text.ts'
+import { fit, safeText, widthOf } from '../../src/output/text.ts'
 import { age, bytes, count, rate, relativeTime } from '../../src/output/values.ts'
 import { progressLine } from '../../src/progress/progress.ts'
+import { keysOf } from '../../src/terminal/screen.ts'
 import type { QueueRow, Snapshot } from '../../src/top/collect.ts'
 import { frameLines, sortedRows, type View } from '../../src/top/frame.ts'
 import { pressKey } from '../../src/top/keys.ts'
@@ -168,8 +169,10 @@ test('warnings while a migration runs', () => {
 test('a failure says that nothing is lost and how to go on', () => {
   const text = failureGuidance({ code: 3, signal: null }, STATUS).join('\n')
   expect(text).toContain('ended with 3')
-  expect(text).toContain('Pushes are still buffered and safe (18,204 messages); the disks last > 1d.')
+  expect(text).toContain('Pushes are still buffered and safe (18,204 messages); the disks last > 1d at this rate.')
   expect(text.match(/queenctl maintenance/g)).toHaveLength(3)
+  const still = { ...STATUS, instances: STATUS.instances.map((each) => ({ ...each, timeToFullSeconds: null })) }
+  expect(failureGuidance({ code: 3, signal: null }, still).join()).toContain('the fullest disk has 38 GiB free')
   expect(failureGuidance({ code: 3, signal: null }, { ...STATUS, maintenanceMode: false }).join()).toContain(
     'somebody else',
   )
@@ -215,10 +218,54 @@ test('top: keys, order, filter, stale data, a small window', () => {
   expect(pressKey(VIEW, 'q').quit).toBe(true)
   expect(pressKey({ ...VIEW, typing: true }, 'q')).toMatchObject({ quit: false, view: { filter: 'q' } })
   const frame = (view: View, rows: number | null) => frameLines(snapshot, view, { columns: 60, rows }, PLAIN, NOW)
-  expect(frame({ ...VIEW, staleSince: '2026-11-23T11:59:50.000Z' }, null)[0]).toContain(
+  expect(frame({ ...VIEW, staleSince: '2026-11-23T11:59:50.000Z' }, null).join('\n')).toContain(
     '[STALE, no broker answers since 10s]',
   )
   expect(frame(VIEW, 5)).toHaveLength(5)
   expect(frame({ ...VIEW, filter: 'c' }, null).join('\n')).not.toContain('\na ')
   expect(frame({ ...VIEW, panel: true }, null).join('\n')).toContain('queen-0')
+})
+
+test('no line is wider than the terminal, and what matters most stays', () => {
+  const names = ['a', 'payments.eu-west-1.settlements', '日本語のキュー']
+  const group = { name: '__QUEUE_MODE__', lagSeconds: 61, behind: 2 }
+  const snapshot: Snapshot = {
+    at: '2026-11-23T12:00:00.000Z',
+    maintenance: { ...STATUS, drain: { total: 18204, drained: 11702, ratePerSecond: 5900, etaSeconds: 1 } },
+    queues: names.map((name) => ({ ...row(name, 123_456), groups: [group, { ...group, name: 'billing' }] })),
+    totals: { pushPerSecond: 3, popPerSecond: 3, ackPerSecond: 3, failedPerSecond: null },
+    problems: ['rates: Request timeout after 30000ms'],
+  }
+  const frame = (columns: number, panel: boolean) =>
+    frameLines(snapshot, { ...VIEW, panel, sort: 'name' }, { columns, rows: 30 }, PLAIN, NOW, true)
+  for (let columns = 40; columns <= 200; columns++) {
+    for (const panel of [true, false]) {
+      const lines = frame(columns, panel)
+      expect(lines).toHaveLength(30)
+      expect(lines.filter((line) => widthOf(line) > columns)).toEqual([])
+      expect(lines.at(-1)).toContain('q quit')
+    }
+    expect(frame(columns, false).join('\n')).toMatch(/^QUEUE +PENDING/m)
+    expect(frame(columns, true).join('\n')).toMatch(/^INSTANCE .*BUFFERED/m)
+    expect(frame(columns, true).join('\n')).toContain('64 %')
+  }
+  expect(frame(40, false).slice(0, 11)).toEqual([
+    'Maintenance ON, safe to migrate',
+    'instances 1/1   database connected',
+    'push 3/s   pop 3/s   ack 3/s   fail -/s',
+    'sorted by name',
+    'unknown: rates: Request timeout after',
+    '30000ms',
+    '',
+    'QUEUE                  PENDING  LAG  DLQ',
+    'a                      123,456    -    0',
+    'payments.eu-west-1.s…  123,456    -    0',
+    '日本語のキュー         123,456    -    0',
+  ])
+  expect(frame(200, false).join('\n')).toContain('(no group) 1m 01s, billing 1m 01s')
+})
+
+test('keys come one by one, or several at once', () => {
+  expect(keysOf('ms\u001b[A\u001b[5~/日\u0003')).toEqual(['m', 's', '\u001b[A', '\u001b[5~', '/', '日', '\u0003'])
+  expect(keysOf('\u001b')).toEqual(['\u001b'])
 })

@@ -1,6 +1,6 @@
 /** What `maintenance run` tells at its ends. Pure. */
 import type { MaintenanceStatus } from '@queen/client'
-import { age, count, quantity } from '../../output/values.ts'
+import { age, bytes, count, quantity } from '../../output/values.ts'
 import { fullIn, timeToFullSeconds } from '../words.ts'
 
 /** The command failed and the window is open: what that means and the three ways on. */
@@ -16,11 +16,19 @@ function stateOfWindow(status: MaintenanceStatus | null): string[] {
   if (status === null)
     return ['No broker tells the state of maintenance; as far as is known it is on and pushes are buffered.']
   if (!status.maintenanceMode) return ['Maintenance is off: somebody else has switched it off meanwhile.']
-  const seconds = timeToFullSeconds(status)
-  const disks = seconds === null ? 'how long the disks last is not known' : `the disks last ${fullIn(seconds)}`
   return [
-    `Maintenance stays on. Pushes are still buffered and safe (${quantity(status.bufferedMessages, 'message')}); ${disks}.`,
+    `Maintenance stays on. Pushes are still buffered and safe (${quantity(status.bufferedMessages, 'message')}); ${disks(status)}.`,
   ]
+}
+
+/** No pushes, no rate: then what is free has to do. */
+function disks(status: MaintenanceStatus): string {
+  const seconds = timeToFullSeconds(status)
+  if (seconds !== null) return `the disks last ${fullIn(seconds)} at this rate`
+  const free = status.instances.filter((each) => each.live).map((each) => each.diskFreeBytes)
+  const known = free.filter((each) => typeof each === 'number')
+  if (known.length === 0 || known.length < free.length) return 'how long the disks last is not known'
+  return `the fullest disk has ${bytes(Math.min(...known))} free`
 }
 
 const WAYS = [
