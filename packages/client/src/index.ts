@@ -72,4 +72,5 @@ export type {
   PushStatus,
 } from './types/push.ts'
 export type { OperationFailed, QueueConfig, QueueConfigured, QueueDeleted, SubscriptionMode } from './types/queue.ts'
+export type * from './types/reports.ts'
 export type { CommitOptions, TransactionItemResult, TransactionResult } from './types/transaction.ts'

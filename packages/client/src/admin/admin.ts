@@ -12,6 +12,7 @@ import type * as A from '../types/admin.ts'
 import type * as M from '../types/maintenance.ts'
 import type { DlqPage } from '../types/message.ts'
 import type { QueueConfig, QueueConfigured } from '../types/queue.ts'
+import type * as R from '../types/reports.ts'
 import type { Untyped } from '../types/untyped.ts'
 import { readMaintenance, switchMaintenance, waitForMaintenance } from './maintenance.ts'
 import { changeQuarantine, QUARANTINE_PATH } from './quarantine.ts'
@@ -81,18 +82,37 @@ export class Admin {
     return this.#get('getMessage', messagePath(partitionId, transactionId), {}, options)
   }
 
+  /** When exactly one partition has it; else `AMBIGUOUS_TRANSACTION_ID`, with the places in `details.matches`. */
+  findMessage(transactionId: string, options?: A.AdminOptions): Promise<A.MessageDetail> {
+    return this.#get('findMessage', `${V1}/messages/${segment(transactionId)}`, {}, options)
+  }
+
   deleteMessage(partitionId: string, transactionId: string, options?: A.AdminOptions): Promise<A.MessageChanged> {
     return this.#send('deleteMessage', { method: 'DELETE', path: messagePath(partitionId, transactionId) }, options)
   }
 
-  retryMessage(partitionId: string, transactionId: string, options?: A.AdminOptions): Promise<A.MessageChanged> {
+  /** Of one group, or of every one that gave it up. */
+  retryMessage(
+    partitionId: string,
+    transactionId: string,
+    { consumerGroup, ...options }: A.AdminOptions & { consumerGroup?: string | undefined } = {},
+  ): Promise<A.MessageChanged> {
     const path = `${messagePath(partitionId, transactionId)}/retry`
-    return this.#send('retryMessage', { method: 'POST', path, body: {} }, options)
+    return this.#send('retryMessage', { method: 'POST', path, body: { consumerGroup } }, options)
   }
 
-  moveMessageToDLQ(partitionId: string, transactionId: string, options?: A.AdminOptions): Promise<A.MessageChanged> {
+  /** For one group, or for every one that has not completed it. */
+  moveMessageToDLQ(
+    partitionId: string,
+    transactionId: string,
+    {
+      consumerGroup,
+      error,
+      ...options
+    }: A.AdminOptions & { consumerGroup?: string | undefined; error?: string | undefined } = {},
+  ): Promise<A.MessageChanged> {
     const path = `${messagePath(partitionId, transactionId)}/dlq`
-    return this.#send('moveMessageToDLQ', { method: 'POST', path, body: {} }, options)
+    return this.#send('moveMessageToDLQ', { method: 'POST', path, body: { consumerGroup, error } }, options)
   }
 
   listDLQ<T = Untyped>(params: A.DlqListParams = {}, options?: A.AdminOptions): Promise<DlqPage<T>> {
@@ -122,7 +142,7 @@ export class Admin {
     return this.#get('getTracesForMessage', path, {}, options)
   }
 
-  getStatus(params: A.StatusParams = {}, options?: A.AdminOptions): Promise<A.Report> {
+  getStatus(params: A.StatusParams = {}, options?: A.AdminOptions): Promise<R.StatusReport> {
     return this.#get('getStatus', `${V1}/status`, params, options)
   }
 
@@ -134,19 +154,19 @@ export class Admin {
     return this.#get('getQueueDetail', `${V1}/status/queues/${segment(name)}`, params, options)
   }
 
-  getAnalytics(params: A.AnalyticsParams = {}, options?: A.AdminOptions): Promise<A.Report> {
+  getAnalytics(params: A.AnalyticsParams = {}, options?: A.AdminOptions): Promise<R.IngestedReport> {
     return this.#get('getAnalytics', `${V1}/status/analytics`, params, options)
   }
 
-  getSystemMetrics(params: A.InstanceSeriesParams = {}, options?: A.AdminOptions): Promise<A.Report> {
+  getSystemMetrics(params: A.InstanceSeriesParams = {}, options?: A.AdminOptions): Promise<R.SystemMetricsReport> {
     return this.#get('getSystemMetrics', `${V1}/analytics/system-metrics`, params, options)
   }
 
-  getWorkerMetrics(params: A.InstanceSeriesParams = {}, options?: A.AdminOptions): Promise<A.Report> {
+  getWorkerMetrics(params: A.InstanceSeriesParams = {}, options?: A.AdminOptions): Promise<R.WorkerMetricsReport> {
     return this.#get('getWorkerMetrics', `${V1}/analytics/worker-metrics`, params, options)
   }
 
-  getPostgresStats(options?: A.AdminOptions): Promise<A.Report> {
+  getPostgresStats(options?: A.AdminOptions): Promise<R.PostgresReport> {
     return this.#get('getPostgresStats', `${V1}/analytics/postgres-stats`, {}, options)
   }
 
@@ -154,7 +174,7 @@ export class Admin {
     return this.#get('getQueueLag', `${V1}/analytics/queue-lag`, params, options)
   }
 
-  getQueueOps(params: A.QueueSeriesParams = {}, options?: A.AdminOptions): Promise<A.Report> {
+  getQueueOps(params: A.QueueSeriesParams = {}, options?: A.AdminOptions): Promise<R.QueueOpsReport> {
     return this.#get('getQueueOps', `${V1}/analytics/queue-ops`, params, options)
   }
 
@@ -162,7 +182,7 @@ export class Admin {
     return this.#get('getParkedConsumers', `${V1}/analytics/queue-parked-replicas`, params, options)
   }
 
-  getRetention(params: A.QueueSeriesParams = {}, options?: A.AdminOptions): Promise<A.Report> {
+  getRetention(params: A.QueueSeriesParams = {}, options?: A.AdminOptions): Promise<R.RetentionReport> {
     return this.#get('getRetention', `${V1}/analytics/retention`, params, options)
   }
 

@@ -34,9 +34,22 @@ const cases: Case[] = [
     'GET /api/v1/messages?queue=q&from=1970-01-01T00%3A00%3A00.000Z&status=pending',
   ],
   ['getMessage', ({ admin }) => admin.getMessage('p', 't/1'), 'GET /api/v1/messages/p/t%2F1'],
+  ['findMessage', ({ admin }) => admin.findMessage('t/1'), 'GET /api/v1/messages/t%2F1'],
   ['deleteMessage', ({ admin }) => admin.deleteMessage('p', 't'), 'DELETE /api/v1/messages/p/t'],
   ['retryMessage', ({ admin }) => admin.retryMessage('p', 't'), 'POST /api/v1/messages/p/t/retry', {}],
+  [
+    'retryMessage, one group',
+    ({ admin }) => admin.retryMessage('p', 't', { consumerGroup: 'g' }),
+    'POST /api/v1/messages/p/t/retry',
+    { consumerGroup: 'g' },
+  ],
   ['moveMessageToDLQ', ({ admin }) => admin.moveMessageToDLQ('p', 't'), 'POST /api/v1/messages/p/t/dlq', {}],
+  [
+    'moveMessageToDLQ, one group',
+    ({ admin }) => admin.moveMessageToDLQ('p', 't', { consumerGroup: 'g', error: 'e' }),
+    'POST /api/v1/messages/p/t/dlq',
+    { consumerGroup: 'g', error: 'e' },
+  ],
   ['listDLQ', ({ admin }) => admin.listDLQ({ queue: 'q', after: 'x' }), 'GET /api/v1/dlq?queue=q&after=x'],
   [
     'retryDLQ',
