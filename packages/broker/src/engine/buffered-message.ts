@@ -78,16 +78,20 @@ export class RecordReader {
     const frameStart = this.#readNames(body)
     const end = readFrame(body, frameStart, parts)
     if (end !== body.length) throw new Error('bytes follow the message of a record')
+    const transactionId = body.utf8Slice(parts.transactionIdStart, parts.transactionIdEnd)
+    // As many characters as bytes: then each byte is one, because a character beyond ASCII takes more.
+    const idIsAscii = transactionId.length === parts.transactionIdEnd - parts.transactionIdStart
     return {
       queue: this.#queue,
       partition: this.#partition,
-      transactionId: body.utf8Slice(parts.transactionIdStart, parts.transactionIdEnd),
+      transactionId,
       traceId: parts.flags & FrameFlag.TRACE_ID ? uuidText(body, parts.traceIdStart) : null,
       producerSub:
         parts.flags & FrameFlag.PRODUCER_SUB ? body.utf8Slice(parts.producerSubStart, parts.producerSubEnd) : null,
       source: body,
       payloadStart: parts.payloadStart,
       payloadEnd: parts.payloadEnd,
+      idStart: idIsAscii ? parts.transactionIdStart : -1,
       encrypted: (parts.flags & FrameFlag.ENCRYPTED) !== 0,
       generatedId: (parts.flags & FrameFlag.GENERATED_ID) !== 0,
       acceptedAtMicros: record.acceptedAtMicros,

@@ -373,6 +373,7 @@ export class Drain {
       item.source = wanted ? cipher.encrypt(bytes) : cipher.decrypt(bytes)
       item.payloadStart = 0
       item.payloadEnd = item.source.length
+      item.idStart = -1
       item.encrypted = wanted
       return true
     } catch (error) {

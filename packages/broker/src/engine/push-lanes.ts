@@ -6,7 +6,8 @@
  *                          └──────────────────────────┴──▶ file buffer, lane by lane, order kept
  *
  * A flush carries everything that arrived while the flushes before it were in flight: batching grows with the load and
- * costs no timer when there is none.
+ * costs no timer when there is none. When it is back the next one leaves first, and its answers are written while
+ * PostgreSQL works on that.
  *
  * Invariants: a lane is in at most one flush, so arrival order holds; items that a flush could not store leave before
  * those that came after them; every item ends with a status.
@@ -18,18 +19,12 @@ import type { DedupCache, PartitionKeys } from './dedup-cache.ts'
 import { learn, learnUpTo } from './learn-keys.ts'
 import type { MessageIdSource } from './message-id.ts'
 import { markDuplicate, markStored } from './push-outcome.ts'
+import { FinishedTickets, type PushTicket } from './push-tickets.ts'
 import { type BuiltSegment, buildSegment, segmentBytesMax } from './segment-build.ts'
 import { StatementGate } from './statement-gate.ts'
 import type { PartitionEntry, PushItem } from './types.ts'
 import { within } from './within.ts'
 import type { WriteRoute } from './write-route.ts'
-
-/** The items of one request that are not answered yet. */
-export interface PushTicket {
-  remaining: number
-  readonly startedAtMs: number
-  readonly done: () => void
-}
 
 export interface StoredSegment {
   readonly partition: PartitionEntry
@@ -102,6 +97,7 @@ export class PushLanes {
   readonly #gate = new StatementGate(() => this.#pump())
   #largeFlushes = 0
   #scheduled = false
+  readonly #tickets = new FinishedTickets()
   #idle: { promise: Promise<void>; resolve: () => void } | null = null
 
   constructor(parts: PushLaneParts) {
@@ -173,7 +169,7 @@ export class PushLanes {
       const lanes = this.#take(this.#small)
       void this.#flush(lanes).finally(() => {
         this.#gate.ended()
-        this.#pump()
+        this.#goOn()
       })
     }
     while (this.#large.length > 0 && this.#largeFlushes < LARGE_FLUSHES_MAX) {
@@ -181,8 +177,24 @@ export class PushLanes {
       const lanes = this.#take(this.#large)
       void this.#flush(lanes).finally(() => {
         this.#largeFlushes--
-        this.#pump()
+        this.#goOn()
       })
+    }
+  }
+
+  /** After a flush. */
+  #goOn(): void {
+    if (this.#tickets.few) this.#tickets.answer()
+    this.#pump()
+    this.#tickets.answer()
+  }
+
+  #failAll(entries: readonly Pending[], code: NonNullable<PushItem['code']>, error: string): void {
+    for (const { item, ticket } of entries) {
+      item.status = 'failed'
+      item.code = code
+      item.error = error
+      this.#tickets.finish(ticket)
     }
   }
 
@@ -282,6 +294,8 @@ export class PushLanes {
     })
     parts.dedup.trim()
     parts.onConfigVersion(result.configVersion)
+    if (again.length === 0) return
+    this.#tickets.answer()
     await Promise.all(again)
   }
 
@@ -334,7 +348,7 @@ export class PushLanes {
       lane.careful = outcome.gap.length > 0
       markStored(built, lane.partition.id)
       if (known !== null) learn(known, outcome.firstOffset, built.write.keys)
-      for (const { ticket } of taken) finish(ticket)
+      for (const { ticket } of taken) this.#tickets.finish(ticket)
       if (built.stored.length > 0) {
         parts.onStored({
           partition: lane.partition,
@@ -352,7 +366,7 @@ export class PushLanes {
     for (const index of outcome.innocent) built.suspects[index]!.innocentBelow = built.write.knownTo
     const left: Pending[] = []
     for (const entry of taken) {
-      if (entry.item.status === 'duplicate') finish(entry.ticket)
+      if (entry.item.status === 'duplicate') this.#tickets.finish(entry.ticket)
       else left.push(entry)
     }
     return left
@@ -390,7 +404,7 @@ export class PushLanes {
     const unanswered = taken.map((pending) => pending.filter((entry) => entry.item.status === null))
     if (!(error instanceof StoreError)) {
       this.#parts.onDefect(error)
-      for (const pending of unanswered) failAll(pending, 'INTERNAL', 'Internal error')
+      for (const pending of unanswered) this.#failAll(pending, 'INTERNAL', 'Internal error')
       return
     }
     if (error.failure === 'conflict' && lanes.every((lane) => ++lane.attempts < ATTEMPTS_MAX)) {
@@ -404,7 +418,7 @@ export class PushLanes {
     }
     this.#parts.onDefect(error)
     if (error.failure === 'rejected') this.#bisect(lanes, unanswered)
-    else for (const pending of unanswered) failAll(pending, 'INTERNAL', 'Internal error')
+    else for (const pending of unanswered) this.#failAll(pending, 'INTERNAL', 'Internal error')
   }
 
   /** PostgreSQL refused the flush itself: lanes go alone, then in halves, until the bad item stands by itself (G8). */
@@ -412,7 +426,7 @@ export class PushLanes {
     lanes.forEach((lane, index) => {
       const pending = taken[index]!
       if (lanes.length === 1 && pending.length === 1) {
-        failAll(pending, 'INVALID_PAYLOAD', 'PostgreSQL refused this message')
+        this.#failAll(pending, 'INVALID_PAYLOAD', 'PostgreSQL refused this message')
         lane.itemsMax = LANE_ITEMS_MAX
         lane.alone = false
         return
@@ -446,7 +460,7 @@ export class PushLanes {
       entries.map((entry) => entry.item),
       outcomeUnknown,
     )
-    for (const { ticket } of entries) finish(ticket)
+    for (const { ticket } of entries) this.#tickets.finish(ticket)
   }
 
   #settle(lane: Lane): void {
@@ -470,17 +484,4 @@ function usual(lanes: readonly Lane[], built: readonly BuiltSegment<PushItem>[])
     if (write.count === 0 || write.suspects.length > 0 || write.knownFrom > 0) return false
   }
   return true
-}
-
-function failAll(entries: readonly Pending[], code: NonNullable<PushItem['code']>, error: string): void {
-  for (const { item, ticket } of entries) {
-    item.status = 'failed'
-    item.code = code
-    item.error = error
-    finish(ticket)
-  }
-}
-
-function finish(ticket: PushTicket): void {
-  if (--ticket.remaining === 0) ticket.done()
 }

@@ -13,7 +13,8 @@ import type { PayloadCipher } from './cipher.ts'
 import type { DelayedDrain } from './delayed-drain.ts'
 import type { PushOptions } from './engine.ts'
 import type { MessageIdSource } from './message-id.ts'
-import type { PushLanes, PushTicket } from './push-lanes.ts'
+import type { PushLanes } from './push-lanes.ts'
+import type { PushTicket } from './push-tickets.ts'
 import type { QueueDepth } from './queue-depth.ts'
 import { Refusal } from './refusal.ts'
 import type { PartitionEntry, PushItem, QueueEntry } from './types.ts'
@@ -226,6 +227,7 @@ export class Push {
     item.source = cipher.encrypt(item.source.subarray(item.payloadStart, item.payloadEnd))
     item.payloadStart = 0
     item.payloadEnd = item.source.length
+    item.idStart = -1
     item.encrypted = true
     return true
   }

@@ -104,6 +104,7 @@ export function createQuarantine(parts: QuarantineParts): Quarantine {
       traceId: decoded?.traceId ?? null,
       producerSub: decoded?.producerSub ?? null,
       source: payload,
+      idStart: -1,
       payloadStart: 0,
       payloadEnd: payload.length,
       encrypted: false,

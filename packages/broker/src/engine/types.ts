@@ -33,6 +33,8 @@ export interface PushItem {
   source: Buffer
   payloadStart: number
   payloadEnd: number
+  /** Where the transactionId lies in `source`, one byte a character; -1 = it does not lie there so. */
+  idStart: number
   encrypted: boolean
   /** The transactionId was made by the server. */
   generatedId: boolean

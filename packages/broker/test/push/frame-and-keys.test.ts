@@ -6,7 +6,7 @@ import { DedupCache } from '../../src/engine/dedup-cache.ts'
 import { emptyFrameParts, frameBytes, readFrame, writeFrame } from '../../src/engine/frame.ts'
 import { KeySet } from '../../src/engine/key-set.ts'
 import { MessageIdRun, MessageIdSource, messageIdAt, messageIdDistance } from '../../src/engine/message-id.ts'
-import { buildSegment, segmentBytesMax } from '../../src/engine/segment-build.ts'
+import { buildSegment, frameMessage, segmentBytesMax } from '../../src/engine/segment-build.ts'
 import { KEY_BYTES, writeTransactionKey, writeTransactionKeyOf } from '../../src/engine/transaction-key.ts'
 import type { PushItem } from '../../src/engine/types.ts'
 import { item } from './push-stack.ts'
@@ -120,6 +120,25 @@ describe('frames, segments and records', () => {
     )
   })
 
+  test('an id that lies beside its payload makes the same frame as one that does not', () => {
+    fc.assert(
+      fc.property(anyItem, fc.string({ unit: 'binary-ascii', minLength: 1, maxLength: 90 }), (entry, transactionId) => {
+        const apart = { ...entry, transactionId }
+        const beside = {
+          ...apart,
+          source: Buffer.concat([entry.source, Buffer.from(transactionId)]),
+          idStart: entry.source.length,
+        }
+        const frameOf = (each: PushItem): Buffer => {
+          const target = Buffer.alloc(segmentBytesMax([each]))
+          return target.subarray(0, frameMessage(each, target, 0))
+        }
+        expect(frameOf(beside)).toEqual(frameOf(apart))
+      }),
+      { numRuns: 200 },
+    )
+  })
+
   test('a record of the file buffer gives back the very item', () => {
     fc.assert(
       fc.property(fc.array(anyItem, { minLength: 1, maxLength: 6 }), (items) => {
@@ -136,6 +155,10 @@ describe('frames, segments and records', () => {
             body: Buffer.from(target.subarray(at, end)),
           })
           expect(read.source.utf8Slice(read.payloadStart, read.payloadEnd)).toBe(entry.source.toString())
+          if (read.idStart !== -1) {
+            const idEnd = read.idStart + read.transactionId.length
+            expect(read.source.latin1Slice(read.idStart, idEnd)).toBe(entry.transactionId)
+          }
           const { queue, partition, transactionId, traceId, producerSub, encrypted, generatedId } = entry
           expect(read).toMatchObject({
             queue,

@@ -33,6 +33,7 @@ export function item(queue: string, partition: string, transactionId: string, pa
     payloadStart: 0,
     payloadEnd: source.length,
     encrypted: false,
+    idStart: -1,
     generatedId: false,
     acceptedAtMicros: null,
     innocentBelow: 0,

@@ -182,6 +182,7 @@ class PushBodyReader {
     let queue: string | null = null
     let partition: string | null = DEFAULT_PARTITION
     let transactionId: string | null = ''
+    let idStart = -1
     let traceId: string | null = null
     let payloadStart = -1
     let payloadEnd = -1
@@ -229,6 +230,7 @@ class PushBodyReader {
             break
           case 'transactionId':
             transactionId = this.#readText()
+            idStart = this.#textStart
             badTransactionId =
               transactionId === null || (transactionId !== '' && !this.#isName(transactionId, scanner.stringEscaped))
             break
@@ -257,6 +259,7 @@ class PushBodyReader {
       source: noPayload ? NULL_PAYLOAD : scanner.source,
       payloadStart: noPayload ? 0 : payloadStart,
       payloadEnd: noPayload ? 4 : payloadEnd,
+      idStart: noPayload ? -1 : idStart,
       encrypted: false,
       generatedId: false,
       acceptedAtMicros: null,
@@ -303,11 +306,17 @@ class PushBodyReader {
     }
   }
 
+  /** Where the text last read lies in the body, one byte a character; -1 = it does not lie there so, or is empty. */
+  #textStart = -1
+
   /** A string, '' for null, null for anything else. */
   #readText(): string | null {
     const scanner = this.#scanner
+    this.#textStart = -1
     if (scanner.peek() === QUOTE) {
       scanner.skipString()
+      const { stringStart, stringEnd } = scanner
+      if (scanner.plain && !scanner.stringEscaped && stringEnd > stringStart) this.#textStart = stringStart
       return scanner.stringValue()
     }
     const kind = scanner.kind()
