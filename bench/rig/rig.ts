@@ -59,6 +59,11 @@ export class Rig {
     return new Rig(dir, postgres, options)
   }
 
+  /** As `npm start` connects. */
+  get #url(): string {
+    return this.#postgres.socketUrl ?? this.#postgres.url
+  }
+
   get postgresPid(): number {
     return this.#postgres.pid
   }
@@ -80,7 +85,7 @@ export class Rig {
   async createDatabase(): Promise<{ name: string; url: string; sql: pg.Client; drop(): Promise<void> }> {
     const name = `round_${++this.#rounds}`
     await this.#onServer(`CREATE DATABASE ${name} TEMPLATE template0`)
-    const url = new URL(this.#postgres.url)
+    const url = new URL(this.#url)
     url.pathname = `/${name}`
     const sql = new pg.Client({ connectionString: url.href })
     // A server that went away is told by the query that misses it.
@@ -131,7 +136,7 @@ export class Rig {
   }
 
   async #onServer(statement: string): Promise<void> {
-    const client = new pg.Client({ connectionString: this.#postgres.url })
+    const client = new pg.Client({ connectionString: this.#url })
     await client.connect()
     try {
       await client.query(statement)

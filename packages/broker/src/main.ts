@@ -50,7 +50,7 @@ async function run(): Promise<void> {
     if (config.database.kind === 'embedded') parts.postgres = startEmbedded(config, config.database.port, log)
     const postgres = await parts.postgres
     if (stopping.requested) return
-    const databaseUrl = config.database.kind === 'url' ? config.database.url : postgres!.url
+    const databaseUrl = config.database.kind === 'url' ? config.database.url : (postgres!.socketUrl ?? postgres!.url)
     parts.broker = startBroker(config, { databaseUrl, log, pageDir: PAGE_DIR })
     const broker = await parts.broker
     if (stopping.requested) return

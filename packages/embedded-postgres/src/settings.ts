@@ -1,8 +1,7 @@
 /** Server settings for a queue: many small durable commits, few connections, modest memory. Callers may override each. */
 export const DEFAULT_SETTINGS: Readonly<Record<string, string>> = {
-  // Only this machine; no socket file, whose path would have to be short and private.
+  // Only this machine. The socket, where there is one, lies in the data directory (see socket.ts).
   listen_addresses: '127.0.0.1',
-  unix_socket_directories: '',
   // What Queen promises rests on these three: never relaxed here.
   fsync: 'on',
   synchronous_commit: 'on',

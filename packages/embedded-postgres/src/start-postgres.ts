@@ -13,6 +13,7 @@ import { clearOrphan, writeOwner } from './orphan.ts'
 import { isAlive, signalTree } from './process-tree.ts'
 import { launchServer, PortInUse, type ServerExit, type ServerProcess } from './server-process.ts'
 import { DEFAULT_SETTINGS } from './settings.ts'
+import { removeStaleSockets, socketDirectory, socketSetting } from './socket.ts'
 
 /** smart waits for clients to leave, fast ends their sessions, immediate is a crash that the next start recovers from. */
 export type StopMode = 'smart' | 'fast' | 'immediate'
@@ -33,7 +34,10 @@ export interface StartPostgresOptions {
 }
 
 export interface EmbeddedPostgres {
+  /** By TCP: works for every program. */
   readonly url: string
+  /** The same database by the Unix socket, which costs less; null where there is none. */
+  readonly socketUrl: string | null
   readonly port: number
   /** The postmaster of the current (or last) run. */
   readonly pid: number
@@ -65,11 +69,13 @@ export async function startPostgres(options: StartPostgresOptions): Promise<Embe
     ephemeral,
     ...(options.major === undefined ? {} : { major: options.major }),
   })
-  const settings = { ...DEFAULT_SETTINGS, ...options.settings }
+  const socketDir = socketDirectory(cluster.dataDir)
+  const settings = { ...DEFAULT_SETTINGS, unix_socket_directories: socketSetting(socketDir), ...options.settings }
   const log = options.log ?? (() => {})
 
   const launch = async (port: number): Promise<ServerProcess> => {
     if ((await clearOrphan(cluster.dataDir, cluster.pgData)) === 'stopped') log('stopped the server of an earlier run')
+    removeStaleSockets(cluster.dataDir)
     const started = await launchServer(cluster, {
       port,
       settings,
@@ -103,8 +109,13 @@ export async function startPostgres(options: StartPostgresOptions): Promise<Embe
     await current.exited
   }
 
+  const account = `${cluster.superuser}:${cluster.password}`
   return {
-    url: `postgresql://${cluster.superuser}:${cluster.password}@127.0.0.1:${port}/postgres`,
+    url: `postgresql://${account}@127.0.0.1:${port}/postgres`,
+    socketUrl:
+      socketDir === null
+        ? null
+        : `postgresql://${account}@localhost:${port}/postgres?host=${encodeURIComponent(socketDir)}`,
     port,
     dataDir: cluster.dataDir,
     major: cluster.binaries.major,

@@ -27,6 +27,35 @@ afterEach(() => {
 })
 
 describe('a data directory', () => {
+  test('holds the socket, whatever its name, and what a killed server left of one goes', async () => {
+    const parent = mkdtempSync(join(tmpdir(), 'queen "socket", '))
+    dirs.push(parent)
+    chmodSync(parent, 0o755)
+    const server = await startPostgres({ dataDir: join(parent, 'it is here') })
+    dirs.push(server.dataDir)
+    const throughSocket = 'SELECT inet_server_addr() IS NULL AS socket, current_user AS name'
+    expect(await query(server.socketUrl!, throughSocket)).toEqual([{ socket: true, name: 'queen' }])
+    expect(await query(server.url, throughSocket)).toEqual([{ socket: false, name: 'queen' }])
+    await server.kill()
+    const left = join(server.dataDir, '.s.PGSQL.1')
+    writeFileSync(left, '')
+    await server.restart()
+    expect(existsSync(left)).toBe(false)
+    expect(await query(server.socketUrl!, throughSocket)).toEqual([{ socket: true, name: 'queen' }])
+    await server.stop()
+  })
+
+  test('whose path is too long for a socket does without', async () => {
+    const parent = mkdtempSync(join(tmpdir(), 'queen-long-'))
+    dirs.push(parent)
+    chmodSync(parent, 0o755)
+    const server = await startPostgres({ dataDir: join(parent, 'x'.repeat(100)) })
+    dirs.push(server.dataDir)
+    expect(server.socketUrl).toBe(null)
+    expect(await query(server.url, 'SHOW unix_socket_directories')).toEqual([{ unix_socket_directories: '' }])
+    await server.stop()
+  })
+
   test('under a directory that others cannot enter, with spaces', async () => {
     const wished = join(privateDir(), 'my data')
     const server = await startPostgres({ dataDir: wished })

@@ -19,7 +19,7 @@ describe('a server', () => {
     expect(await shown('synchronous_commit')).toBe('on')
     expect(await shown('full_page_writes')).toBe('on')
     expect(await shown('listen_addresses')).toBe('127.0.0.1')
-    expect(await shown('unix_socket_directories')).toBe('')
+    expect(await shown('unix_socket_directories')).toBe(`"${server.dataDir}"`)
     expect(await shown('server_encoding')).toBe('UTF8')
     const url = new URL(server.url)
     url.password = 'wrong'
