@@ -204,7 +204,8 @@ export class Acker {
     const delayMs = Math.min(RETRY_LAST_MS, RETRY_FIRST_MS * 2 ** Math.min(5, this.#tries++))
     for (const pending of taken) {
       pending.again ||= unknown
-      if (!transient || nowMs + delayMs >= pending.deadlineMs) pending.reject(toRefusal(error))
+      if (!transient || nowMs + delayMs >= pending.deadlineMs)
+        pending.reject(toRefusal(pending.again ? doubtful(error) : error))
       else setTimeout(() => this.#submit(pending), delayMs)
     }
   }
@@ -244,6 +245,12 @@ export function leaseEndOf(write: EntryWrite, outcome: AckEntryOutcome, again: b
 function answer(pending: Pending): void {
   pending.answered = true
   pending.resolve()
+}
+
+/** An earlier try may have been committed, whatever the last one ended with. */
+function doubtful(error: unknown): unknown {
+  if (!(error instanceof StoreError) || error.outcomeUnknown) return error
+  return new StoreError(error.failure, error.message, { outcomeUnknown: true, sqlState: error.sqlState, cause: error })
 }
 
 function isTransient(error: unknown): boolean {

@@ -93,6 +93,8 @@ export interface Consumer {
   onHint(queueId: string, partitionIds: readonly string[]): void
   /** An operator moved, deleted or subscribed the group anew; `queueName` null = on all queues. */
   groupMoved(group: string, queueName: string | null): void
+  /** Hints may have been lost: what is ready is looked up, for those who wait at once. */
+  lookAgain(): void
   pausePops(on: boolean): void
   setDatabaseAvailable(available: boolean): void
   start(): void
@@ -115,32 +117,39 @@ export function createConsumer(parts: ConsumeParts): Consumer {
       onLeaseEnded({ ...place, group, leaseId, committed: -1, pauseMs: 0 })
     }
   })
+  /** Any answer of the database will do: a partition may have nothing to claim just because its lease is held for nobody. */
+  async function answered<T>(statement: () => Promise<T>): Promise<T> {
+    const result = await statement()
+    lost.databaseAnswered()
+    return result
+  }
+  const credited = <T>(statement: () => Promise<T>): Promise<T> => answered(() => credit.around(statement))
+  async function claiming<T>(claims: Parameters<LostClaims['add']>[0], statement: () => Promise<T>): Promise<T> {
+    try {
+      return await credited(statement)
+    } catch (error) {
+      if (error instanceof StoreError && error.outcomeUnknown) lost.add(claims)
+      throw error
+    }
+  }
   const store: ConsumeStore = {
     ...parts.store,
-    async popMessages(candidates, bytesMax) {
+    popMessages: (candidates, bytesMax) => claiming(candidates, () => parts.store.popMessages(candidates, bytesMax)),
+    claimKnown: (claims) => claiming(claims, () => parts.store.claimKnown(claims)),
+    reconcilePartitions: (query) => answered(() => parts.store.reconcilePartitions(query)),
+    finishLeases: (finishes) => credited(() => parts.store.finishLeases(finishes)),
+    ackMessages: (entries) => credited(() => parts.store.ackMessages(entries)),
+    extendLease: (leaseId, seconds) => credited(() => parts.store.extendLease(leaseId, seconds)),
+    transaction: (work) => credited(() => parts.store.transaction(work)),
+    async releaseClaim(partitionIds, group, leaseId) {
       try {
-        const outcomes = await credit.around(() => parts.store.popMessages(candidates, bytesMax))
-        lost.databaseAnswered()
-        return outcomes
+        await answered(() => parts.store.releaseClaim(partitionIds, group, leaseId))
       } catch (error) {
-        if (error instanceof StoreError && error.outcomeUnknown) lost.add(candidates)
+        if (error instanceof StoreError && error.transient)
+          lost.add(partitionIds.map((partitionId) => ({ group, leaseId, partitionId })))
         throw error
       }
     },
-    async claimKnown(claims) {
-      try {
-        const outcomes = await credit.around(() => parts.store.claimKnown(claims))
-        lost.databaseAnswered()
-        return outcomes
-      } catch (error) {
-        if (error instanceof StoreError && error.outcomeUnknown) lost.add(claims)
-        throw error
-      }
-    },
-    finishLeases: (finishes) => credit.around(() => parts.store.finishLeases(finishes)),
-    ackMessages: (entries) => credit.around(() => parts.store.ackMessages(entries)),
-    extendLease: (leaseId, seconds) => credit.around(() => parts.store.extendLease(leaseId, seconds)),
-    transaction: (work) => credit.around(() => parts.store.transaction(work)),
   }
   const cache = new SegmentCache(settings.segmentCacheBytesMax)
   const book = new LeaseBook(settings.leaseBookBytesMax ?? LEASE_BOOK_BYTES)
@@ -222,6 +231,7 @@ export function createConsumer(parts: ConsumeParts): Consumer {
     },
     onHint: (queueId, partitionIds) => popper.onHint(queueId, partitionIds),
     groupMoved: (group, queueName) => popper.groupMoved(group, queueName),
+    lookAgain: () => popper.lookAgain(),
     pausePops: (on) => popper.pausePops(on),
     setDatabaseAvailable(available) {
       credit.setAvailable(available)

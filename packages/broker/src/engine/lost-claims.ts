@@ -1,20 +1,24 @@
 /**
- * Claims whose answers were lost: PostgreSQL may have given the lease, may still be about to, or never will. The
- * consumer got nothing, so when the database answers again such leases are given back instead of running out.
+ * Claims whose answers were lost, and leases that could not be given back: PostgreSQL may have given the lease, may still
+ * be about to, or never will. No consumer has the messages, so when the database answers again such leases are given back
+ * instead of running out.
  *
  * Invariants: bounded; a lease is only ever ended by its own id, so a claim that was made later is never touched;
  * forgetting an entry costs a lease time, never a message.
  */
 import type { ClaimCandidate } from '../ports/consume-store.ts'
+import { StoreError } from '../ports/store-error.ts'
 
-interface LostClaim {
+export interface LostClaim {
   readonly group: string
   readonly leaseId: string
-  readonly partitionIds: string[]
+  readonly partitionIds: readonly string[]
 }
 
 /** Partitions remembered; an outage loses the claims of a statement or two, not more. */
 const PARTITIONS_MAX = 10_000
+// With the last of the tries below: within five seconds of the database being back.
+const TRY_AFTER_MS = 1_000
 // A statement that was sent before the connection was lost may run for its whole limit (2 s) after the server is back.
 const RELEASE_AFTER_MS = [0, 500, 1_500, 3_000] as const
 
@@ -31,7 +35,7 @@ export class LostClaims {
   }
 
   add(candidates: readonly Pick<ClaimCandidate, 'group' | 'leaseId' | 'partitionId'>[]): void {
-    const byLease = new Map<string, LostClaim>()
+    const byLease = new Map<string, { group: string; leaseId: string; partitionIds: string[] }>()
     for (const { group, leaseId, partitionId } of candidates) {
       // autoAck has no lease: what it completed is gone, as its contract says.
       if (leaseId === null || this.#partitions >= PARTITIONS_MAX) continue
@@ -41,6 +45,8 @@ export class LostClaims {
       else known.partitionIds.push(partitionId)
     }
     this.#claims.push(...byLease.values())
+    // Should nobody else have anything to ask the database.
+    if (this.#claims.length > 0 && !this.#stopped) this.#in(TRY_AFTER_MS, async () => this.databaseAnswered())
   }
 
   /** The database answers: whatever is remembered is given back now, and again while a late claim may still commit. */
@@ -48,17 +54,31 @@ export class LostClaims {
     if (this.#claims.length === 0 || this.#stopped) return
     const claims = this.#claims
     this.#claims = []
-    const lastMs = RELEASE_AFTER_MS[RELEASE_AFTER_MS.length - 1]
-    for (const afterMs of RELEASE_AFTER_MS) {
-      const timer = setTimeout(() => {
-        this.#timers.delete(timer)
-        for (const claim of claims) {
-          if (afterMs === lastMs) this.#partitions -= claim.partitionIds.length
-          void this.#release(claim).catch(() => {})
-        }
-      }, afterMs)
-      this.#timers.add(timer)
+    for (const claim of claims) {
+      let left = RELEASE_AFTER_MS.length
+      let failed = false
+      for (const afterMs of RELEASE_AFTER_MS) {
+        this.#in(afterMs, async () => {
+          if (!failed) {
+            await this.#release(claim).catch((error: unknown) => {
+              failed ||= error instanceof StoreError && error.transient
+            })
+          }
+          if (--left > 0) return
+          this.#partitions -= claim.partitionIds.length
+          // The database went away again: everything anew when it is back.
+          if (failed) this.add(claim.partitionIds.map((partitionId) => ({ ...claim, partitionId })))
+        })
+      }
     }
+  }
+
+  #in(ms: number, work: () => Promise<void>): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer)
+      void work()
+    }, ms)
+    this.#timers.add(timer)
   }
 
   stop(): void {

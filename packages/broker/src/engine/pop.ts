@@ -195,7 +195,7 @@ export class Popper {
 
   pausePops(on: boolean): void {
     this.#paused = on
-    if (!on) this.#wakeAll()
+    if (!on) this.lookAgain()
   }
 
   setDatabaseAvailable(available: boolean): void {
@@ -466,10 +466,11 @@ export class Popper {
   #recovered(): void {
     this.#batch.statementsMax = Number.POSITIVE_INFINITY
     for (const wait of [...this.#unready]) this.#prepare(wait)
-    this.#wakeAll()
+    this.lookAgain()
   }
 
-  #wakeAll(): void {
+  /** Hints may have been lost, or leases forgotten. */
+  lookAgain(): void {
     for (const feed of this.feeds.all()) {
       feed.reconciledAtMs = Number.NEGATIVE_INFINITY
       if (feed.waiting === 0) continue

@@ -2,7 +2,7 @@
  * Keeps this instance's view of the cluster fresh: the switches at least every 5 s and at once on NOTIFY, the
  * configuration's changes, and hints about messages that other instances stored. Correct without NOTIFY, only later.
  */
-import type { Notifications } from '../ports/notifications.ts'
+import { MISSED, type Notifications } from '../ports/notifications.ts'
 import { Periodic } from './periodic.ts'
 import type { Service } from './service.ts'
 
@@ -13,6 +13,8 @@ export interface FollowParts {
   readonly consumer: {
     onHint(queueId: string, partitionIds: readonly string[]): void
     groupMoved(group: string, queueName: string | null): void
+    /** Hints were lost. */
+    lookAgain(): void
   }
   readonly pauseMs: number
   readonly onError: (error: unknown) => void
@@ -43,13 +45,17 @@ export function followState(parts: FollowParts): Service {
         listener.on('queen_config', () => refresh.nudge()),
         listener.on('queen_stored', (payload, own) => {
           const space = payload.indexOf(' ')
+          if (!own && payload === MISSED) consumer.lookAgain()
           if (!own && space > 0) consumer.onHint(payload.slice(0, space), [payload.slice(space + 1)])
         }),
         listener.on('queen_groups', (payload, own) => {
           const moved = own ? null : parseGroup(payload)
           if (moved !== null) consumer.groupMoved(moved.group, moved.queue)
         }),
-        listener.onConnected(() => refresh.nudge()),
+        listener.onConnected(() => {
+          refresh.nudge()
+          consumer.lookAgain()
+        }),
       )
     },
     async stop() {

@@ -5,9 +5,11 @@
  * What is sent while a send is under way goes with the next one, equal notifications once.
  *
  * Notifications are hints: they are lost while the connection is down, so whoever listens looks for itself after
- * `onConnected` and from time to time. Never relied on for correctness.
+ * `onConnected` and from time to time; and whoever could not send says so (MISSED) once it can. Never relied on for
+ * correctness.
  */
 import type { Log } from '../ports/log.ts'
+import { MISSED } from '../ports/notifications.ts'
 import type { DatabaseConnection } from './pool-connection.ts'
 
 export interface Listener {
@@ -17,7 +19,10 @@ export interface Listener {
   on(channel: string, handler: (payload: string, own: boolean) => void): () => void
   /** Called after every (re)connection: whatever was notified in between is lost. */
   onConnected(handler: () => void): () => void
-  /** Sends soon. Dropped while disconnected, when too many wait, and when the payload exceeds 7999 bytes of UTF-8. */
+  /**
+   * Sends soon. Dropped while disconnected or when too many wait, which the channel then is told of (MISSED), and when the
+   * payload exceeds 7999 bytes of UTF-8.
+   */
   notify(channel: string, payload: string): void
   close(): void
 }
@@ -46,6 +51,8 @@ export function createListener(options: ListenerOptions): Listener {
   const handlers = new Map<string, Set<(payload: string, own: boolean) => void>>()
   const connectedHandlers = new Set<() => void>()
   const pending = new Map<string, readonly [channel: string, payload: string]>()
+  /** Channels with something to say that was not said. */
+  const missed = new Set<string>()
   let connection: DatabaseConnection | null = null
   let listening = new Set<string>()
   let connected = false
@@ -53,6 +60,8 @@ export function createListener(options: ListenerOptions): Listener {
   let closed = false
   let pauseMs = RECONNECT_PAUSE_MS_MIN
   let timer: NodeJS.Timeout | null = null
+  /** On its way, not known to have arrived. */
+  let sending: (readonly [channel: string, payload: string])[] = []
 
   const wakeIn = (ms: number): void => {
     if (closed) return
@@ -82,14 +91,17 @@ export function createListener(options: ListenerOptions): Listener {
       } else if (pending.size > 0) {
         const batch = [...pending.values()]
         pending.clear()
+        sending = batch
         const values = [batch.map(([channel]) => channel), batch.map(([, payload]) => payload)]
         await current.run('notify', NOTIFY, values, options.statementTimeoutMs, false)
+        sending = []
       } else if (connected) {
         await current.run('heartbeat', 'SELECT 1 AS one', [], options.statementTimeoutMs, false)
       }
       if (!connected) {
         connected = true
         pauseMs = RECONNECT_PAUSE_MS_MIN
+        tellMissed()
         for (const handler of connectedHandlers) handler()
       }
     } catch (error) {
@@ -127,7 +139,14 @@ export function createListener(options: ListenerOptions): Listener {
   function disconnected(): void {
     connection = null
     connected = false
+    for (const [channel] of [...pending.values(), ...sending]) missed.add(channel)
     pending.clear()
+    sending = []
+  }
+
+  function tellMissed(): void {
+    for (const channel of missed) pending.set(`${channel}\0${MISSED}`, [channel, MISSED])
+    missed.clear()
   }
 
   wakeIn(0)
@@ -148,7 +167,11 @@ export function createListener(options: ListenerOptions): Listener {
       return () => connectedHandlers.delete(handler)
     },
     notify(channel, payload) {
-      if (!connected || pending.size >= PENDING_MAX || Buffer.byteLength(payload) > PAYLOAD_BYTES_MAX) return
+      if (Buffer.byteLength(payload) > PAYLOAD_BYTES_MAX) return
+      if (!connected) missed.add(channel)
+      // Too many to name: "look for yourself" stands for the rest.
+      else if (pending.size >= PENDING_MAX) pending.set(`${channel}\0${MISSED}`, [channel, MISSED])
+      if (!connected || pending.size >= PENDING_MAX) return
       pending.set(`${channel}\0${payload}`, [channel, payload])
       if (!busy && pending.size === 1) wakeIn(SEND_PAUSE_MS)
     },

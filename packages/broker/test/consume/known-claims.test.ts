@@ -57,7 +57,7 @@ const CURSOR = `partition_id = $1::uuid AND group_name = '__QUEUE_MODE__'`
 
 describe('a claim from memory', () => {
   it('is made when the cursor is where it is believed, and is a lease like any other (G6)', async () => {
-    const { consumer, queue, pop } = await scene()
+    const { consumer, partitionId, pop, queue, queueId } = await scene()
     const answer = await consumer.popMessages(popRequest({ queue, batch: 10 }), never)
     expect(delivered(answer)).toEqual(names('m', 10, 10))
     expect(consumer.stats()).toMatchObject({ knownClaims: 1, finishedLeases: 1 })
@@ -66,6 +66,8 @@ describe('a claim from memory', () => {
     expect((await consumer.extendLease(answer.leaseId, 120)).partitions).toBe(1)
     const results = await fixture.consumer().ackMessages(acksOf(answer))
     expect(results.every(({ success }) => success)).toBe(true)
+    // As the acking instance tells the others.
+    consumer.onHint(queueId, [partitionId])
     expect(await pop(5)).toEqual(names('m', 5, 20))
   })
 

@@ -1,5 +1,5 @@
 /** What consumers see while the database fails: pops wait or answer empty, acks are repeated, nothing is doubled. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import type { ConsumeStore } from '../../src/ports/consume-store.ts'
 import { StoreError } from '../../src/ports/store-error.ts'
 import { acksOf, type ConsumeFixture, delivered, names, never, openFixture, popRequest } from './fixture.ts'
@@ -82,9 +82,52 @@ describe('while the database is away', () => {
     const store = shaky()
     const consumer = fixture.consumer({ store })
     const answer = await consumer.popMessages(popRequest({ queue: 'dead' }), never)
+    await filled('doubtful', 1)
+    const doubtful = shaky()
+    const other = fixture.consumer({ store: doubtful })
+    const doubted = await other.popMessages(popRequest({ queue: 'doubtful' }), never)
     store.down = true
+    // The first try is committed and its answer lost; the later ones find no database.
+    doubtful.deaf = true
     const begun = performance.now()
-    await expect(consumer.ackMessages(acksOf(answer))).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
+    const unknown = other.ackMessages(acksOf(doubted)).catch((error: unknown) => error)
+    const refused = consumer.ackMessages(acksOf(answer)).catch((error: unknown) => error)
+    await new Promise((resolve) => setTimeout(resolve, 10))
+    doubtful.down = true
+    expect(await refused).toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
+    expect(await refused).not.toMatchObject({ details: { outcome: 'unknown' } })
+    expect(await unknown).toMatchObject({ code: 'DATABASE_UNAVAILABLE', details: { outcome: 'unknown' } })
+    expect(performance.now() - begun).toBeLessThan(10_000)
+  })
+
+  it('gives back what nobody received as soon as the database answers: lost claims, and leases it could not give back', async () => {
+    await filled('unreceived', 2)
+    const store = shaky()
+    const consumer = fixture.consumer({ store })
+    const answer = await consumer.popMessages(popRequest({ queue: 'unreceived' }), never)
+    store.down = true
+    await expect(consumer.releaseClaim(answer)).rejects.toMatchObject({ code: 'DATABASE_UNAVAILABLE' })
+    const waiting = popRequest({ queue: 'unreceived', wait: true, timeoutMs: 20_000, batch: 2 })
+    const first = consumer.popMessages(waiting, never)
+    store.down = false
+    const begun = performance.now()
+    const received = await first
+    expect(delivered(received)).toEqual(['m0', 'm1'])
+    // The claim is committed, its answer lost, and PostgreSQL away once more while it is to be given back.
+    await consumer.releaseClaim(received)
+    store.deaf = true
+    const second = consumer.popMessages(waiting, never)
+    await vi.waitFor(async () => {
+      const [row] = await fixture.sql<{ live: boolean }>(
+        `SELECT bool_or(lease_until > now()) AS live FROM queen.cursors k JOIN queen.partitions p ON p.id = k.partition_id
+           JOIN queen.queues q ON q.id = p.queue_id WHERE q.name = 'unreceived'`,
+        [],
+      )
+      expect(row!.live).toBe(true)
+    })
+    store.deaf = false
+    expect(delivered(await second)).toEqual(['m0', 'm1'])
+    // Leases here live for five minutes.
     expect(performance.now() - begun).toBeLessThan(10_000)
   })
 

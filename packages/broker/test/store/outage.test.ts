@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { createServer, type Socket } from 'node:net'
 import { startTestPostgres } from '@queen/embedded-postgres/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { MISSED } from '../../src/ports/notifications.ts'
 import type { StoreError } from '../../src/ports/store-error.ts'
 import { openDatabase, type QueenDatabase } from '../../src/store/pool.ts'
 import { silent } from './test-database.ts'
@@ -173,7 +174,7 @@ describe('a server that stops', () => {
     expect(db.changes.slice(0, 2)).toEqual(['connected', 'disconnected'])
   })
 
-  it('loses notifications only while it is away', async () => {
+  it('loses notifications only while it is away, and says so afterwards', async () => {
     await using db = watched(server.url)
     const { listener } = db.database
     const heard: string[] = []
@@ -192,6 +193,7 @@ describe('a server that stops', () => {
       }
     }
     await hear('before')
+    heard.length = 0
     await server.stop('immediate')
     while (listener.connected) await new Promise(setImmediate)
     listener.notify('hints', 'lost')
@@ -200,6 +202,7 @@ describe('a server that stops', () => {
     await again
     await hear('after')
     expect(heard.some((line) => line.startsWith('lost'))).toBe(false)
+    expect(heard.filter((line) => line === `${MISSED} true`)).toHaveLength(1)
   })
 })
 
