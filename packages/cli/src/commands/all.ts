@@ -31,8 +31,8 @@ export interface Section {
 
 export const SECTIONS: readonly Section[] = [
   { heading: 'At a glance', commands: [PING, STATUS, LAG, TOP, VERSION] },
-  { heading: 'Messages', commands: [PUSH, POP, TAIL, ACK, TX, LEASE] },
-  { heading: 'Maintenance', commands: [MAINTENANCE, BUFFER] },
+  { heading: 'Send and read', commands: [PUSH, POP, TAIL, ACK, TX, LEASE] },
+  { heading: 'Maintenance windows', commands: [MAINTENANCE, BUFFER] },
   {
     heading: 'What there is',
     commands: [
