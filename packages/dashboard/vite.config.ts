@@ -2,12 +2,13 @@
 import tailwindcss from '@tailwindcss/vite'
 import vue from '@vitejs/plugin-vue'
 import { defineConfig } from 'vite'
+import { iconsOneByOne } from './scripts/icons-one-by-one.ts'
 
 /** A running broker for the development server. */
 const BROKER = process.env.QUEEN_URL ?? 'http://127.0.0.1:6632'
 
 export default defineConfig({
-  plugins: [vue(), tailwindcss()],
+  plugins: [vue(), tailwindcss(), iconsOneByOne()],
   resolve: { alias: { '@': new URL('src', import.meta.url).pathname } },
   build: {
     target: 'es2022',
@@ -15,6 +16,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
+    rolldownOptions: { checks: { pluginTimings: false } },
   },
   server: { proxy: { '^/(api|health|metrics|openapi)': BROKER } },
 })

@@ -6,6 +6,8 @@ import { makeClone, ordinaryUser, type User } from './clone.ts'
 import { killLeftovers, type QueenProcess, runQueen } from './queen-process.ts'
 
 const SECOND_START_MS_MAX = 5000
+/** The first start builds the dashboard and makes a database; on a busy machine both take their time. */
+const WHOLE_TEST_MS_MAX = 90_000
 const toRemove: string[] = []
 
 afterEach(() => {
@@ -37,31 +39,36 @@ const ordinary = ordinaryUser()
 if (ordinary !== undefined) USERS.push(['an ordinary user', ordinary])
 
 describe('npm start', () => {
-  test.each(USERS)('as %s: starts, keeps its data, stops on Ctrl-C, starts again in under 5 s', async (_, user) => {
-    const { parent, dir } = makeClone(user)
-    toRemove.push(parent)
-    const options = { cwd: dir, user, env: { HOME: join(parent, 'home') } }
+  test.each(USERS)(
+    'as %s: starts, keeps its data, stops on Ctrl-C, starts again in under 5 s',
+    { timeout: WHOLE_TEST_MS_MAX },
+    async (_, user) => {
+      const { parent, dir } = makeClone(user)
+      toRemove.push(parent)
+      const options = { cwd: dir, user, env: { HOME: join(parent, 'home') } }
 
-    const first = runQueen(options)
-    const { url, postgresPort } = await running(first)
-    expect(await push(url, 'kept')).toBe(201)
-    first.signalGroup('SIGINT')
-    const stopped = await first.outcome
-    expect(stopped.stdout).toContain('SIGINT: stopping')
-    expect(stopped.stdout).toMatch(/ stopped\n/)
-    // npm reports a Ctrl-C to the shell as such, after everything has ended.
-    expect([0, null, 130]).toContain(stopped.code)
-    await expect(fetch(url)).rejects.toThrow()
-    await expect(fetch(`http://127.0.0.1:${postgresPort}`)).rejects.toThrow(/fetch failed/)
+      const first = runQueen(options)
+      const { url, postgresPort } = await running(first)
+      expect(await (await fetch(url)).text()).toContain('<script type="module"') // the built page, not the excuse for it
+      expect(await push(url, 'kept')).toBe(201)
+      first.signalGroup('SIGINT')
+      const stopped = await first.outcome
+      expect(stopped.stdout).toContain('SIGINT: stopping')
+      expect(stopped.stdout).toMatch(/ stopped\n/)
+      // npm reports a Ctrl-C to the shell as such, after everything has ended.
+      expect([0, null, 130]).toContain(stopped.code)
+      await expect(fetch(url)).rejects.toThrow()
+      await expect(fetch(`http://127.0.0.1:${postgresPort}`)).rejects.toThrow(/fetch failed/)
 
-    const begin = performance.now()
-    const second = runQueen(options)
-    const again = await running(second)
-    expect(performance.now() - begin).toBeLessThan(SECOND_START_MS_MAX)
-    expect(await pop(again.url)).toEqual(['kept'])
-    // A plain kill of npm alone stops everything too: its pipes close when the last process is gone.
-    second.signal('SIGTERM')
-    expect((await second.outcome).stdout).toMatch(/ stopped\n/)
-    await expect(fetch(again.url)).rejects.toThrow()
-  })
+      const begin = performance.now()
+      const second = runQueen(options)
+      const again = await running(second)
+      expect(performance.now() - begin).toBeLessThan(SECOND_START_MS_MAX)
+      expect(await pop(again.url)).toEqual(['kept'])
+      // A plain kill of npm alone stops everything too: its pipes close when the last process is gone.
+      second.signal('SIGTERM')
+      expect((await second.outcome).stdout).toMatch(/ stopped\n/)
+      await expect(fetch(again.url)).rejects.toThrow()
+    },
+  )
 })

@@ -8,7 +8,8 @@ import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'no
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
-import { build } from 'vite'
+import { build, mergeConfig } from 'vite'
+import config from '../vite.config.ts'
 
 const PACKAGE_DIR = fileURLToPath(new URL('..', import.meta.url))
 const DIST = join(PACKAGE_DIR, 'dist')
@@ -19,7 +20,15 @@ const [hash = ''] = process.argv.slice(2)
 const unfinished = `${DIST}.${process.pid}`
 const replaced = `${unfinished}.old`
 try {
-  await build({ root: PACKAGE_DIR, logLevel: 'warn', build: { outDir: unfinished, emptyOutDir: true } })
+  // Vite would bundle its configuration into node_modules, which may belong to somebody else.
+  await build(
+    mergeConfig(config, {
+      configFile: false,
+      root: PACKAGE_DIR,
+      logLevel: 'warn',
+      build: { outDir: unfinished, emptyOutDir: true },
+    }),
+  )
   for (const entry of readdirSync(unfinished, { recursive: true, withFileTypes: true })) {
     if (entry.isFile() && COMPRESSED.test(entry.name)) compress(join(entry.parentPath, entry.name))
   }

@@ -270,12 +270,24 @@ export class Admin {
     return waitForMaintenance(this.#send, phase, options)
   }
 
+  /** Latest first. */
+  getMaintenanceHistory(
+    params: A.PageParams = {},
+    options?: A.AdminOptions,
+  ): Promise<A.MaintenanceHistory<M.MaintenanceWindow>> {
+    return this.#get('getMaintenanceHistory', `${V1}/system/maintenance/history`, params, options)
+  }
+
   getPopMaintenanceMode(options?: A.AdminOptions): Promise<M.PopMaintenanceStatus> {
     return this.#get('getPopMaintenanceMode', `${V1}/system/maintenance/pop`, {}, options)
   }
 
-  setPopMaintenanceMode(enabled: boolean, options?: A.AdminOptions): Promise<M.PopMaintenanceStatus> {
-    const request = { method: 'POST', path: `${V1}/system/maintenance/pop`, body: { enabled } } as const
+  setPopMaintenanceMode(
+    enabled: boolean,
+    { reason, ...options }: A.AdminOptions & { reason?: string | undefined } = {},
+  ): Promise<M.PopMaintenanceStatus> {
+    const body = { enabled, ...(reason === undefined ? {} : { reason }) }
+    const request = { method: 'POST', path: `${V1}/system/maintenance/pop`, body } as const
     return this.#send('setPopMaintenanceMode', request, options)
   }
 

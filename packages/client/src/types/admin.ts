@@ -271,3 +271,4 @@ export type QueueLagSeries = {
   maxLagMs: number | null
 }[]
 export type QuarantineList<R> = More & { records: R[]; total: number; pagination: Pagination }
+export type MaintenanceHistory<W> = More & { windows: W[]; total: number; pagination: Pagination }

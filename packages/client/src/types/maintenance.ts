@@ -51,6 +51,25 @@ export interface MaintenanceInstance {
   [field: string]: unknown
 }
 
+/** A window, or an outage that an instance got over with its file buffer. One that is still open has nulls. */
+export interface MaintenanceWindow {
+  kind: 'maintenance' | 'outage' | (string & {})
+  startedAt: string
+  safeAt: string | null
+  endedAt: string | null
+  drainedAt: string | null
+  reason: string | null
+  by: string | null
+  endedBy: string | null
+  /** Of an outage. */
+  instanceId: string | null
+  bufferedMessages: number | null
+  bufferedBytes: number | null
+  drainedMessages: number | null
+  quarantinedMessages: number | null
+  [field: string]: unknown
+}
+
 export interface PopMaintenanceStatus {
   popMaintenanceMode: boolean
   since: string | null

@@ -117,12 +117,17 @@ const cases: Case[] = [
     `POST ${MAINTENANCE}`,
     { enabled: true, reason: 'r' },
   ],
+  [
+    'getMaintenanceHistory',
+    ({ admin }) => admin.getMaintenanceHistory({ limit: 5 }),
+    `GET ${MAINTENANCE}/history?limit=5`,
+  ],
   ['getPopMaintenanceMode', ({ admin }) => admin.getPopMaintenanceMode(), `GET ${MAINTENANCE}/pop`],
   [
     'setPopMaintenanceMode',
-    ({ admin }) => admin.setPopMaintenanceMode(false),
+    ({ admin }) => admin.setPopMaintenanceMode(false, { reason: 'r' }),
     `POST ${MAINTENANCE}/pop`,
-    { enabled: false },
+    { enabled: false, reason: 'r' },
   ],
   ['getBuffers', ({ admin }) => admin.getBuffers(), 'GET /api/v1/status/buffers'],
   [

@@ -49,15 +49,23 @@ export async function takeScreenshots(
         await page.goto(url + path)
         await settled(page)
         await prepare?.(page)
+        // The whole page by a window that is as high: the browser's own way paints canvases at a wrong size.
+        if (fullPage) await page.setViewportSize({ width, height: await wholeHeight(page, viewport.height) })
         await page.waitForTimeout(CHART_MS)
         const file = join(folder, `${name}-${theme}-${width}.png`)
-        await page.screenshot({ path: file, fullPage })
+        await page.screenshot({ path: file })
+        await page.setViewportSize(viewport)
         files.push(file)
       }
       await context.close()
     }
   }
   return files
+}
+
+async function wholeHeight(page: Page, least: number): Promise<number> {
+  const height = (await page.evaluate('document.documentElement.scrollHeight')) as number
+  return Math.max(least, height)
 }
 
 if (import.meta.main) {

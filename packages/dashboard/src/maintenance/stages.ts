@@ -1,0 +1,36 @@
+/** What each stage is called and looks like, everywhere. */
+import type { Stage } from './maintenance-state.ts'
+
+export const STAGES: Readonly<
+  Record<
+    Stage,
+    {
+      readonly label: string
+      readonly tone: 'neutral' | 'good' | 'warn' | 'bad' | 'info' | 'window'
+      readonly text: string
+    }
+  >
+> = {
+  normal: { label: 'Normal', tone: 'good', text: 'Messages go straight to PostgreSQL.' },
+  entering: {
+    label: 'Entering',
+    tone: 'window',
+    text: 'The switch is on. New messages go to disk; writes that began before are still ending.',
+  },
+  safe: {
+    label: 'Safe to migrate',
+    tone: 'window',
+    text: 'No instance can write a message to PostgreSQL. Migrate, upgrade or restart it now; producers notice nothing.',
+  },
+  draining: {
+    label: 'Draining',
+    tone: 'info',
+    text: 'The switch is off. Buffered messages are being stored in their order; new ones queue up behind them.',
+  },
+  outage: {
+    label: 'Buffering an outage',
+    tone: 'bad',
+    text: 'PostgreSQL is, or was just, away. Messages wait on disk and are stored by themselves when it is back.',
+  },
+  unknown: { label: 'Unknown', tone: 'neutral', text: 'The broker has not said yet.' },
+}
