@@ -1,8 +1,20 @@
 /**
- * What happened, as one list: every push and its answer, every delivery, every fault. The judge reads nothing else of a
- * run but this and the tables. Times are milliseconds since the run began, by one monotonic clock.
+ * What happened, as one list: every push and its answer, every delivery and its ack, every window, every fault. The judge
+ * reads nothing else of a run but this and the tables. Times are milliseconds since the run began, by one monotonic
+ * clock; `toRunMs` brings times of the wall clock (PostgreSQL's is the same one here) onto it.
  */
-import { writeFileSync } from 'node:fs'
+import { closeSync, openSync, writeSync } from 'node:fs'
+
+export type Promised = 'queued' | 'buffered' | 'duplicate'
+
+/** One request that carried the message. */
+export interface Try {
+  readonly sentAtMs: number
+  readonly instance: number
+  atMs: number | null
+  /** The answer for this message: a status, an error code, or how the request broke. */
+  outcome: string | null
+}
 
 export interface Message {
   readonly id: string
@@ -10,21 +22,27 @@ export interface Message {
   readonly partition: string
   /** First time it was sent. */
   readonly sentAtMs: number
-  attempts: number
+  readonly tries: Try[]
   /** First time it was promised; null = never. */
   answeredAtMs: number | null
-  status: 'queued' | 'buffered' | 'duplicate' | null
+  status: Promised | null
   instance: number | null
 }
 
 export interface Delivery {
   readonly id: string
+  readonly queue: string
   readonly group: string
   readonly instance: number
+  readonly leaseId: string
+  /** By PostgreSQL's clock. */
+  readonly claimedAtMs: number
   readonly sentAtMs: number
   readonly atMs: number
   /** When the lease may be over: by its time, or because an ack or nack was sent. */
   releasedAtMs: number
+  /** When an ack as completed was answered with success; null = it was not. */
+  completedAtMs: number | null
 }
 
 export interface Fault {
@@ -42,22 +60,40 @@ export interface Refusal {
   readonly code: string
 }
 
-/** A window, from the answer to `enabled: true` (it is safe) to the request that ended it. */
+/** A window, from the answer to `enabled: true` (it is safe) to just before the request that ended it. */
 export interface Window {
   readonly safeAtMs: number
   readonly safeAtWallMs: number
+  closedAtMs: number | null
   closedAtWallMs: number | null
+  /** Segments that a snapshot taken at the beginning does not see and one at the end does; null = nobody could look. */
+  writtenInside: number | null
 }
+
+/** The moments in which a count was held against the disk. */
+export interface Count {
+  readonly atMs: number
+  readonly instance: number
+  readonly after: string
+  readonly said: number
+  readonly onDisk: number
+}
+
+const WRITE_BYTES = 1024 * 1024
 
 export class History {
   readonly #startedAt = performance.now()
+  readonly startedAtWallMs = Date.now()
   readonly messages = new Map<string, Message>()
   readonly deliveries: Delivery[] = []
   readonly faults: Fault[] = []
   readonly refusals: Refusal[] = []
   readonly windows: Window[] = []
+  readonly counts: Count[] = []
   /** What no fault can excuse, said by whoever saw it. */
   readonly wrongAnswers: string[] = []
+  /** How often each thing was done, for the report. */
+  readonly operations = new Map<string, number>()
   slowestPushMs = 0
   readonly #seen = new Map<string, Set<string>>()
 
@@ -65,22 +101,63 @@ export class History {
     return performance.now() - this.#startedAt
   }
 
+  toRunMs(wallMs: number): number {
+    return wallMs - this.startedAtWallMs
+  }
+
+  did(operation: string): void {
+    this.operations.set(operation, (this.operations.get(operation) ?? 0) + 1)
+  }
+
+  /** The message of this id, made when it was never sent before. */
+  message(id: string, queue: string, partition: string): Message {
+    let message = this.messages.get(id)
+    if (message === undefined) {
+      message = {
+        id,
+        queue,
+        partition,
+        sentAtMs: this.nowMs,
+        tries: [],
+        answeredAtMs: null,
+        status: null,
+        instance: null,
+      }
+      this.messages.set(id, message)
+    }
+    return message
+  }
+
+  send(message: Message, instance: number): Try {
+    const attempt: Try = { sentAtMs: this.nowMs, instance, atMs: null, outcome: null }
+    message.tries.push(attempt)
+    return attempt
+  }
+
+  answer(message: Message, attempt: Try, outcome: string): void {
+    attempt.atMs = this.nowMs
+    attempt.outcome = outcome
+    if (outcome !== 'queued' && outcome !== 'buffered' && outcome !== 'duplicate') return
+    // The first promise counts: a repeated push is promised nothing new.
+    if (message.answeredAtMs !== null) return
+    message.answeredAtMs = attempt.atMs
+    message.status = outcome
+    message.instance = attempt.instance
+  }
+
   deliver(delivery: Delivery): void {
     this.deliveries.push(delivery)
-    let seen = this.#seen.get(delivery.group)
+    const place = `${delivery.queue} ${delivery.group}`
+    let seen = this.#seen.get(place)
     if (seen === undefined) {
       seen = new Set()
-      this.#seen.set(delivery.group, seen)
+      this.#seen.set(place, seen)
     }
     seen.add(delivery.id)
   }
 
-  /** Promised, and not delivered to every group yet. */
-  missing(groups: readonly string[]): number {
-    let count = 0
-    for (const { answeredAtMs, id } of this.messages.values())
-      if (answeredAtMs !== null) for (const group of groups) if (this.#seen.get(group)?.has(id) !== true) count++
-    return count
+  wasDelivered(message: Message, group: string): boolean {
+    return this.#seen.get(`${message.queue} ${group}`)?.has(message.id) === true
   }
 
   begin(kind: string, detail: string): Fault {
@@ -93,32 +170,32 @@ export class History {
     fault.toMs = this.nowMs
   }
 
-  /** Everything between two instants, in order of time, one line each. */
-  slice(fromMs: number, toMs: number, partition?: string): string[] {
-    const lines: [number, string][] = []
-    for (const { detail, fromMs: from, kind, toMs: to } of this.faults) {
-      if (from <= toMs && (to ?? Number.POSITIVE_INFINITY) >= fromMs)
-        lines.push([from, `fault ${kind} ${detail} until ${to === null ? 'the end' : to.toFixed(1)}`])
-    }
-    for (const message of this.messages.values()) {
-      if (partition !== undefined && message.partition !== partition) continue
-      if (message.sentAtMs < fromMs || message.sentAtMs > toMs) continue
-      const { answeredAtMs, attempts, id, instance, status } = message
-      const answer =
-        answeredAtMs === null ? 'no promise' : `${status} at ${answeredAtMs.toFixed(1)} by instance ${instance}`
-      lines.push([message.sentAtMs, `push ${id}: ${answer}, attempts ${attempts}`])
-    }
-    return lines.sort((a, b) => a[0] - b[0]).map(([at, line]) => `${at.toFixed(1).padStart(10)}  ${line}`)
+  /** A window is open and safe at this moment, and nobody has begun to end it. */
+  get isWindowOpen(): boolean {
+    const latest = this.windows.at(-1)
+    return latest !== undefined && latest.closedAtMs === null
   }
 
+  /** One JSON object a line. */
   write(file: string): void {
-    const lines = [
-      ...this.faults.map((fault) => ({ type: 'fault', ...fault })),
-      ...this.windows.map((window) => ({ type: 'window', ...window })),
-      ...this.refusals.map((refusal) => ({ type: 'refusal', ...refusal })),
-      ...[...this.messages.values()].map((message) => ({ type: 'push', ...message })),
-      ...this.deliveries.map((delivery) => ({ type: 'delivery', ...delivery })),
-    ]
-    writeFileSync(file, `${lines.map((line) => JSON.stringify(line)).join('\n')}\n`)
+    const handle = openSync(file, 'w')
+    let text = ''
+    const line = (type: string, value: object): void => {
+      text += `${JSON.stringify({ type, ...value })}\n`
+      if (text.length < WRITE_BYTES) return
+      writeSync(handle, text)
+      text = ''
+    }
+    try {
+      for (const fault of this.faults) line('fault', fault)
+      for (const window of this.windows) line('window', window)
+      for (const refusal of this.refusals) line('refusal', refusal)
+      for (const count of this.counts) line('count', count)
+      for (const message of this.messages.values()) line('push', message)
+      for (const delivery of this.deliveries) line('delivery', delivery)
+      writeSync(handle, text)
+    } finally {
+      closeSync(handle)
+    }
   }
 }

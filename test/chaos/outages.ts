@@ -7,17 +7,16 @@ export interface Interval {
   readonly toMs: number
 }
 
-/**
- * @param output the instance's log as JSON lines
- * @param killedAtWallMs when the process was ended; the next one begins on its own
- */
-export function outagesOf(output: string, killedAtWallMs: readonly number[]): Interval[] {
-  const events: { atMs: number; alone: boolean }[] = killedAtWallMs.map((atMs) => ({ atMs, alone: true }))
+/** @param output the instance's log as JSON lines */
+export function outagesOf(output: string): Interval[] {
+  const events: { atMs: number; alone: boolean }[] = []
   for (const line of output.split('\n')) {
-    if (!line.includes('"to":')) continue
+    if (!line.includes('"to":') && !line.includes('"recovered"')) continue
     try {
-      const { time, to } = JSON.parse(line) as { time: number | string; to: string }
+      const { time, to, type } = JSON.parse(line) as { time: number | string; to?: string; type?: string }
       const atMs = typeof time === 'number' ? time : Date.parse(time)
+      // A process begins on its own; its first line is about its buffer.
+      if (type === 'recovered') events.push({ atMs, alone: true })
       if (to === 'outage' || to === 'draining') events.push({ atMs, alone: true })
       if (to === 'direct' || to === 'window' || to === 'gathering') events.push({ atMs, alone: false })
     } catch {

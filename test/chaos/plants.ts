@@ -4,6 +4,14 @@ import pg from 'pg'
 export const PLANTS = ['skip-fsync', 'overtake', 'forget-progress', 'ignore-fence'] as const
 export type Plant = (typeof PLANTS)[number]
 
+/** The sequence (sequences.ts) that brings each to light, and the guarantee that it breaks. */
+export const EXPOSED_BY: Record<Plant, { readonly sequence: string; readonly breaks: string }> = {
+  'skip-fsync': { sequence: 'kill-in-window', breaks: 'G2' },
+  overtake: { sequence: 'freeze-in-drain', breaks: 'G4' },
+  'forget-progress': { sequence: 'kill-after-drain', breaks: 'G3' },
+  'ignore-fence': { sequence: 'blind-at-switch', breaks: 'G5' },
+}
+
 /** Changes of the text of SQL functions: name, what it says, what it is to say. Each has to be found. */
 const CHANGES: Record<Plant, readonly (readonly [string, string, string])[]> = {
   // The disk lies instead: see chaos-disk.ts.

@@ -1,34 +1,64 @@
-/** Consumers of several groups: most ack what they get, some say no, some vanish with the lease in their hands. */
+/**
+ * Consumers of several groups. By habit they ack what they get, or say no to some of it, ack only a part, vanish with the
+ * lease in their hands, or hang up while the broker is still claiming for them.
+ */
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Delivered } from '../support/api.ts'
+import type { Answer, Delivered } from '../support/api.ts'
 import type { Instance } from '../support/instance.ts'
 import type { Delivery, History } from './history.ts'
 import type { Random } from './random.ts'
+import type { Traffic } from './traffic.ts'
+
+/** How likely each is, for one answer. */
+export interface Habit {
+  readonly nacks: number
+  readonly vanishes: number
+  readonly hangsUp: number
+  readonly acksPart: number
+}
 
 export interface ReaderOptions {
   readonly queue: string
   readonly group: string
+  readonly habit: Habit
   readonly leaseMs: number
   readonly instances: readonly Instance[]
+  readonly traffic: Traffic
   readonly history: History
   readonly random: Random
 }
 
+export const HABITS = {
+  steady: { nacks: 0.02, vanishes: 0.01, hangsUp: 0.01, acksPart: 0.05 },
+  refusing: { nacks: 0.25, vanishes: 0.01, hangsUp: 0.01, acksPart: 0.1 },
+  crashing: { nacks: 0.02, vanishes: 0.12, hangsUp: 0.12, acksPart: 0.05 },
+} as const satisfies Record<string, Habit>
+
+const CALM: Habit = { nacks: 0, vanishes: 0, hangsUp: 0, acksPart: 0 }
 const POLL_MS = 400
 const RETRY_MS = 30
+/** Answers of a pop or an ack that a fault explains. */
+const UNAVAILABLE = 503
 
 export class Reader {
   readonly #options: ReaderOptions
   #main: Promise<void> = Promise.resolve()
   #stopped = false
+  #habit: Habit
 
   constructor(options: ReaderOptions) {
     this.#options = options
+    this.#habit = options.habit
   }
 
   start(): this {
     this.#main = this.#run()
     return this
+  }
+
+  /** From now on it does what it should. */
+  calm(): void {
+    this.#habit = CALM
   }
 
   async stop(): Promise<void> {
@@ -37,37 +67,87 @@ export class Reader {
   }
 
   async #run(): Promise<void> {
-    const { group, history, instances, leaseMs, queue, random } = this.#options
+    const { random, traffic } = this.#options
     while (!this.#stopped) {
-      const running = instances.map((_, index) => index).filter((index) => instances[index]!.isRunning)
-      if (running.length === 0) {
+      const habit = this.#habit
+      const index = traffic.running(random)
+      if (index === null) {
         await pause(RETRY_MS)
         continue
       }
-      const index = random.pick(running)
-      const sentAtMs = history.nowMs
-      const query = { batch: 100, partitions: 4, wait: true, timeout: POLL_MS, consumerGroup: group }
-      const answer = await instances[index]!.api.pop(queue, query).catch(() => null)
-      if (answer === null || answer.status !== 200) {
-        if (answer !== null && answer.status !== 204 && answer.status !== 503)
-          history.wrongAnswers.push(`a pop was answered ${answer.status} ${JSON.stringify(answer.body)}`)
-        if (answer?.status !== 204) await pause(RETRY_MS)
+      const popped = await pop(this.#options, index, random.chance(habit.hangsUp) ? random.between(1, 60) : null)
+      if (popped === null) continue
+      // Gone, with the lease: it runs out by itself.
+      if (random.chance(habit.vanishes)) continue
+      const all = popped.messages.map((message, at) => ({ message, delivery: popped.deliveries[at]! }))
+      if (random.chance(habit.acksPart)) {
+        const part = all.filter(() => random.chance(0.5))
+        if (part.length > 0) await this.#ack(index, part, 'completed')
         continue
       }
-      const messages = answer.body.messages as Delivered[]
-      const deliveries = messages.map((message): Delivery => {
-        const times = { sentAtMs, atMs: history.nowMs, releasedAtMs: sentAtMs + leaseMs }
-        return { id: message.transactionId, group, instance: index, ...times }
-      })
-      for (const delivery of deliveries) history.deliver(delivery)
-      // Gone, with the lease: it runs out by itself.
-      if (random.chance(0.03)) continue
-      for (const delivery of deliveries) delivery.releasedAtMs = Math.min(delivery.releasedAtMs, history.nowMs)
-      const status = random.chance(0.06) ? 'retry' : 'completed'
-      const acker = random.chance(0.3) ? random.pick(running) : index
-      const acked = await instances[acker]!.api.ack(messages, status).catch(() => null)
-      if (acked !== null && acked.status !== 200 && acked.status !== 503)
-        history.wrongAnswers.push(`an ack was answered ${acked.status} ${JSON.stringify(acked.body)}`)
+      const status = random.chance(habit.nacks) ? random.pick(['retry', 'failed']) : 'completed'
+      await this.#ack(index, all, status)
     }
   }
+
+  async #ack(
+    index: number,
+    list: readonly { message: Delivered; delivery: Delivery }[],
+    status: string,
+  ): Promise<void> {
+    const { history, instances, random, traffic } = this.#options
+    const acker = random.chance(0.3) ? (traffic.running(random) ?? index) : index
+    for (const { delivery } of list) delivery.releasedAtMs = Math.min(delivery.releasedAtMs, history.nowMs)
+    history.did(`ack ${status}`)
+    const messages = list.map(({ message }) => message)
+    const answer = await instances[acker]!.api.ack(messages, status).catch(() => null)
+    if (answer === null || answer.status === UNAVAILABLE) return
+    if (answer.status !== 200) {
+      history.wrongAnswers.push(`an ack was answered ${answer.status} ${JSON.stringify(answer.body)}`)
+      return
+    }
+    for (const { index: at, success } of answer.body as { index: number; success: boolean }[]) {
+      if (success && status === 'completed') list[at]!.delivery.completedAtMs = history.nowMs
+    }
+  }
+}
+
+export interface Popped {
+  readonly messages: readonly Delivered[]
+  readonly deliveries: readonly Delivery[]
+}
+
+/** One long poll; null = nothing came of it. @param hangUpMs after so long the connection is cut */
+export async function pop(
+  options: Omit<ReaderOptions, 'habit'>,
+  index: number,
+  hangUpMs: number | null = null,
+): Promise<Popped | null> {
+  const { group, history, instances, leaseMs, queue } = options
+  const sentAtMs = history.nowMs
+  const query = { batch: 100, partitions: 4, wait: true, timeout: POLL_MS, consumerGroup: group }
+  history.did('pop')
+  if (hangUpMs !== null) {
+    history.did('pop given up')
+    const search = new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)]))
+    const url = `${instances[index]!.url}/api/v1/pop/queue/${queue}?${search}`
+    await fetch(url, { signal: AbortSignal.timeout(Math.round(hangUpMs)) }).catch(() => {})
+    return null
+  }
+  const answer: Answer | null = await instances[index]!.api.pop(queue, query).catch(() => null)
+  if (answer === null || answer.status !== 200) {
+    if (answer !== null && answer.status !== 204 && answer.status !== UNAVAILABLE)
+      history.wrongAnswers.push(`a pop was answered ${answer.status} ${JSON.stringify(answer.body)}`)
+    if (answer?.status !== 204) await pause(RETRY_MS)
+    return null
+  }
+  const messages = answer.body.messages as Delivered[]
+  const expiresAtMs = history.toRunMs(Date.parse(answer.body.leaseExpiresAt))
+  const claimedAtMs = expiresAtMs - leaseMs
+  const deliveries = messages.map((message): Delivery => {
+    const times = { claimedAtMs, sentAtMs, atMs: history.nowMs, releasedAtMs: expiresAtMs, completedAtMs: null }
+    return { id: message.transactionId, queue, group, instance: index, leaseId: message.leaseId, ...times }
+  })
+  for (const delivery of deliveries) history.deliver(delivery)
+  return { messages, deliveries }
 }

@@ -3,28 +3,40 @@
  * scheduler that draws faults from a seed. At the end everything is healed, counted, and held against the guarantees.
  */
 import { setTimeout as pause } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
-import { createDatabase } from '@queen/embedded-postgres/testing'
 import { readBack } from '../support/checker.ts'
-import { Instance } from '../support/instance.ts'
-import { atEnd, temporaryPostgres } from '../support/leftovers.ts'
-import { openTables } from '../support/tables.ts'
+import type { Instance } from '../support/instance.ts'
+import { openTables, type Tables } from '../support/tables.ts'
 import { until } from '../support/until.ts'
-import { FAULTS, type FaultKind, flip, type Stage } from './faults.ts'
+import { ask } from './ask.ts'
+import { countAgainstDisk } from './audit.ts'
+import { FAULTS } from './faults.ts'
 import { History } from './history.ts'
-import { judgeDeliveries, judgeRefusals, judgeStored, type Violation } from './judge.ts'
+import {
+  judgeCounts,
+  judgeDeliveries,
+  judgeRefusals,
+  judgeStored,
+  judgeWindows,
+  plainly,
+  type Violation,
+} from './judge.ts'
 import { Load } from './load.ts'
 import { outagesOf } from './outages.ts'
-import { type Plant, plant } from './plants.ts'
+import { EXPOSED_BY, type Plant, plant } from './plants.ts'
 import { Random } from './random.ts'
-import { Reader } from './readers.ts'
-import { TcpProxy } from './tcp-proxy.ts'
+import { HABITS, Reader } from './readers.ts'
+import { schedule } from './schedule.ts'
+import { INSTANCES, memoryOf, setUp } from './set-up.ts'
+import type { Stage } from './stage.ts'
+import { flip } from './switching.ts'
+import { successorOf, Transformer } from './transformers.ts'
 
 export interface RunOptions {
   readonly seconds: number
   readonly seed: number
   /** Names of faults; default all. */
   readonly faults?: readonly string[]
+  /** Runs with this bug and, whatever the seconds, the sequence that exposes it. */
   readonly plant?: Plant
   readonly say?: (line: string) => void
 }
@@ -33,196 +45,205 @@ export interface RunResult {
   readonly history: History
   readonly violations: readonly Violation[]
   readonly recoveryMs: number
+  /** Largest memory of each instance's last process, bytes; empty where the system does not tell. */
+  readonly memoryBytes: readonly number[]
+  /** Its version. */
+  readonly postgres: string
   /** What the instances logged. */
   readonly logs: readonly string[]
 }
 
-const INSTANCES = 3
 const PARTITIONS = 4
 const LEASE_SECONDS = 4
-const GROUPS = ['alpha', 'beta']
 /** Stored messages are found again by their ids here … */
 const DEDUPLICATED = 'orders'
-/** … and only by the buffer's own progress there. */
+/** … only by the buffer's own progress there … */
 const PLAIN = 'plain'
-const QUEUES = [DEDUPLICATED, PLAIN]
-const FAULTS_AT_ONCE = 2
+/** … and by nothing but the transaction that wrote them here. */
+const SUCCESSORS = 'after-orders'
+const MOVER = 'mover'
+const GROUPS = new Map<string, Record<string, keyof typeof HABITS>>([
+  [DEDUPLICATED, { alpha: 'steady', beta: 'refusing', gamma: 'crashing' }],
+  [PLAIN, { alpha: 'steady', beta: 'crashing' }],
+  [SUCCESSORS, { alpha: 'steady' }],
+])
 /** The promise: everything works again so long after the last fault. */
 const RECOVERY_MS_MAX = 10_000
-const PATIENCE_MS = 30_000
-const PLANTED_PATIENCE_MS = 5_000
-const COUNT_MS = 200
-const CHAOS_BROKER = fileURLToPath(new URL('chaos-broker.ts', import.meta.url))
+/** How much longer a run waits to say how late it was. */
+const PATIENCE_MS = 60_000
+const ROUNDS_PLANTED = 2
+const WARM_UP_MS = 500
 
 export async function runChaos(options: RunOptions): Promise<RunResult> {
   const { seconds, seed, say = () => {} } = options
   const random = new Random(seed)
-  // With a bug on purpose nobody expects that all will ever be well.
-  const patienceMs = options.plant === undefined ? PATIENCE_MS : PLANTED_PATIENCE_MS
-  const postgres = await temporaryPostgres({ max_connections: '200' })
-  const database = await createDatabase(postgres.url)
-  const proxies: TcpProxy[] = []
-  const instances: Instance[] = []
-  for (let i = 0; i < INSTANCES; i++) {
-    const proxy = await TcpProxy.open(postgres.port)
-    atEnd(() => proxy.close())
-    proxies.push(proxy)
-    const url = new URL(database.url)
-    url.port = String(proxy.port)
-    const env = {
-      LOG_FORMAT: 'json',
-      LOG_LEVEL: 'debug',
-      INSTANCE_ID: `chaos-${i}`,
-      QUEEN_TEST_LYING_DISK: String(options.plant === 'skip-fsync'),
-    }
-    const instance = new Instance({ databaseUrl: url.href, env, script: CHAOS_BROKER })
-    atEnd(() => instance.kill9())
-    instances.push(instance)
-  }
-  await Promise.all(instances.map((instance) => instance.start()))
-  for (const instance of instances) await until('it is normal', async () => (await instance.phase()) === 'normal')
-  if (options.plant !== undefined) await plant(database.url, options.plant)
-  const configure = (queue: string, more: object) =>
-    instances[0]!.api.post('/api/v1/configure', {
-      queue,
-      options: { leaseTime: LEASE_SECONDS, retryLimit: 1_000, ...more },
-    })
-  await configure(DEDUPLICATED, {})
-  await configure(PLAIN, { dedupWindowSeconds: 0 })
-
   const history = new History()
-  const startedAtWallMs = Date.now()
-  const stage: Stage = { instances, proxies, postgres, databaseUrl: database.url, history, random: random.fork() }
-  const loads = QUEUES.flatMap((queue) =>
+  const stage = await setUp(history, random, options.plant === 'skip-fsync')
+  if (options.plant !== undefined) await plant(stage.databaseUrl, options.plant)
+  await configure(stage.instances[0]!)
+  const loads = startLoads(stage, random)
+  const consumers = startConsumers(stage, random)
+  await pause(WARM_UP_MS)
+  if (options.plant === undefined) await schedule(stage, random.fork(), seconds * 1_000, options.faults, say)
+  else await expose(stage, options.plant, say)
+
+  say('healing')
+  const violations: Violation[] = []
+  const recoveryMs = await heal(stage, violations)
+  await Promise.all(loads.map((load) => load.stop()))
+  say('counting')
+  for (const consumer of consumers) if (consumer instanceof Reader) consumer.calm()
+  const tables = await openTables(stage.databaseUrl)
+  await until('every group has finished every message', () => allFinished(tables), PATIENCE_MS).catch(
+    (error: unknown) => violations.push(plainly('liveness', String(error), history.nowMs)),
+  )
+  await Promise.all(consumers.map((consumer) => consumer.stop()))
+  await judgeAll(stage, tables, violations)
+  return {
+    history,
+    violations,
+    recoveryMs,
+    memoryBytes: await memoryOf(stage.instances),
+    postgres: (await ask(stage.databaseUrl, `SELECT current_setting('server_version') AS answer`)) ?? '?',
+    logs: stage.instances.map((instance) => instance.output),
+  }
+}
+
+async function configure(instance: Instance): Promise<void> {
+  for (const [queue, more] of [
+    [DEDUPLICATED, {}],
+    [PLAIN, { dedupWindowSeconds: 0 }],
+    [SUCCESSORS, { dedupWindowSeconds: 0 }],
+  ] as const) {
+    const body = { queue, options: { leaseTime: LEASE_SECONDS, retryLimit: 1_000, ...more } }
+    const answer = await instance.api.post('/api/v1/configure', body)
+    if (answer.status !== 200) throw new Error(`configure was answered ${answer.status} ${JSON.stringify(answer.body)}`)
+  }
+}
+
+function startLoads(stage: Stage, random: Random): Load[] {
+  return [DEDUPLICATED, PLAIN].flatMap((queue) =>
     Array.from({ length: PARTITIONS * 2 }, (_, index) =>
       new Load({
+        ...stage,
         name: `${queue}-${index}`,
         queue,
         partition: `p${index % PARTITIONS}`,
         repeats: queue === DEDUPLICATED,
-        instances,
-        history,
         random: random.fork(),
       }).start(),
     ),
   )
-  const readers = QUEUES.flatMap((queue) =>
-    GROUPS.flatMap((group) =>
+}
+
+function startConsumers(stage: Stage, random: Random): (Reader | Transformer)[] {
+  const leaseMs = LEASE_SECONDS * 1_000
+  const readers = [...GROUPS].flatMap(([queue, groups]) =>
+    Object.entries(groups).flatMap(([group, habit]) =>
       [0, 1].map(() =>
-        new Reader({ queue, group, leaseMs: LEASE_SECONDS * 1_000, instances, history, random: random.fork() }).start(),
+        new Reader({ ...stage, queue, group, habit: HABITS[habit], leaseMs, random: random.fork() }).start(),
       ),
     ),
   )
-  await schedule(stage, random.fork(), seconds * 1_000, options.faults, say)
-  say('healing')
+  const movers = [0, 1].map(() => {
+    const places = { queue: DEDUPLICATED, group: MOVER, target: SUCCESSORS }
+    return new Transformer({ ...stage, ...places, leaseMs, random: random.fork() }).start()
+  })
+  return [...readers, ...movers]
+}
+
+async function expose(stage: Stage, bug: Plant, say: (line: string) => void): Promise<void> {
+  const { sequence } = EXPOSED_BY[bug]
+  const kind = FAULTS.find((fault) => fault.name === sequence)!
+  for (let round = 0; round < ROUNDS_PLANTED; round++) {
+    say(`${sequence} instance ${round}`)
+    await kind.run(stage, round)
+  }
+}
+
+/** How long it takes until every instance stores, delivers and holds nothing back. */
+async function heal(stage: Stage, violations: Violation[]): Promise<number> {
+  const { history, instances } = stage
   const healedAtMs = history.nowMs
-  const violations: Violation[] = []
-  const late = (what: string): void => {
-    violations.push({ guarantee: 'liveness', what, aroundMs: healedAtMs, partition: null })
-  }
+  const late = (what: string): void => void violations.push(plainly('liveness', what, healedAtMs))
   await flip(stage, false)
-  for (const [index, instance] of instances.entries()) {
-    const queued = async (): Promise<boolean> => {
-      const answer = await instance.api.push([{ queue: 'probe', partition: `p${index}` }])
-      return answer.status === 201 && answer.body[0].status === 'queued'
-    }
-    await until(`instance ${index} stores pushes directly again`, queued, patienceMs).catch((error: unknown) =>
-      late(String(error)),
-    )
-  }
+  await Promise.all(
+    instances.map(async (instance, index) => {
+      const well = async (): Promise<boolean> => {
+        if ((await instance.phase()) !== 'normal') return false
+        const answer = await instance.api.push([{ queue: 'probe', partition: `p${index}` }])
+        if (answer.status !== 201 || answer.body[0].status !== 'queued') return false
+        const query = { consumerGroup: `probe-${index}`, subscriptionMode: 'all', batch: 1_000, autoAck: true }
+        const popped = await instance.api.pop('probe', query)
+        return popped.status === 200
+      }
+      await until(`instance ${index} stores and delivers again`, well, PATIENCE_MS).catch((error: unknown) =>
+        late(String(error)),
+      )
+    }),
+  )
   const recoveryMs = history.nowMs - healedAtMs
   if (recoveryMs > RECOVERY_MS_MAX) late(`it took ${Math.round(recoveryMs)} ms until all was well again`)
-  await Promise.all(loads.map((load) => load.stop()))
-  say('counting')
-  const countedBy = performance.now() + patienceMs
-  while (history.missing(GROUPS) > 0 && performance.now() < countedBy) await pause(COUNT_MS)
-  await Promise.all(readers.map((reader) => reader.stop()))
+  return recoveryMs
+}
 
-  const tables = await openTables(database.url)
-  const outages = instances.map((instance, index) => {
-    const kills = history.faults.filter((fault) => fault.kind === 'kill' && fault.detail === `instance ${index}`)
-    return outagesOf(
-      instance.output,
-      kills.map((fault) => fault.fromMs + startedAtWallMs),
-    ).map(({ fromMs, toMs }) => ({ fromMs: fromMs - startedAtWallMs, toMs: toMs - startedAtWallMs }))
-  })
-  for (const queue of QUEUES) {
+async function allFinished(tables: Tables): Promise<boolean> {
+  const pairs = [...groupsOf()].flatMap(([queue, groups]) => groups.map((group) => [queue, group] as const))
+  const [row] = await tables.query<{ open: string }>(
+    `SELECT count(*)::text AS open
+       FROM unnest($1::text[], $2::text[]) AS g (queue, name)
+       JOIN queen.queues q ON q.name = g.queue JOIN queen.partitions p ON p.queue_id = q.id
+       LEFT JOIN queen.cursors c ON c.partition_id = p.id AND c.group_name = g.name
+      WHERE coalesce(c.committed, 0) < p.next_offset`,
+    [pairs.map(([queue]) => queue), pairs.map(([, group]) => group)],
+  )
+  return row!.open === '0'
+}
+
+function groupsOf(): Map<string, string[]> {
+  const groups = new Map([...GROUPS].map(([queue, habits]) => [queue, Object.keys(habits)]))
+  groups.get(DEDUPLICATED)!.push(MOVER)
+  return groups
+}
+
+async function judgeAll(stage: Stage, tables: Tables, violations: Violation[]): Promise<void> {
+  const { history, instances } = stage
+  const outages = instances.map((instance) =>
+    outagesOf(instance.output).map(({ fromMs, toMs }) => ({
+      fromMs: history.toRunMs(fromMs),
+      toMs: history.toRunMs(toMs),
+    })),
+  )
+  const stored = new Map<string, Set<string>>()
+  for (const queue of GROUPS.keys()) {
     // Nothing is wrong any more, but a machine that is short of everything may still refuse a request.
     const delivered = await until(`${queue} is read back`, () => readBack(instances[0]!, queue), PATIENCE_MS)
-    violations.push(...judgeStored(of(history, queue), delivered, outages))
-    const stored = await tables.messagesIn(queue)
-    if (stored !== delivered.length)
-      violations.push(plainly('G2', `${stored} messages of ${queue} are stored, ${delivered.length} were delivered`))
+    violations.push(...judgeStored(history, queue, delivered, outages))
+    stored.set(queue, new Set(delivered.map((message) => message.transactionId)))
+    const count = await tables.messagesIn(queue)
+    if (count !== delivered.length)
+      violations.push(plainly('G2', `${count} messages of ${queue} are stored, ${delivered.length} were delivered`))
   }
-  violations.push(...judgeDeliveries(history, GROUPS), ...judgeRefusals(history))
-  for (const { closedAtWallMs, safeAtWallMs } of history.windows) {
-    const written = await tables.segmentsCreatedBetween(safeAtWallMs, closedAtWallMs!)
-    if (written > 0)
-      violations.push({
-        guarantee: 'G5',
-        what: `${written} segments were written in a window`,
-        aroundMs: safeAtWallMs - startedAtWallMs,
-        partition: null,
-      })
+  const alone = [...stored.get(DEDUPLICATED)!].filter((id) => !stored.get(SUCCESSORS)!.has(successorOf(id)))
+  if (alone.length > 0)
+    violations.push(
+      plainly('G7', `${alone.length} messages were acked without what their transaction pushed: ${alone[0]}`),
+    )
+  violations.push(...judgeDeliveries(history, groupsOf()), ...judgeRefusals(history))
+  const created: number[] = []
+  for (const { closedAtWallMs, safeAtWallMs } of history.windows)
+    created.push(await tables.segmentsCreatedBetween(safeAtWallMs, closedAtWallMs!))
+  violations.push(...judgeWindows(history, created))
+  for (let index = 0; index < INSTANCES; index++) {
+    if (!(await countAgainstDisk(stage, index, 'all was drained')))
+      violations.push(plainly('liveness', `instance ${index} does not come to rest`))
   }
-  const [left] = await tables.query<{ count: string }>('SELECT count(*)::text AS count FROM queen.staged_records')
-  if (left!.count !== '0') violations.push(plainly('G2', `${left!.count} rows are still staged`))
-  for (const [index, instance] of instances.entries()) {
-    const buffered = await instance.buffered()
-    if (buffered !== 0) violations.push(plainly('G10', `instance ${index} says that ${buffered} messages are buffered`))
+  violations.push(...judgeCounts(history))
+  for (const count of history.counts.slice(-INSTANCES)) {
+    if (count.said !== 0)
+      violations.push(plainly('G2', `instance ${count.instance} still holds ${count.said} messages`))
   }
+  const left = await ask(stage.databaseUrl, 'SELECT count(*)::text AS answer FROM queen.staged_records')
+  if (left !== '0') violations.push(plainly('G2', `${left} rows are still staged`))
   for (const wrong of history.wrongAnswers.slice(0, 5)) violations.push(plainly('contract', wrong))
-  return { history, violations, recoveryMs, logs: instances.map((instance) => instance.output) }
-}
-
-const plainly = (guarantee: string, what: string): Violation => ({ guarantee, what, aroundMs: null, partition: null })
-
-/** The part of the history that belongs to one queue. */
-function of(history: History, queue: string): History {
-  const messages = new Map([...history.messages].filter(([, message]) => message.queue === queue))
-  return Object.assign(Object.create(history) as History, { messages })
-}
-
-async function schedule(
-  stage: Stage,
-  random: Random,
-  ms: number,
-  names: readonly string[] | undefined,
-  say: (line: string) => void,
-): Promise<void> {
-  const kinds = FAULTS.filter((kind) => names === undefined || names.includes(kind.name))
-  const endsAt = performance.now() + ms
-  const holds = new Set<string>()
-  const running = new Set<Promise<void>>()
-  await pause(500)
-  while (performance.now() < endsAt) {
-    const kind = weighted(kinds, random)
-    const index = random.whole(0, stage.instances.length - 1)
-    const hold = kind.hold === 'instance' ? `instance ${index}` : kind.hold
-    if (running.size < FAULTS_AT_ONCE && !holds.has(hold)) {
-      holds.add(hold)
-      say(`${(stage.history.nowMs / 1_000).toFixed(1)} s  ${kind.name} ${hold}`)
-      const fault = kind
-        .run(stage, index)
-        .catch((error: unknown) => {
-          stage.history.wrongAnswers.push(`the fault ${kind.name} failed: ${String(error)}`)
-        })
-        .finally(() => {
-          holds.delete(hold)
-          running.delete(fault)
-        })
-      running.add(fault)
-    }
-    await pause(random.between(100, 900))
-  }
-  await Promise.all(running)
-}
-
-function weighted(kinds: readonly FaultKind[], random: Random): FaultKind {
-  let at = random.next() * kinds.reduce((sum, kind) => sum + kind.weight, 0)
-  for (const kind of kinds) {
-    at -= kind.weight
-    if (at < 0) return kind
-  }
-  return kinds.at(-1)!
 }

@@ -3,42 +3,83 @@ import { connect, createServer, type Socket } from 'node:net'
 import { parentPort, workerData } from 'node:worker_threads'
 import type { ProxyOrder } from './tcp-proxy.ts'
 
+interface Pair {
+  readonly client: Socket
+  readonly server: Socket
+  /** Bytes of it were lost: it can never work again, and nobody says so. */
+  swallowed: boolean
+}
+
+/** How long a server waits for a client that has lost its way, as its keepalive would have it. */
+const SERVER_PATIENCE_MS = 5_000
+
 const { port } = workerData as { port: number }
-const pairs = new Set<readonly [Socket, Socket]>()
-let refusing = false
-let stalled = false
+const pairs = new Set<Pair>()
+let order: ProxyOrder = 'heal'
 
 function pass(client: Socket): void {
-  if (refusing) {
+  if (order === 'cut') {
     client.destroy()
     return
   }
   const server = connect(port, '127.0.0.1')
-  const pair = [client, server] as const
+  const pair: Pair = { client, server, swallowed: order === 'swallow' }
   pairs.add(pair)
   const end = (): void => {
     client.destroy()
     server.destroy()
     pairs.delete(pair)
   }
-  for (const socket of pair) {
-    socket.setNoDelay(true)
-    socket.on('error', end)
-    socket.on('close', end)
+  const lose = (): void => {
+    client.destroy()
+    // The other end hears nothing of it.
+    if (!pair.swallowed) server.destroy()
   }
-  client.pipe(server)
-  server.pipe(client)
-  if (stalled) for (const socket of pair) socket.pause()
+  server.on('close', () => {
+    // Nor does the client when it was cut off from its server.
+    if (!pair.swallowed) end()
+  })
+  client.on('close', lose)
+  client.on('error', lose)
+  server.on('error', () => server.destroy())
+  client.setNoDelay(true)
+  server.setNoDelay(true)
+  client.on('data', (bytes) => forward(pair, client, server, bytes))
+  server.on('data', (bytes) => forward(pair, server, client, bytes))
+  if (order === 'stall') pauseBoth(pair)
 }
 
-parentPort!.on('message', (order: ProxyOrder) => {
-  refusing = order === 'cut'
-  stalled = order === 'stall'
+function forward(pair: Pair, from: Socket, to: Socket, bytes: Buffer | string): void {
+  if (pair.swallowed || to.destroyed) return
+  if (to.write(bytes)) return
+  from.pause()
+  to.once('drain', () => {
+    if (order !== 'stall') from.resume()
+  })
+}
+
+function pauseBoth({ client, server }: Pair): void {
+  client.pause()
+  server.pause()
+}
+
+parentPort!.on('message', (next: ProxyOrder) => {
+  order = next
   for (const pair of pairs) {
-    for (const socket of pair) {
-      if (order === 'cut') socket.destroy()
-      else if (order === 'stall') socket.pause()
-      else socket.resume()
+    if (order === 'cut') {
+      pair.client.destroy()
+      pair.server.destroy()
+      pairs.delete(pair)
+    } else if (order === 'stall') pauseBoth(pair)
+    else if (order === 'swallow') pair.swallowed = true
+    else if (pair.swallowed) {
+      setTimeout(() => {
+        pair.server.destroy()
+        if (pair.client.destroyed) pairs.delete(pair)
+      }, SERVER_PATIENCE_MS)
+    } else {
+      pair.client.resume()
+      pair.server.resume()
     }
   }
 })

@@ -1,11 +1,11 @@
 /**
- * A TCP proxy in front of PostgreSQL, one for each instance: connections can be cut, and made to swallow what is sent.
- * It runs in a thread of its own (tcp-proxy-thread.ts), so that a busy test does not look like a slow database.
+ * A TCP proxy in front of PostgreSQL, one for each instance: connections can be cut, stalled, and made to lose what is
+ * sent. It runs in a thread of its own (tcp-proxy-thread.ts), so that a busy test does not look like a slow database.
  */
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 
-export type ProxyOrder = 'cut' | 'stall' | 'heal'
+export type ProxyOrder = 'cut' | 'stall' | 'swallow' | 'heal'
 
 const THREAD = new URL('tcp-proxy-thread.ts', import.meta.url)
 
@@ -30,9 +30,17 @@ export class TcpProxy {
     this.#order('cut')
   }
 
-  /** Nothing passes, nothing breaks: what packet loss looks like from above. */
+  /** Nothing passes, nothing breaks, and in the end everything arrives: what packet loss looks like from above. */
   stall(): void {
     this.#order('stall')
+  }
+
+  /**
+   * What is sent is gone for good, and nobody is told: a firewall that has forgotten its connections. Those that were
+   * open meanwhile stay dead after heal(); new ones work.
+   */
+  swallow(): void {
+    this.#order('swallow')
   }
 
   heal(): void {
