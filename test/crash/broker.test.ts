@@ -136,6 +136,26 @@ describe('kill -9 in the middle of a drain', () => {
     expect(await verdict(recorder, instance, 'orders', tables)).toEqual(ALL_IS_WELL)
   })
 
+  test('G3 G10 dead between a commit and noting it, back in the next window: counts what is left, not what was drained', async () => {
+    const databaseUrl = await temporaryDatabase()
+    const instance = await startInstance({ databaseUrl, crashPoints: true })
+    await instance.api.maintenance(true)
+    await instance.api.push([{ queue: 'orders' }, { queue: 'orders' }])
+    const other = await startInstance({ databaseUrl })
+    await instance.crashAt('progress-write:before')
+    await other.api.maintenance(false)
+    await died(instance)
+    await other.api.maintenance(true)
+    await instance.start()
+    expect(await instance.phase()).toBe('maintenance')
+    expect(await instance.buffered()).toBe(0)
+    await instance.api.push([{ queue: 'orders' }])
+    expect(await instance.buffered()).toBe(1)
+    await other.api.maintenance(false)
+    const tables = await openTables(databaseUrl)
+    await until('all three are stored', async () => (await tables.messagesIn('orders')) === 3)
+  })
+
   test('G3 G4 a batch that PostgreSQL commits only after the broker has died and started again is stored once', async () => {
     const all = await scene()
     const { instance, recorder, tables } = all

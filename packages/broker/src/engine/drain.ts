@@ -81,6 +81,7 @@ export class Drain {
   readonly #unknownKeys = new DedupCache(UNKNOWN_KEYS_BYTES_MAX)
   #recordsMax = STEP_RECORDS_MAX
   #inSync = false
+  #syncing: Promise<void> | null = null
   #begun = false
 
   constructor(parts: DrainParts) {
@@ -95,6 +96,14 @@ export class Drain {
   /** Brings the buffer in line with what PostgreSQL has of it, unless that is certain. @throws StoreError */
   async sync(): Promise<void> {
     if (this.#inSync) return
+    // One at a time: an answer that comes late must not move the buffer back behind what was drained meanwhile.
+    this.#syncing ??= this.#sync().finally(() => {
+      this.#syncing = null
+    })
+    await this.#syncing
+  }
+
+  async #sync(): Promise<void> {
     const { store, log } = this.#parts
     const drainedThrough = await store.readDrainProgress(log.bufferId)
     // Only what PostgreSQL remembered at the start may move the buffer back or past its end; later it can be no more
