@@ -9,6 +9,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'main.ts': ['app.ts', 'config', 'launch', 'observe'],
   'app.ts': ['config', 'http', 'engine', 'ports', 'store', 'services', 'observe'],
   'index.ts': ['app.ts', 'config'],
+  'copy-database.ts': ['store'],
   config: [],
   launch: ['config'],
   http: ['engine', 'ports', 'observe', 'config'],

@@ -1,0 +1,172 @@
+/**
+ * A PostgreSQL major upgrade into a new server while three instances take pushes: the procedure of
+ * docs/operating/maintenance.md, step by step, with the oldest supported major and the newest.
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
+import { createDatabase, startTestPostgres } from '@queen/embedded-postgres/testing'
+import { afterEach, describe, expect, test } from 'vitest'
+import { ALL_IS_WELL, verdict } from '../support/checker.ts'
+import { Consumer } from '../support/consumer.ts'
+import { type Instance, startInstance } from '../support/instance.ts'
+import { atEnd, endLeftovers } from '../support/leftovers.ts'
+import { startProducers, stopAll } from '../support/producer.ts'
+import { Recorder } from '../support/recorder.ts'
+import { openTables, type Tables } from '../support/tables.ts'
+import { until } from '../support/until.ts'
+
+afterEach(endLeftovers)
+
+const COMMAND = fileURLToPath(new URL('../../scripts/copy-database.mjs', import.meta.url))
+/** Two servers, seven starts of a broker: a busy machine takes its time. */
+const PATIENCE_MS = 180_000
+
+async function server(major: 15 | 18) {
+  const postgres = await startTestPostgres({ major })
+  atEnd(() => postgres.remove())
+  const { url } = await createDatabase(postgres.url)
+  return { postgres, url }
+}
+
+async function copy(from: string, to: string, ...more: string[]): Promise<{ code: number; out: string; err: string }> {
+  const child = spawn(process.execPath, [COMMAND, ...more], {
+    env: { PATH: process.env.PATH, FROM_DATABASE_URL: from, TO_DATABASE_URL: to },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')])
+  return { code, out, err }
+}
+
+const inPhase = (instance: Instance, phase: string): Promise<unknown> =>
+  until(`${instance.url} is in phase ${phase}`, async () => (await instance.phase()) === phase)
+
+/** Rows and content of a table, whatever their order. */
+async function digest(tables: Tables, table: string): Promise<unknown> {
+  const [row] = await tables.query(
+    `SELECT count(*) AS rows, coalesce(sum(hashtextextended(t::text, 0)), 0)::text AS content FROM queen.${table} t`,
+  )
+  return row
+}
+
+describe('a database that moves to another PostgreSQL major', () => {
+  test(
+    'G1 G2 G3 G4 G7 while three instances take pushes: nothing is lost, doubled, reordered or delivered again',
+    async () => {
+      const [old, next] = await Promise.all([server(15), server(18)])
+      const instances = await Promise.all([0, 1, 2].map(() => startInstance({ databaseUrl: old.url })))
+      const [first, , third] = instances as [Instance, Instance, Instance]
+      for (const instance of instances) await inPhase(instance, 'normal')
+      const recorder = new Recorder()
+      const producers = startProducers(4, { queue: 'orders', instances, recorder })
+      const before = new Consumer({ instance: first, queue: 'orders', group: 'workers' }).start()
+      await recorder.more(300, 'queued')
+      await until('the consumer has worked', () => before.completed.size > 100)
+
+      // Too early: nothing may be copied while anything is written.
+      const early = await copy(old.url, next.url)
+      expect(early).toMatchObject({ code: 2, err: expect.stringContaining('maintenance mode is not on') })
+
+      // 1. Both switches.
+      const on = await first.api.maintenance(true, 'PostgreSQL 18')
+      expect(on).toMatchObject({ status: 200, body: { safeToMigrate: true } })
+      const acking = await copy(old.url, next.url)
+      expect(acking).toMatchObject({ code: 2, err: expect.stringContaining('pop maintenance is not on') })
+      const paused = await first.api.post('/api/v1/system/maintenance/pop', { enabled: true })
+      expect(paused.status).toBe(200)
+      await recorder.more(200, 'buffered')
+      // One dies meanwhile; what it holds waits on its disk.
+      await third.kill9()
+
+      // 2. Copy, as soon as the consumers have acked what they hold.
+      const tablesBefore = await openTables(old.url)
+      await until('no lease is live', async () => {
+        const live = await tablesBefore.query('SELECT FROM queen.cursors WHERE lease_until > clock_timestamp()')
+        return live.length === 0
+      })
+      const copied = await copy(old.url, next.url)
+      expect(copied, copied.err).toMatchObject({ code: 0, out: expect.stringContaining('same counts') })
+      const tables = await openTables(next.url)
+      for (const table of ['segments', 'partitions', 'cursors', 'queues', 'consumer_groups', 'buffer_progress'])
+        expect(await digest(tables, table), table).toEqual(await digest(tablesBefore, table))
+      // A second copy would mix two histories.
+      expect(await copy(old.url, next.url)).toMatchObject({ code: 2, err: expect.stringContaining('is not empty') })
+
+      // 3. The old server ends; nobody can write to it by mistake.
+      await before.stop()
+      const segmentsBefore = await tablesBefore.segments()
+      await old.postgres.stop()
+      await recorder.more(100, 'buffered')
+
+      // 4. The instances, one by one, at the new server.
+      for (const instance of [...instances].reverse()) {
+        if (instance.isRunning) await instance.restart({ DATABASE_URL: next.url })
+        else await instance.start({ DATABASE_URL: next.url })
+        await until('it has found the new server', async () => (await instance.api.maintenance()).body.stale === false)
+        expect(await instance.phase()).toBe('maintenance')
+        await recorder.more(50, 'buffered')
+      }
+
+      // 5. Both switches off.
+      await first.api.maintenance(false)
+      await first.api.post('/api/v1/system/maintenance/pop', { enabled: false })
+      for (const instance of instances) await inPhase(instance, 'normal')
+      await recorder.more(100, 'queued')
+      await stopAll(producers)
+
+      const after = new Consumer({ instance: first, queue: 'orders', group: 'workers' }).start()
+      await until(
+        'every message is completed once',
+        () => before.completed.size + after.completed.size >= recorder.count(),
+      )
+      await after.stop()
+      expect([...after.completed].filter((id) => before.completed.has(id))).toEqual([])
+      expect(await verdict(recorder, first, 'orders', tables)).toEqual(ALL_IS_WELL)
+      // Refused only by a process that is being stopped, or is not there.
+      const refusals = Object.keys(recorder.refusals).filter((code) => code !== 'SHUTTING_DOWN' && code !== '0')
+      expect(refusals).toEqual([])
+      await old.postgres.restart()
+      expect(await (await openTables(old.url)).segments()).toEqual(segmentsBefore)
+    },
+    PATIENCE_MS,
+  )
+
+  test(
+    'a copy that fails half way leaves an empty database, and one of another version of Queen is refused',
+    async () => {
+      const { url } = await server(18)
+      const target = await createDatabase(url)
+      atEnd(() => target.drop())
+      const instance = await startInstance({ databaseUrl: url })
+      await inPhase(instance, 'normal')
+      await instance.api.push([{ queue: 'orders' }])
+      await instance.api.maintenance(true)
+      const tables = await openTables(url)
+      expect(await copy(url, url, '--consumers-running')).toMatchObject({ code: 2 })
+
+      await tables.query('ALTER TABLE queen.segments ADD COLUMN note text')
+      const extra = await copy(url, target.url, '--consumers-running')
+      expect(extra).toMatchObject({ code: 2, err: expect.stringContaining('"note"') })
+      await tables.query('ALTER TABLE queen.segments DROP COLUMN note')
+
+      await tables.query(`UPDATE queen.schema_migrations SET checksum = 'another' WHERE version = 1`)
+      const other = await copy(url, target.url, '--consumers-running')
+      expect(other).toMatchObject({ code: 2, err: expect.stringContaining('another version of Queen') })
+      const ledger = await openTables(target.url)
+      await tables.query(
+        `UPDATE queen.schema_migrations SET checksum = $1 WHERE version = 1`,
+        (
+          await ledger.query<{ checksum: string }>('SELECT checksum FROM queen.schema_migrations WHERE version = 1')
+        ).map(({ checksum }) => checksum),
+      )
+
+      // The last table in line refuses a row.
+      await ledger.query("ALTER TABLE queen.system_state ADD CHECK (key <> 'maintenance_mode') NOT VALID")
+      const failed = await copy(url, target.url, '--consumers-running')
+      expect(failed).toMatchObject({ code: 1 })
+      expect((await ledger.segments()).rows).toBe(0)
+    },
+    PATIENCE_MS,
+  )
+})
