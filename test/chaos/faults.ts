@@ -99,6 +99,11 @@ export const FAULTS: readonly FaultKind[] = [
     await pause(random.between(50, 4_000))
     proxies[index]!.heal()
   }),
+  onInstance('deafen', 2, async ({ proxies, random }, index) => {
+    proxies[index]!.deafen()
+    await pause(random.between(500, 5_000))
+    proxies[index]!.heal()
+  }),
   {
     name: 'lock',
     weight: 3,

@@ -8,6 +8,8 @@ interface Pair {
   readonly server: Socket
   /** Bytes of it were lost: it can never work again, and nobody says so. */
   swallowed: boolean
+  /** It has asked for notifications. */
+  listens: boolean
 }
 
 /** How long a server waits for a client that has lost its way, as its keepalive would have it. */
@@ -23,7 +25,7 @@ function pass(client: Socket): void {
     return
   }
   const server = connect(port, '127.0.0.1')
-  const pair: Pair = { client, server, swallowed: order === 'swallow' }
+  const pair: Pair = { client, server, swallowed: order === 'swallow', listens: false }
   pairs.add(pair)
   const end = (): void => {
     client.destroy()
@@ -44,7 +46,11 @@ function pass(client: Socket): void {
   server.on('error', () => server.destroy())
   client.setNoDelay(true)
   server.setNoDelay(true)
-  client.on('data', (bytes) => forward(pair, client, server, bytes))
+  client.on('data', (bytes) => {
+    if (bytes.includes('LISTEN "')) pair.listens = true
+    if (order === 'deafen' && pair.listens) server.pause()
+    forward(pair, client, server, bytes)
+  })
   server.on('data', (bytes) => forward(pair, server, client, bytes))
   if (order === 'stall') pauseBoth(pair)
 }
@@ -54,7 +60,8 @@ function forward(pair: Pair, from: Socket, to: Socket, bytes: Buffer | string): 
   if (to.write(bytes)) return
   from.pause()
   to.once('drain', () => {
-    if (order !== 'stall') from.resume()
+    const held = order === 'stall' || (order === 'deafen' && pair.listens && from === pair.server)
+    if (!held) from.resume()
   })
 }
 
@@ -72,7 +79,9 @@ parentPort!.on('message', (next: ProxyOrder) => {
       pairs.delete(pair)
     } else if (order === 'stall') pauseBoth(pair)
     else if (order === 'swallow') pair.swallowed = true
-    else if (pair.swallowed) {
+    else if (order === 'deafen') {
+      if (pair.listens) pair.server.pause()
+    } else if (pair.swallowed) {
       setTimeout(() => {
         pair.server.destroy()
         if (pair.client.destroyed) pairs.delete(pair)

@@ -5,7 +5,7 @@
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 
-export type ProxyOrder = 'cut' | 'stall' | 'swallow' | 'heal'
+export type ProxyOrder = 'cut' | 'stall' | 'swallow' | 'deafen' | 'heal'
 
 const THREAD = new URL('tcp-proxy-thread.ts', import.meta.url)
 
@@ -41,6 +41,11 @@ export class TcpProxy {
    */
   swallow(): void {
     this.#order('swallow')
+  }
+
+  /** Notifications do not arrive; everything else works. */
+  deafen(): void {
+    this.#order('deafen')
   }
 
   heal(): void {

@@ -10,7 +10,8 @@ export interface TransformerOptions extends Omit<ReaderOptions, 'habit'> {
   readonly target: string
 }
 
-const BATCH_MAX = 20
+/** Windows leave little time for transactions: what can be done in one is. */
+const BATCH_MAX = 100
 const RETRY_MS = 100
 /** A lease may run out while a window refuses transactions; then the messages come again. */
 const LEASE_SHARE = 0.8

@@ -1,8 +1,9 @@
 /** Nothing is written behind the operator's back: instances with a stale cache, paused ones, writes under way (G5). */
 import { afterEach, describe, expect, test, vi } from 'vitest'
+import { TcpProxy } from '../chaos/tcp-proxy.ts'
 import { ALL_IS_WELL, verdict } from '../support/checker.ts'
 import { type Instance, startInstance } from '../support/instance.ts'
-import { endLeftovers, temporaryDatabase } from '../support/leftovers.ts'
+import { atEnd, endLeftovers, temporaryDatabase } from '../support/leftovers.ts'
 import { Producer, stopAll } from '../support/producer.ts'
 import { Recorder } from '../support/recorder.ts'
 import { openTables, type Tables } from '../support/tables.ts'
@@ -93,6 +94,30 @@ describe('fence', () => {
     })
     await instances[2]!.api.maintenance(false)
     for (const instance of instances) await isDirect(instance)
+  })
+
+  test('G5 a switch whose commit was held up, while the old position was read, is answered when it is safe', async () => {
+    const databaseUrl = await temporaryDatabase()
+    const proxy = await TcpProxy.open(Number(new URL(databaseUrl).port))
+    atEnd(() => proxy.close())
+    const proxied = new URL(databaseUrl)
+    proxied.port = String(proxy.port)
+    const instance = await startInstance({ databaseUrl: proxied.href })
+    await isDirect(instance)
+    const { api } = instance
+    const tables = await openTables(databaseUrl)
+    const operator = await openTables(databaseUrl)
+    // A notification would set right what the old read made wrong.
+    proxy.deafen()
+    await operator.query('BEGIN')
+    await operator.query(`SELECT FROM queen.system_state WHERE key = 'maintenance_mode' FOR UPDATE`)
+    const answer = api.maintenance(true)
+    await until('the switch waits for its row', () => tables.isWaiting('FOR UPDATE'))
+    // Asked later than the switch, and sees what was before it.
+    expect((await api.maintenance()).body).toMatchObject({ maintenanceMode: false })
+    await operator.query('COMMIT')
+    expect(await answer).toMatchObject({ status: 200, body: { maintenanceMode: true, safeToMigrate: true } })
+    expect((await api.push([{ queue: 'orders' }])).body).toMatchObject([{ status: 'buffered' }])
   })
 
   test('G5 a write that does not end holds the answer back, is named, and the window becomes safe by itself', async () => {

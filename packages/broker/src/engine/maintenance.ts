@@ -90,24 +90,25 @@ export class Maintenance {
     const ticket = control.ticket()
     const state = await this.#commit(enabled, reason, by)
     await control.learn(state, ticket)
-    if (enabled && state.safeAt === null) {
-      const passed = await this.#passFence(FENCE_MS_MAX)
-      if (!passed) {
-        const status = await this.status()
-        throw new Refusal('MAINTENANCE_PENDING', undefined, {
-          details: { phase: status.phase, safeToMigrate: false, blockers: status.blockers },
-          retryAfterSeconds: 2,
-        })
-      }
-    }
+    // A look at the switch that began later and saw it earlier has made this one seem old: look again.
+    if (control.switch?.since !== state.since) await control.refresh()
+    if (enabled && state.safeAt === null) await this.#passFence(state.since, FENCE_MS_MAX)
     await this.heartbeat().catch(() => {})
-    return this.status()
+    const status = await this.status()
+    // 200 says that it is safe. Not when a write is still running, nor when somebody else has switched it off again.
+    if (enabled && !status.safeToMigrate) {
+      throw new Refusal('MAINTENANCE_PENDING', undefined, {
+        details: { phase: status.phase, safeToMigrate: false, blockers: status.blockers },
+        retryAfterSeconds: 2,
+      })
+    }
+    return status
   }
 
   /** Finishes what a call that died in between had begun: the switch is on and the fence is not recorded. */
   async completeFence(waitMs: number): Promise<void> {
     const { switch: state } = this.#parts.control
-    if (state?.enabled === true && state.safeAt === null) await this.#passFence(waitMs)
+    if (state?.enabled === true && state.safeAt === null) await this.#passFence(state.since, waitMs)
   }
 
   async status(): Promise<MaintenanceStatus> {
@@ -250,16 +251,17 @@ export class Maintenance {
     await system.changeWindow(open.id, { ended: true, endedBy: by })
   }
 
-  async #passFence(waitMs: number): Promise<boolean> {
+  /** @param since of the position that was switched on: the fence proves nothing about any other */
+  async #passFence(since: string | null, waitMs: number): Promise<void> {
     const { control, nowMs, system } = this.#parts
-    if (!(await system.fence(waitMs).catch(refuse))) return false
+    if (!(await system.fence(waitMs).catch(refuse))) return
     const at = new Date(nowMs()).toISOString()
     const ticket = control.ticket()
     const value = await system
       .changeSwitch('maintenance_mode', (current) => {
         const state = readSwitch(current)
-        // Switched off, or off and on again, meanwhile: then this fence proves nothing about what is on now.
-        const same = state.enabled && state.since === (control.switch?.since ?? null)
+        // Switched off, or off and on again, meanwhile?
+        const same = state.enabled && state.since === since
         return same && state.safeAt === null ? asValue({ ...state, safeAt: at }) : null
       })
       .catch(refuse)
@@ -268,7 +270,6 @@ export class Maintenance {
     if (this.#windowId !== null && state.safeAt !== null) {
       await system.changeWindow(this.#windowId, { safe: true }).catch(() => {})
     }
-    return true
   }
 
   #learnInstances(rows: readonly InstanceRow[]): void {
