@@ -4,7 +4,7 @@
  * The argument is the hash of the sources, kept in dist so that the next start knows it has nothing to do. Run through
  * scripts/dashboard.mjs of the project.
  */
-import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
@@ -16,8 +16,16 @@ const DIST = join(PACKAGE_DIR, 'dist')
 const COMPRESSED = /\.(js|css|html|svg|json|txt)$/
 
 const [hash = ''] = process.argv.slice(2)
-// Two starts may build at once, each in a folder of its own.
-const unfinished = `${DIST}.${process.pid}`
+// Two starts may build at once, each in a folder of its own. Builds that were killed leave theirs to the next one.
+const workshop = join(PACKAGE_DIR, '.build')
+const ABANDONED_MS = 600_000
+mkdirSync(workshop, { recursive: true })
+for (const name of readdirSync(workshop)) {
+  const path = join(workshop, name)
+  const age = Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now())
+  if (age > ABANDONED_MS) rmSync(path, { recursive: true, force: true })
+}
+const unfinished = join(workshop, String(process.pid))
 const replaced = `${unfinished}.old`
 try {
   // Vite would bundle its configuration into node_modules, which may belong to somebody else.

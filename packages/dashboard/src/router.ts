@@ -3,6 +3,7 @@
  * sidebar is made of the same modules.
  */
 import { createRouter, createWebHistory } from 'vue-router'
+import { reloadForMissingViews } from './app/missing-view.ts'
 import type { ViewModule } from './view-module.ts'
 
 const modules = import.meta.glob<{ view: ViewModule }>('./views/*/routes.ts', { eager: true })
@@ -17,6 +18,8 @@ export const router = createRouter({
   ],
   scrollBehavior: (to, from, saved) => saved ?? (to.path === from.path ? false : { top: 0 }),
 })
+
+reloadForMissingViews(router)
 
 router.afterEach((to, from) => {
   document.title = to.meta.title === undefined ? 'Queen' : `${to.meta.title} · Queen`

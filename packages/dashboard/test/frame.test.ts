@@ -1,10 +1,12 @@
 /** The frame around every view, in a real browser on a real broker: it loads, is light, and works by keyboard. */
-import { afterAll, afterEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, describe, expect, it, vi } from 'vitest'
 import { endLeftovers } from '../../../test/support/leftovers.ts'
 import { closeBrowser, openPage } from './support/open-page.ts'
 
 afterEach(endLeftovers)
 afterAll(closeBrowser)
+// The first test of all may build the page and unpack the browser.
+vi.setConfig({ testTimeout: 90_000 })
 
 /** Of everything that comes before the first view can be read, as it goes over the wire. */
 const FIRST_LOAD_BYTES_MAX = 300_000
@@ -53,6 +55,26 @@ describe('the page', () => {
     await page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Dashboard' }).click()
     await page.getByRole('dialog').waitFor({ state: 'detached' })
     expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true)
+  })
+
+  it('asks nothing while nobody can see it, and at once when somebody can', async () => {
+    const { page, go } = await openPage()
+    let asked = 0
+    page.on('request', (request) => {
+      if (new URL(request.url()).pathname.startsWith('/api/')) asked++
+    })
+    await page.clock.install()
+    await go('/')
+    const show = (hidden: boolean) =>
+      page.evaluate(`Object.defineProperty(document, 'hidden', { value: ${hidden}, configurable: true })
+        document.dispatchEvent(new Event('visibilitychange'))`)
+    await show(true)
+    const before = asked
+    await page.clock.runFor(120_000)
+    expect(asked).toBe(before)
+    const next = page.waitForRequest((request) => request.url().includes('/api/'))
+    await show(false)
+    await next
   })
 
   it('says that the broker is gone, and is current again by itself when it is back', async () => {

@@ -1,0 +1,81 @@
+/** Numbers, times and tables as people read them; unknown is never 0. */
+import { describe, expect, it } from 'vitest'
+import { markLabel, timeMarks } from '../../src/charts/time-axis.ts'
+import { stepOf } from '../../src/charts/value-axis.ts'
+import { sortRows, type TableColumn } from '../../src/components/table-column.ts'
+import { fixedRange, parseRange } from '../../src/components/time-range.ts'
+import { bytes, compact, count, percent, plural, precise, rate, UNKNOWN } from '../../src/format/numbers.ts'
+import { dateTime, duration, exactTime, relative, seconds } from '../../src/format/times.ts'
+
+describe('numbers', () => {
+  it('are grouped, rounded and carry their unit', () => {
+    expect([count(0), count(152847), compact(9_999), compact(152_847)]).toEqual(['0', '152,847', '9,999', '153K'])
+    expect([precise(0.123), precise(12.34), precise(1234.5), rate(48.57)]).toEqual(['0.12', '12.3', '1,235', '48.6/s'])
+    expect([bytes(0), bytes(1023), bytes(1536), bytes(10737418240)]).toEqual(['0 B', '1,023 B', '1.5 KiB', '10 GiB'])
+    expect([plural(1, 'queue'), plural(2_000, 'queue'), percent(12.5)]).toEqual(['1 queue', '2,000 queues', '12.5 %'])
+  })
+
+  it('that are not known are a dash', () => {
+    for (const format of [count, compact, precise, rate, bytes, percent, duration, seconds]) {
+      for (const value of [null, undefined, Number.NaN, Number.POSITIVE_INFINITY]) expect(format(value)).toBe(UNKNOWN)
+    }
+    for (const value of [null, undefined, '', 'no time']) {
+      expect([dateTime(value), exactTime(value), relative(value, 0)]).toEqual([UNKNOWN, UNKNOWN, UNKNOWN])
+    }
+  })
+})
+
+describe('times', () => {
+  it('have two units at most', () => {
+    const [S, M, H, D] = [1_000, 60_000, 3_600_000, 86_400_000]
+    expect([0, 0.4, 340, 12_500, 59_999].map(duration)).toEqual(['0 s', '0.4 ms', '340 ms', '12.5 s', '60 s'])
+    expect([2 * M + 5 * S, 3 * H, 3 * D + 4 * H, 400 * D].map(duration)).toEqual(['2m 5s', '3h', '3d 4h', '400d'])
+    expect([relative(10_000, 10_400), relative(0, 65_000), relative(70_000, 0)]).toEqual([
+      'just now',
+      '1m 5s ago',
+      'in 1m 10s',
+    ])
+  })
+
+  it('of a range survive the address; what is not understood is the last hour', () => {
+    const range = { from: new Date('2026-11-23T12:00:00Z'), to: new Date('2026-11-23T13:30:00Z') }
+    expect(parseRange(fixedRange(range))).toEqual(range)
+    const hour = { from: new Date(0), to: new Date(3_600_000) }
+    for (const value of ['1h', '', 'x..y', '2026-01-02..2026-01-01']) expect(parseRange(value, 3_600_000)).toEqual(hour)
+  })
+})
+
+describe('axes', () => {
+  it('have few marks at round places', () => {
+    const noon = new Date(2026, 10, 23, 12, 0).getTime()
+    const marks = timeMarks(noon + 90_000, noon + 3_600_000, 6)
+    expect(marks.map((at) => markLabel(at, 3_600_000))).toEqual(['12:10', '12:20', '12:30', '12:40', '12:50', '13:00'])
+    for (const days of [0.01, 1, 9, 40, 400, 4_000]) {
+      const found = timeMarks(noon, noon + days * 86_400_000, 7)
+      expect([days, found.length > 0 && found.length <= 8]).toEqual([days, true])
+    }
+    expect([stepOf('bytes', 286 * 1024 * 1024), stepOf('duration', 400_000)]).toEqual([100 * 1024 * 1024, 120_000])
+    expect([stepOf('bytes', 0), stepOf('number', 5)]).toEqual([undefined, undefined])
+  })
+})
+
+describe('tables', () => {
+  it('sort text as people do, numbers by size and unknown last, whichever way', () => {
+    type Row = { name: string; lag: number | null }
+    const rows: Row[] = [
+      { name: 'q10', lag: null },
+      { name: 'q2', lag: 100 },
+      { name: 'q1', lag: 9 },
+    ]
+    const columns: TableColumn<Row>[] = [
+      { key: 'name', label: 'Name', value: ({ name }) => name },
+      { key: 'lag', label: 'Lag', value: ({ lag }) => lag },
+    ]
+    const sorted = (key: string, descending: boolean): string[] =>
+      sortRows(rows, columns, { key, descending }).map(({ name }) => name)
+    expect(sorted('name', false)).toEqual(['q1', 'q2', 'q10'])
+    expect(sorted('lag', false)).toEqual(['q1', 'q2', 'q10'])
+    expect(sorted('lag', true)).toEqual(['q2', 'q1', 'q10'])
+    expect(sortRows(rows, columns, null)).toBe(rows)
+  })
+})
