@@ -4,6 +4,7 @@
 --
 -- A group counts on every partition of its queue, also on those it has not read yet: there it stands where its
 -- subscription starts. p_known_* are groups seen on earlier pages of the queue this page begins in.
+-- The row of a queue that no group reads says how old its oldest message is; with groups, theirs say what is unfinished.
 -- Every look-up goes by primary key; the cost is the partitions of the page times the groups of their queues.
 CREATE FUNCTION queen.summarize_partitions(
   p_after_queue uuid, p_after_name text, p_limit int, p_known_queue uuid[], p_known_group text[],
@@ -72,10 +73,16 @@ BEGIN
         SELECT s.created_at FROM queen.segments s
          WHERE c.unfinished > 0 AND s.partition_id = c.id AND s.first_offset <= c.position_at
          ORDER BY s.first_offset DESC LIMIT 1) o ON true
+  ), unread AS MATERIALIZED (
+    SELECT p.queue_id, min(o.created_at) AS oldest_at FROM page p CROSS JOIN LATERAL (
+        SELECT s.created_at FROM queen.segments s
+         WHERE p.next_offset > p.start_offset AND s.partition_id = p.id AND s.first_offset <= p.start_offset
+         ORDER BY s.first_offset DESC LIMIT 1) o
+     WHERE p.queue_id NOT IN (SELECT g.queue_id FROM groups g) GROUP BY p.queue_id
   )
   SELECT p.queue_id, NULL::text, NULL::text, count(*), sum(p.messages)::bigint, max(p.last_pushed_at),
          NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint,
-         NULL::timestamptz, NULL::timestamptz, NULL::uuid
+         (SELECT u.oldest_at FROM unread u WHERE u.queue_id = p.queue_id), NULL::timestamptz, NULL::uuid
     FROM page p GROUP BY p.queue_id
   UNION ALL
   SELECT c.queue_id, c.group_name, NULL, NULL, NULL, NULL,

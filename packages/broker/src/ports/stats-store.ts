@@ -5,6 +5,8 @@ export interface PartitionTotals {
   readonly queueId: string
   readonly partitions: number
   readonly messages: number
+  /** ms since 1970 of the oldest message, if no group reads the queue. */
+  readonly unreadSinceMs: number | null
 }
 
 /** A group on the partitions of one page that belong to one queue. */

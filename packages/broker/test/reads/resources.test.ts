@@ -249,3 +249,12 @@ describe('GET /metrics/prometheus', () => {
     expect(new Set(names).size).toBe(names.length)
   })
 })
+
+describe('lag', () => {
+  it('a queue that nobody reads is as late as its oldest message', async () => {
+    await queen.post('/api/v1/push', { items: [{ queue: 'unread' }] })
+    await queen.post('/api/v1/stats/refresh')
+    const [unread] = (await queen.get('/api/v1/resources/queues?search=unread')).queues
+    expect(unread).toMatchObject({ messages: { pending: 1 }, lagSeconds: expect.any(Number) })
+  })
+})

@@ -8,7 +8,13 @@
  * Invariants: one refresh at a time, those who ask meanwhile share it; a snapshot never changes once it is there.
  */
 import { QUEUE_MODE_GROUP } from '@queen/protocol'
-import type { GroupTotals, LatePosition, RecordedSubscription, StatsStore } from '../../ports/stats-store.ts'
+import type {
+  GroupTotals,
+  LatePosition,
+  PartitionTotals,
+  RecordedSubscription,
+  StatsStore,
+} from '../../ports/stats-store.ts'
 import { Refusal } from '../refusal.ts'
 import { answering } from '../store-refusal.ts'
 import type { QueueEntry } from '../types.ts'
@@ -32,7 +38,7 @@ export interface QueueStats {
   readonly counts: Counts
   readonly groups: ReadonlyMap<string, GroupStats>
   readonly deadLetters: number
-  /** ms since 1970 of the oldest message the slowest group has not finished; null = none. */
+  /** ms since 1970 of the oldest message the slowest group has not finished, or of the oldest at all where no group reads; null = none. */
   readonly oldestAtMs: number | null
 }
 
@@ -128,7 +134,7 @@ export class Stats {
       store.listSubscriptions(),
       store.countDeadLetters(),
     ])
-    const partitions = new Map<string, { partitions: number; messages: number }>()
+    const partitions = new Map<string, Omit<PartitionTotals, 'queueId'>>()
     const groups = new Map<string, Map<string, GroupTotals>>()
     let late: LatePosition[] = []
     let after: { queueId: string; name: string } | null = null
@@ -143,13 +149,18 @@ export class Stats {
         limit: LATE_MAX,
       })
       late = [...late, ...page.late].sort((a, b) => a.oldestAtMs - b.oldestAtMs).slice(0, LATE_MAX)
-      for (const { queueId, partitions: count, messages } of page.queues) {
+      for (const { queueId, ...totals } of page.queues) {
         const sum = partitions.get(queueId)
-        if (sum === undefined) partitions.set(queueId, { partitions: count, messages })
-        else {
-          sum.partitions += count
-          sum.messages += messages
-        }
+        partitions.set(
+          queueId,
+          sum === undefined
+            ? totals
+            : {
+                partitions: sum.partitions + totals.partitions,
+                messages: sum.messages + totals.messages,
+                unreadSinceMs: earlier(sum.unreadSinceMs, totals.unreadSinceMs),
+              },
+        )
       }
       for (const each of page.groups) {
         const ofQueue = groups.get(each.queueId) ?? new Map<string, GroupTotals>()
@@ -193,7 +204,7 @@ export function ageSeconds({ clockAheadMs }: Snapshot, atMs: number | null): num
 
 function queueStats(
   queue: QueueEntry,
-  totals: { partitions: number; messages: number } | undefined,
+  totals: Omit<PartitionTotals, 'queueId'> | undefined,
   groupTotals: ReadonlyMap<string, GroupTotals> | undefined,
   subscriptions: readonly RecordedSubscription[],
   dead: readonly { group: string; total: number; stored: number }[],
@@ -213,7 +224,10 @@ function queueStats(
   const lag = reference?.lag ?? total
   const processing = Math.min(reference?.processing ?? 0, lag)
   const buried = reference === undefined ? 0 : (dead.find((each) => each.group === reference.group)?.stored ?? 0)
-  const oldest = readers.map((each) => each.oldestAtMs).filter((each) => each !== null)
+  const oldestAtMs =
+    readers.length === 0
+      ? (totals?.unreadSinceMs ?? null)
+      : readers.reduce<number | null>((oldest, each) => earlier(oldest, each.oldestAtMs), null)
   return {
     queue,
     partitions: totals?.partitions ?? 0,
@@ -227,7 +241,7 @@ function queueStats(
       failed: readers.reduce((sum, each) => sum + each.failed, 0),
       deadLetter: deadLetters,
     },
-    oldestAtMs: oldest.length === 0 ? null : Math.min(...oldest),
+    oldestAtMs,
   }
 }
 

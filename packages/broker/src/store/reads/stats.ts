@@ -97,7 +97,12 @@ export function createStatsStore({ admin }: { readonly admin: Sql }): StatsStore
           behind.push({ partitionId: row.partition_id, group: row.group_name!, oldestAtMs: row.oldest_ms! })
         else if (row.group_name !== null) groups.push(toGroup(row.queue_id, row.group_name, row))
         else if (row.partitions !== null)
-          queues.push({ queueId: row.queue_id, partitions: Number(row.partitions), messages: Number(row.messages) })
+          queues.push({
+            queueId: row.queue_id,
+            partitions: Number(row.partitions),
+            messages: Number(row.messages),
+            unreadSinceMs: row.oldest_ms,
+          })
         else if (row.last_name !== null) next = { queueId: row.queue_id, name: row.last_name }
       }
       return { queues, groups, late: behind, next }
