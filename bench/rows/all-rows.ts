@@ -1,6 +1,7 @@
 /** The rows in the order they run in: what is compared with each other stands together. */
 import { besideRows } from './beside.ts'
 import { bufferedRows } from './buffered.ts'
+import { dashboardRow } from './dashboard.ts'
 import { idleRow } from './idle.ts'
 import { latencyRows } from './latency.ts'
 import { popRows } from './pop.ts'
@@ -16,6 +17,7 @@ export function allRows(): Row[] {
     ...bufferedRows(),
     ...latencyRows(),
     ...besideRows(),
+    dashboardRow,
     ...statisticsRows(),
   ]
 }

@@ -239,7 +239,7 @@ export const VARIABLES = {
   },
   DEDUP_CACHE_BYTES: {
     kind: { type: 'bytes', min: 0, max: 64 * GIB },
-    fallback: '256MiB',
+    fallback: '128MiB',
     meaning: 'Memory for recent transactionIds. Less costs database time, never correctness.',
   },
   SEGMENT_CACHE_BYTES: {

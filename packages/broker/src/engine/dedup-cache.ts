@@ -15,12 +15,13 @@
  */
 import { KEY_BYTES } from './transaction-key.ts'
 
-// A generation ends at this many keys: small enough that dropping one loses little, large enough that a window of
-// millions of messages has few to search.
-const GENERATION_KEYS_MAX = 1 << 18
+// A generation ends about when its table of 262,144 slots is three quarters full: with more keys the table would be twice
+// as large and half empty. Small enough that dropping one loses little, large enough that a window of millions of messages
+// has few to search. A last segment may come on top, so there is room for the usual one.
+const GENERATION_KEYS_MAX = fillOf(1 << 18)
 // Ids that carry their time need only be looked for among those of their time, however many generations there are: so
-// theirs are as small as the processor's cache likes them (512 KiB).
-const TIMED_KEYS_MAX = 1 << 15
+// theirs are as small as the processor's cache likes them (256 KiB).
+const TIMED_KEYS_MAX = fillOf(1 << 15)
 // 50 days of milliseconds: keys whose first 48 bits lie this close together carry a time there.
 const TIMED_SPAN_MAX = 2 ** 32
 const SLOTS_MIN = 64
@@ -29,6 +30,12 @@ const BYTES_PER_SLOT = 8
 // bits, twenty million remembered keys mistake one new key in a million for an old one; with 32 it would be one in 200.
 const DISTANCE_BITS = 19
 const DISTANCE_MASK = (1 << DISTANCE_BITS) - 1
+
+/** Keys that a table of so many slots takes before the segment that fills it. */
+function fillOf(slots: number): number {
+  const lastSegmentKeys = 1_000
+  return (slots * 3) / 4 - lastSegmentKeys
+}
 
 // The two halves of the key mixed last: a function can return one number without allocating.
 let mark = 0

@@ -43,7 +43,7 @@ describe('readConfig', () => {
         bufferBytesMax: 10 * 1024 * MIB,
         bufferDiskFreeBytesMin: 1024 * MIB,
         bufferHandoffTimeoutMs: 15000,
-        dedupCacheBytesMax: 256 * MIB,
+        dedupCacheBytesMax: 128 * MIB,
         segmentCacheBytesMax: 64 * MIB,
       },
     })
