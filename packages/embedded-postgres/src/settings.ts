@@ -10,7 +10,8 @@ export const DEFAULT_SETTINGS: Readonly<Record<string, string>> = {
   shared_buffers: '256MB',
   // Rare checkpoints: each one makes every page's next change a full page image in the WAL. Costs disk, not memory.
   max_wal_size: '3GB',
-  min_wal_size: '256MB',
+  // Files that are used again after a checkpoint: making a new one costs as much as all else in storing what fills it.
+  min_wal_size: '1GB',
   checkpoint_timeout: '15min',
   wal_compression: 'on',
   wal_buffers: '16MB',
