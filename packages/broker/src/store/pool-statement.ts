@@ -79,7 +79,7 @@ export class Statement {
     const { stream } = connection
     stream.cork()
     if (previous === undefined) stream.write(parseMessage(this.name, this.text))
-    stream.write(bind)
+    for (const part of bind) stream.write(part)
     if (known === undefined) {
       this.#described = true
       stream.write(DESCRIBE_PORTAL)
@@ -135,18 +135,26 @@ function parseMessage(name: string, text: string): Buffer {
   return message
 }
 
-/** Bind of the unnamed portal. An empty `formats` asks for text in every column. */
-function bindMessage(name: string, values: readonly WireValue[], formats: Uint8Array): Buffer {
+// Copying less costs less than one more piece for the system call to gather.
+const OWN_PART_BYTES_MIN = 16 * 1024
+
+/**
+ * Bind of the unnamed portal, in pieces: a large value is one of its own, not copied, and must not change until it is
+ * sent. An empty `formats` asks for text in every column.
+ */
+function bindMessage(name: string, values: readonly WireValue[], formats: Uint8Array): Uint8Array[] {
   const nameBytes = Buffer.byteLength(name)
   let bytes = 1 + 4 + 1 + nameBytes + 1 + 2 + 2 * values.length + 2 + 4 * values.length + 2 + 2 * formats.length
+  let apart = 0
   const lengths = new Array<number>(values.length)
   for (let i = 0; i < values.length; i++) {
     const value = values[i]!
     const length = value === null ? -1 : typeof value === 'string' ? Buffer.byteLength(value) : value.length
     lengths[i] = length
     if (length > 0) bytes += length
+    if (goesApart(value)) apart += length
   }
-  const message = Buffer.allocUnsafe(bytes)
+  const message = Buffer.allocUnsafe(bytes - apart)
   message[0] = BIND
   message.writeInt32BE(bytes - 1, 1)
   message[5] = 0
@@ -155,15 +163,27 @@ function bindMessage(name: string, values: readonly WireValue[], formats: Uint8A
   at = message.writeUInt16BE(values.length, at)
   for (const value of values) at = message.writeInt16BE(value === null || typeof value === 'string' ? 0 : 1, at)
   at = message.writeUInt16BE(values.length, at)
+  const parts: Uint8Array[] = []
+  let partStart = 0
   for (let i = 0; i < values.length; i++) {
     const value = values[i]!
     at = message.writeInt32BE(lengths[i]!, at)
     if (value === null) continue
+    if (goesApart(value)) {
+      parts.push(message.subarray(partStart, at), value)
+      partStart = at
+      continue
+    }
     if (typeof value === 'string') message.write(value, at)
     else message.set(value, at)
     at += lengths[i]!
   }
   at = message.writeUInt16BE(formats.length, at)
   for (const format of formats) at = message.writeInt16BE(format, at)
-  return message
+  parts.push(message.subarray(partStart))
+  return parts
+}
+
+function goesApart(value: WireValue): value is Uint8Array {
+  return value !== null && typeof value !== 'string' && value.length >= OWN_PART_BYTES_MIN
 }

@@ -73,6 +73,19 @@ describe('values', () => {
     }
   })
 
+  it('may be large among small ones, first, last and next to each other', async () => {
+    const sent = [Buffer.alloc(300_000, 'a'), 'small', Buffer.alloc(16_384, 'b'), Buffer.alloc(16_383, 'c'), null]
+    const all = [...sent, Buffer.alloc(70_000, 'd'), Buffer.alloc(90_000, 'e')]
+    for (let run = 0; run < 2; run++) {
+      const [row] = await opened.database.hot.run(
+        'large_among_small',
+        'SELECT $1::bytea AS a, $2::text AS b, $3::bytea AS c, $4::bytea AS d, $5::int AS e, $6::bytea AS f, $7::bytea AS g',
+        all,
+      )
+      expect(Object.values(row!)).toEqual(all)
+    }
+  })
+
   it('that cannot be sent are our defect and leave the connection usable', async () => {
     const error = await failureOf(opened.database.hot.run('symbol', 'SELECT $1::text', [Symbol('x')]))
     expect(error).toMatchObject({ failure: 'defect', outcomeUnknown: false })
