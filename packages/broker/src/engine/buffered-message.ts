@@ -96,6 +96,7 @@ export class RecordReader {
       generatedId: (parts.flags & FrameFlag.GENERATED_ID) !== 0,
       acceptedAtMicros: record.acceptedAtMicros,
       innocentBelow: 0,
+      ticket: null,
       status: null,
       messageId: null,
       partitionId: null,

@@ -52,14 +52,9 @@ export interface PushLaneParts {
   readonly onDefect: (error: unknown) => void
 }
 
-interface Pending {
-  readonly item: PushItem
-  readonly ticket: PushTicket
-}
-
 interface Lane {
   partition: PartitionEntry
-  pending: Pending[]
+  pending: PushItem[]
   pendingBytes: number
   inFlight: boolean
   waiting: boolean
@@ -138,7 +133,8 @@ export class PushLanes {
       this.#lanes.set(partition.id, lane)
     }
     for (const item of items) {
-      lane.pending.push({ item, ticket })
+      item.ticket = ticket
+      lane.pending.push(item)
       lane.pendingBytes += item.payloadEnd - item.payloadStart + 64
     }
     this.#enqueue(lane)
@@ -189,12 +185,12 @@ export class PushLanes {
     this.#tickets.answer()
   }
 
-  #failAll(entries: readonly Pending[], code: NonNullable<PushItem['code']>, error: string): void {
-    for (const { item, ticket } of entries) {
+  #failAll(items: readonly PushItem[], code: NonNullable<PushItem['code']>, error: string): void {
+    for (const item of items) {
       item.status = 'failed'
       item.code = code
       item.error = error
-      this.#tickets.finish(ticket)
+      this.#tickets.finish(item.ticket!)
     }
   }
 
@@ -229,7 +225,7 @@ export class PushLanes {
         return
       }
       const nowMs = parts.nowMs()
-      const oldestMs = taken.reduce((oldest, pending) => Math.min(oldest, pending[0]!.ticket.startedAtMs), nowMs)
+      const oldestMs = taken.reduce((oldest, pending) => Math.min(oldest, pending[0]!.ticket!.startedAtMs), nowMs)
       if (nowMs - oldestMs > FLUSH_AGE_MS_MAX) {
         parts.onUnavailable(new StoreError('unavailable', 'PostgreSQL is too slow for the time a push has'))
         await this.#divertAll(lanes, taken, false)
@@ -243,11 +239,11 @@ export class PushLanes {
     }
   }
 
-  #takeItems(lane: Lane): Pending[] {
+  #takeItems(lane: Lane): PushItem[] {
     let count = 0
     let bytes = 0
     while (count < lane.pending.length && count < lane.itemsMax && (count === 0 || bytes < FLUSH_BYTES_MAX)) {
-      const { item } = lane.pending[count]!
+      const item = lane.pending[count]!
       bytes += item.payloadEnd - item.payloadStart + 64
       count++
     }
@@ -261,9 +257,8 @@ export class PushLanes {
     return lane.pending.splice(0, count)
   }
 
-  async #store(lanes: Lane[], taken: Pending[][], nowMs: number, deadlineMs: number): Promise<void> {
+  async #store(lanes: Lane[], items: PushItem[][], nowMs: number, deadlineMs: number): Promise<void> {
     const parts = this.#parts
-    const items = taken.map((pending) => pending.map((entry) => entry.item))
     const blob = Buffer.allocUnsafe(items.reduce((sum, list) => sum + segmentBytesMax(list), 0))
     const known: (PartitionKeys | null)[] = []
     const built: BuiltSegment<PushItem>[] = []
@@ -283,13 +278,13 @@ export class PushLanes {
     const result = await within(deadlineMs - nowMs, flush)
     if (result.status !== 'done') {
       parts.onDiverted()
-      await this.#divertAll(lanes, taken, false)
+      await this.#divertAll(lanes, items, false)
       return
     }
     const again: Promise<void>[] = []
     lanes.forEach((lane, index) => {
       const outcome = result.outcomes[index]!
-      const left = this.#accept(lane, taken[index]!, built[index]!, known[index]!, outcome)
+      const left = this.#accept(lane, items[index]!, built[index]!, known[index]!, outcome)
       if (left.length > 0) again.push(this.#again(lane, left, known[index]!, outcome, deadlineMs))
     })
     parts.dedup.trim()
@@ -302,7 +297,7 @@ export class PushLanes {
   /** Sees to it that items whose lane was not written can be: each lane by itself, because one may fail here. */
   async #again(
     lane: Lane,
-    left: Pending[],
+    left: PushItem[],
     known: PartitionKeys | null,
     outcome: WriteOutcome,
     deadlineMs: number,
@@ -328,11 +323,11 @@ export class PushLanes {
   /** Applies the verdict on one lane and returns what has to be written again. */
   #accept(
     lane: Lane,
-    taken: Pending[],
+    taken: PushItem[],
     built: BuiltSegment<PushItem>,
     known: PartitionKeys | null,
     outcome: WriteOutcome,
-  ): Pending[] {
+  ): PushItem[] {
     const parts = this.#parts
     if (outcome.status === 'gone') return taken
     if (outcome.status === 'held') throw new Error('a flush of live pushes is never atomic')
@@ -348,7 +343,7 @@ export class PushLanes {
       lane.careful = outcome.gap.length > 0
       markStored(built, lane.partition.id)
       if (known !== null) learn(known, outcome.firstOffset, built.write.keys)
-      for (const { ticket } of taken) this.#tickets.finish(ticket)
+      for (const item of taken) this.#tickets.finish(item.ticket!)
       if (built.stored.length > 0) {
         parts.onStored({
           partition: lane.partition,
@@ -364,16 +359,16 @@ export class PushLanes {
       markDuplicate(built.stored[duplicate.index]!, duplicate.messageId, lane.partition.id)
     }
     for (const index of outcome.innocent) built.suspects[index]!.innocentBelow = built.write.knownTo
-    const left: Pending[] = []
-    for (const entry of taken) {
-      if (entry.item.status === 'duplicate') this.#tickets.finish(entry.ticket)
-      else left.push(entry)
+    const left: PushItem[] = []
+    for (const item of taken) {
+      if (item.status === 'duplicate') this.#tickets.finish(item.ticket!)
+      else left.push(item)
     }
     return left
   }
 
   /** The queue was deleted meanwhile: the items go to the partition that takes its place. */
-  async #moveLane(lane: Lane, taken: Pending[], leftMs: number): Promise<void> {
+  async #moveLane(lane: Lane, taken: PushItem[], leftMs: number): Promise<void> {
     this.#parts.dedup.forget(lane.partition.id)
     if (++lane.attempts > ATTEMPTS_MAX) {
       await this.#divert(taken, false)
@@ -382,26 +377,22 @@ export class PushLanes {
     const partition = await within(leftMs, this.#parts.onGone(lane.partition))
     this.#putBack(lane, taken)
     if (partition.id === lane.partition.id) return
-    for (const { item } of lane.pending) item.innocentBelow = 0
+    for (const item of lane.pending) item.innocentBelow = 0
     const pending = lane.pending
     lane.pending = []
     lane.pendingBytes = 0
     let from = 0
     while (from < pending.length) {
-      const { ticket } = pending[from]!
+      const ticket = pending[from]!.ticket!
       let to = from + 1
       while (to < pending.length && pending[to]!.ticket === ticket) to++
-      this.add(
-        partition,
-        pending.slice(from, to).map((entry) => entry.item),
-        ticket,
-      )
+      this.add(partition, pending.slice(from, to), ticket)
       from = to
     }
   }
 
-  async #failed(lanes: Lane[], taken: Pending[][], error: unknown): Promise<void> {
-    const unanswered = taken.map((pending) => pending.filter((entry) => entry.item.status === null))
+  async #failed(lanes: Lane[], taken: PushItem[][], error: unknown): Promise<void> {
+    const unanswered = taken.map((pending) => pending.filter((item) => item.status === null))
     if (!(error instanceof StoreError)) {
       this.#parts.onDefect(error)
       for (const pending of unanswered) this.#failAll(pending, 'INTERNAL', 'Internal error')
@@ -422,7 +413,7 @@ export class PushLanes {
   }
 
   /** PostgreSQL refused the flush itself: lanes go alone, then in halves, until the bad item stands by itself (G8). */
-  #bisect(lanes: Lane[], taken: Pending[][]): void {
+  #bisect(lanes: Lane[], taken: PushItem[][]): void {
     lanes.forEach((lane, index) => {
       const pending = taken[index]!
       if (lanes.length === 1 && pending.length === 1) {
@@ -437,30 +428,27 @@ export class PushLanes {
     })
   }
 
-  #putBack(lane: Lane, entries: Pending[]): void {
-    if (entries.length === 0) return
-    lane.pending = lane.pending.length === 0 ? entries : entries.concat(lane.pending)
-    for (const { item } of entries) lane.pendingBytes += item.payloadEnd - item.payloadStart + 64
+  #putBack(lane: Lane, items: PushItem[]): void {
+    if (items.length === 0) return
+    lane.pending = lane.pending.length === 0 ? items : items.concat(lane.pending)
+    for (const item of items) lane.pendingBytes += item.payloadEnd - item.payloadStart + 64
   }
 
-  async #divertAll(lanes: Lane[], taken: Pending[][], outcomeUnknown: boolean): Promise<void> {
+  async #divertAll(lanes: Lane[], taken: PushItem[][], outcomeUnknown: boolean): Promise<void> {
     await Promise.all(
       lanes.map((_, index) =>
         this.#divert(
-          taken[index]!.filter((entry) => entry.item.status === null),
+          taken[index]!.filter((item) => item.status === null),
           outcomeUnknown,
         ),
       ),
     )
   }
 
-  async #divert(entries: Pending[], outcomeUnknown: boolean): Promise<void> {
-    if (entries.length === 0) return
-    await this.#parts.divert(
-      entries.map((entry) => entry.item),
-      outcomeUnknown,
-    )
-    for (const { ticket } of entries) this.#tickets.finish(ticket)
+  async #divert(items: PushItem[], outcomeUnknown: boolean): Promise<void> {
+    if (items.length === 0) return
+    await this.#parts.divert(items, outcomeUnknown)
+    for (const item of items) this.#tickets.finish(item.ticket!)
   }
 
   #settle(lane: Lane): void {

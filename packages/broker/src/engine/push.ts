@@ -151,15 +151,20 @@ export class Push {
     if (isLimited(places)) await parts.depth.admit(items, places)
     this.#encryptAll(items, places)
     const lanes = new Map<string, { place: PartitionEntry; list: PushItem[] }>()
+    let lane: { place: PartitionEntry; list: PushItem[] } | undefined
     let count = 0
     for (let i = 0; i < items.length; i++) {
       const item = items[i]!
       if (item.status !== null) continue
       const place = places[i]!
       count++
-      const lane = lanes.get(place.id)
-      if (lane === undefined) lanes.set(place.id, { place, list: [item] })
-      else lane.list.push(item)
+      // Mostly that of the item before.
+      if (lane?.place !== place) lane = lanes.get(place.id)
+      if (lane === undefined) {
+        lane = { place, list: [] }
+        lanes.set(place.id, lane)
+      }
+      lane.list.push(item)
     }
     if (count === 0) return
     const { promise, resolve } = Promise.withResolvers<void>()

@@ -111,6 +111,7 @@ export function createQuarantine(parts: QuarantineParts): Quarantine {
       generatedId: false,
       acceptedAtMicros: null,
       innocentBelow: 0,
+      ticket: null,
       status: null,
       messageId: null,
       partitionId: null,

@@ -1,5 +1,6 @@
 /** Values that pass between the routes and the engine. Plain data; no I/O. */
 import type { ErrorCode, ItemErrorCode, QueueOptions } from '@queen/protocol'
+import type { PushTicket } from './push-tickets.ts'
 
 /** A queue as the catalog knows it. */
 export interface QueueEntry {
@@ -42,6 +43,9 @@ export interface PushItem {
   acceptedAtMicros: number | null
   /** PostgreSQL said that no message below this offset has this id although the instance's memory of keys thinks so; 0 = not asked. */
   innocentBelow: number
+
+  /** The request it is answered with, while it is in a lane. */
+  ticket: PushTicket | null
 
   status: PushStatus | null
   messageId: string | null

@@ -37,6 +37,7 @@ export function item(queue: string, partition: string, transactionId: string, pa
     generatedId: false,
     acceptedAtMicros: null,
     innocentBelow: 0,
+    ticket: null,
     status: null,
     messageId: null,
     partitionId: null,

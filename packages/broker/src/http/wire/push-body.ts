@@ -264,6 +264,7 @@ class PushBodyReader {
       generatedId: false,
       acceptedAtMicros: null,
       innocentBelow: 0,
+      ticket: null,
       status: null,
       messageId: null,
       partitionId: null,
