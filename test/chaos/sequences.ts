@@ -15,7 +15,8 @@ const BUFFERED_MIN = 30
 const PATIENCE_MS = 5_000
 /** Longer than a stalled connection may be for a flush to survive it. */
 const BLIND_MS = 400
-const DARK_START_MS_MAX = 10_000
+/** A push is answered within 3 s, whatever PostgreSQL does; some of that again for a machine that is short of processors. */
+const ALONE_MS_MAX = 5_000
 
 const sequence = (
   name: string,
@@ -138,13 +139,13 @@ export const SEQUENCES: readonly FaultKind[] = [
     try {
       await instance.kill9()
       const wasOpen = history.isWindowOpen
-      const beganAtMs = history.nowMs
       await instance.start()
+      const beganAtMs = history.nowMs
       const { status } = await instance.api.push([{ queue: 'probe', partition: `p${index}` }])
       const tookMs = history.nowMs - beganAtMs
       if (status !== 201) history.wrongAnswers.push(`a push to an instance that started alone was answered ${status}`)
-      if (tookMs > DARK_START_MS_MAX)
-        history.wrongAnswers.push(`an instance took ${Math.round(tookMs)} ms to start alone`)
+      if (tookMs > ALONE_MS_MAX)
+        history.wrongAnswers.push(`a push to an instance that started alone took ${Math.round(tookMs)} ms`)
       const phase = await instance.phase()
       if (wasOpen && history.isWindowOpen && phase !== 'maintenance')
         history.wrongAnswers.push(`instance ${index} started alone in a window and says ${phase}`)

@@ -96,7 +96,8 @@ describe('fence', () => {
     for (const instance of instances) await isDirect(instance)
   })
 
-  test('G5 a switch whose commit was held up, while the old position was read, is answered when it is safe', async () => {
+  /** An instance that no notification reaches: it would set right what an old look at the switch makes wrong. */
+  async function deafInstance() {
     const databaseUrl = await temporaryDatabase()
     const proxy = await TcpProxy.open(Number(new URL(databaseUrl).port))
     atEnd(() => proxy.close())
@@ -104,20 +105,42 @@ describe('fence', () => {
     proxied.port = String(proxy.port)
     const instance = await startInstance({ databaseUrl: proxied.href })
     await isDirect(instance)
-    const { api } = instance
-    const tables = await openTables(databaseUrl)
-    const operator = await openTables(databaseUrl)
-    // A notification would set right what the old read made wrong.
     proxy.deafen()
+    const [tables, operator] = [await openTables(databaseUrl), await openTables(databaseUrl)]
+    return { api: instance.api, databaseUrl, tables, operator }
+  }
+
+  /** A switch that has to wait for its row; meanwhile the instance looks at it and sees what was before. */
+  async function heldUp({ api, operator, tables }: Awaited<ReturnType<typeof deafInstance>>, enabled: boolean) {
     await operator.query('BEGIN')
     await operator.query(`SELECT FROM queen.system_state WHERE key = 'maintenance_mode' FOR UPDATE`)
-    const answer = api.maintenance(true)
+    const answer = api.maintenance(enabled)
     await until('the switch waits for its row', () => tables.isWaiting('FOR UPDATE'))
-    // Asked later than the switch, and sees what was before it.
-    expect((await api.maintenance()).body).toMatchObject({ maintenanceMode: false })
-    await operator.query('COMMIT')
+    expect((await api.maintenance()).body).toMatchObject({ maintenanceMode: !enabled })
+    return { answer }
+  }
+
+  test('G5 switching on with a commit that was held up is answered when it is safe', async () => {
+    const scene = await deafInstance()
+    const { answer } = await heldUp(scene, true)
+    await scene.operator.query('COMMIT')
     expect(await answer).toMatchObject({ status: 200, body: { maintenanceMode: true, safeToMigrate: true } })
-    expect((await api.push([{ queue: 'orders' }])).body).toMatchObject([{ status: 'buffered' }])
+    expect((await scene.api.push([{ queue: 'orders' }])).body).toMatchObject([{ status: 'buffered' }])
+  })
+
+  test('G10 switching off with a commit that was held up says off, also when PostgreSQL cannot be read then', async () => {
+    const scene = await deafInstance()
+    await scene.api.maintenance(true)
+    const { answer } = await heldUp(scene, false)
+    // Comes after the commit and before the look that follows it.
+    const migration = await openTables(scene.databaseUrl)
+    await migration.query('BEGIN')
+    const locked = migration.query('LOCK TABLE queen.system_state IN ACCESS EXCLUSIVE MODE')
+    await until('a migration waits for the table', () => scene.tables.isWaiting('ACCESS EXCLUSIVE'))
+    await scene.operator.query('COMMIT')
+    expect(await answer).toMatchObject({ status: 200, body: { maintenanceMode: false, stale: true } })
+    await locked
+    await migration.query('COMMIT')
   })
 
   test('G5 a write that does not end holds the answer back, is named, and the window becomes safe by itself', async () => {

@@ -9,9 +9,21 @@ import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 
 const README = fileURLToPath(new URL('../../README.md', import.meta.url))
+const DOCS = new URL('../../docs/', import.meta.url)
 const CURL = fileURLToPath(new URL('curl.mjs', import.meta.url))
 const PSQL = fileURLToPath(new URL('psql.mjs', import.meta.url))
 const ADDRESS = 'http://127.0.0.1:6632'
+
+/** The shell blocks under a heading of another page, each as one piece. */
+export function shellBlocks(page: string, heading: string): string[] {
+  const text = readFileSync(fileURLToPath(new URL(page, DOCS)), 'utf8')
+  const section = text.split(/^#{2,3} /m).find((each) => each.startsWith(`${heading}\n`)) ?? ''
+  const blocks = [...section.matchAll(/^( *)```sh\n([\s\S]*?)^ *```/gm)].map(([, indent, block]) =>
+    block!.replaceAll(new RegExp(`^${indent}`, 'gm'), ''),
+  )
+  if (blocks.length === 0) throw new Error(`${page} has no shell block under "${heading}"`)
+  return blocks
+}
 
 /** The shell block under a heading, cut in pieces at its comments; each piece begins with its comment. */
 export function readmeSteps(heading: string): string[] {

@@ -88,10 +88,10 @@ export class Maintenance {
   async set(enabled: boolean, reason: string | null, by: string | null): Promise<MaintenanceStatus> {
     const { control } = this.#parts
     const ticket = control.ticket()
-    const state = await this.#commit(enabled, reason, by)
-    await control.learn(state, ticket)
-    // A look at the switch that began later and saw it earlier has made this one seem old: look again.
-    if (control.switch?.since !== state.since) await control.refresh()
+    const { before, state } = await this.#commit(enabled, reason, by)
+    // A look that began later than this call may have been answered earlier, with what the call has replaced since.
+    const outdated = control.switch === null || control.switch.since === before.since
+    await control.learn(state, outdated ? control.ticket() : ticket)
     if (enabled && state.safeAt === null) await this.#passFence(state.since, FENCE_MS_MAX)
     await this.heartbeat().catch(() => {})
     const status = await this.status()
@@ -215,13 +215,18 @@ export class Maintenance {
     }
   }
 
-  async #commit(enabled: boolean, reason: string | null, by: string | null): Promise<SwitchState> {
+  async #commit(
+    enabled: boolean,
+    reason: string | null,
+    by: string | null,
+  ): Promise<{ before: SwitchState; state: SwitchState }> {
     const { system, nowMs } = this.#parts
     const at = new Date(nowMs()).toISOString()
     let flipped = false
+    let before = SWITCH_OFF
     const value = await system
       .changeSwitch('maintenance_mode', (current) => {
-        const before = readSwitch(current)
+        before = readSwitch(current)
         const next = flipMaintenance(before, enabled, reason, by, at)
         flipped = next !== null && next.enabled !== before.enabled
         return asValue(next)
@@ -229,7 +234,7 @@ export class Maintenance {
       .catch(refuse)
     // The history is a record, not the switch: its failure must not make the switch look unset.
     if (flipped) await this.#writeHistory(enabled, reason, by).catch(() => {})
-    return readSwitch(value)
+    return { before, state: readSwitch(value) }
   }
 
   async #writeHistory(enabled: boolean, reason: string | null, by: string | null): Promise<void> {
@@ -266,7 +271,7 @@ export class Maintenance {
       })
       .catch(refuse)
     const state = readSwitch(value)
-    await control.learn(state, ticket)
+    await control.learn(state, control.switch?.since === since ? control.ticket() : ticket)
     if (this.#windowId !== null && state.safeAt !== null) {
       await system.changeWindow(this.#windowId, { safe: true }).catch(() => {})
     }
