@@ -3,7 +3,7 @@
  *
  * Prints:
  *   pushed: 1000
- *   handled: 1000 in 10 partitions, failed: 0, ended because: idle
+ *   handled: 1000 in 10 partitions, failed: 0, ended because: aborted
  */
 import { Queen } from '@queen/client'
 
@@ -17,16 +17,22 @@ const results = await readings.partitionBy((reading) => `sensor-${reading.sensor
 console.log('pushed:', results.counts.queued)
 
 const partitions = new Set<string>()
+let handled = 0
+const stop = new AbortController()
 const summary = await queen
   .queue<{ sensor: number; value: number }>('examples.batch')
   .batch(100)
   .concurrency(4)
-  // Without idleMillis it would wait for more, for ever.
-  .idleMillis(500)
   // The array is a batch: returning completes all of it, with one request.
-  .consume((messages) => {
-    for (const message of messages) partitions.add(message.partition)
-  })
+  .consume(
+    (messages) => {
+      for (const message of messages) partitions.add(message.partition)
+      handled += messages.length
+      // Otherwise it would wait for more, for ever.
+      if (handled === 1_000) stop.abort()
+    },
+    { signal: stop.signal },
+  )
 console.log(
   `handled: ${summary.processed} in ${partitions.size} partitions, failed: ${summary.failed}, ended because: ${summary.reason}`,
 )

@@ -12,7 +12,7 @@ import { Queen } from '@queen/client'
 
 const url = process.env.QUEEN_URL ?? 'http://localhost:6632'
 const queen = new Queen(url)
-const clicks = queen.queue<number>('examples.client-buffering').buffer({ messageCount: 100, timeMillis: 500 })
+const clicks = queen.queue<number>('examples.client-buffering').buffer({ messageCount: 100, timeMillis: 10_000 })
 await clicks.delete()
 
 // `buffered: true` here means: in this process's memory. Not yet durable; that comes with the flush.

@@ -6,9 +6,8 @@
  *   ada: 1 2 3 4 5
  *   bob: 1 2 3 4 5
  *   cy: 1 2 3 4 5
- *   bob and cy were done before slow ada: true
+ *   bob and cy were done while ada was at step 1: true
  */
-import { setTimeout as sleep } from 'node:timers/promises'
 import { Queen } from '@queen/client'
 
 interface Step {
@@ -25,19 +24,27 @@ const customers = ['ada', 'bob', 'cy']
 for (let step = 1; step <= 5; step++) await steps.push(customers.map((customer) => ({ customer, step })))
 
 const seen = new Map<string, number[]>()
-const done: string[] = []
+const othersDone = Promise.withResolvers<void>()
+const stop = new AbortController()
+let doneWhileAdaWorked = false
 await queen
   .queue<Step>('examples.ordering')
   .each()
   .concurrency(3)
-  .idleMillis(500)
-  .consume(async (message) => {
-    const { customer, step } = message.data
-    // Work of different length: order holds all the same.
-    await sleep(customer === 'ada' ? 60 : 1)
-    seen.set(customer, [...(seen.get(customer) ?? []), step])
-    if (step === 5) done.push(customer)
-  })
+  .consume(
+    async (message) => {
+      const { customer, step } = message.data
+      if (customer === 'ada' && step === 1) {
+        // A very slow step: it ends when the others have done everything.
+        await othersDone.promise
+        doneWhileAdaWorked = true
+      }
+      seen.set(customer, [...(seen.get(customer) ?? []), step])
+      if (seen.get('bob')?.length === 5 && seen.get('cy')?.length === 5) othersDone.resolve()
+      if (customers.every((each) => seen.get(each)?.length === 5)) stop.abort()
+    },
+    { signal: stop.signal },
+  )
 
 for (const customer of customers) console.log(`${customer}: ${seen.get(customer)!.join(' ')}`)
-console.log('bob and cy were done before slow ada:', done.at(-1) === 'ada')
+console.log('bob and cy were done while ada was at step 1:', doneWhileAdaWorked)

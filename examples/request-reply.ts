@@ -41,7 +41,7 @@ async function ask(operator: Question['operator'], a: number, b: number): Promis
   await queen
     .queue<Question>('examples.request-reply.questions')
     .push({ data: { operator, a, b, replyTo: me, correlation }, transactionId: correlation })
-  const replies = queen.queue<Reply>('examples.request-reply.replies').partition(me).timeoutMillis(10_000)
+  const replies = queen.queue<Reply>('examples.request-reply.replies').partition(me).timeoutMillis(30_000)
   for (;;) {
     const [reply] = await replies.pop()
     if (reply === undefined) throw new Error('nobody has answered')
