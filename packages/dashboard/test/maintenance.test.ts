@@ -124,7 +124,7 @@ describe('a window driven from the sidebar', () => {
       'pushes are buffered',
       async () => (await instance.api.push([{ queue: 'orders' }])).body[0].status === 'buffered',
     )
-    await banner(page).getByText('PostgreSQL is or was not reachable').waitFor()
+    await banner(page).getByText('PostgreSQL is not reachable.').waitFor()
     await turn(page)
     await page.locator('[role=dialog]').getByText('DATABASE_UNAVAILABLE').waitFor()
     await page.locator('[role=dialog]').getByText('PostgreSQL is not reachable').waitFor()

@@ -258,3 +258,15 @@ describe('lag', () => {
     expect(unread).toMatchObject({ messages: { pending: 1 }, lagSeconds: expect.any(Number) })
   })
 })
+
+describe('more queues than one answer holds', () => {
+  // The last of the file: the others count what is there.
+  it('status keeps those where most waits', async () => {
+    await queen.sql.query(`INSERT INTO queen.queues (id, name, namespace, task)
+      SELECT gen_random_uuid(), 'idle-' || n, '', '' FROM generate_series(1, 1000) n`)
+    await queen.post('/api/v1/stats/refresh')
+    const { queues } = await queen.get('/api/v1/status')
+    expect(queues).toHaveLength(1_000)
+    expect(queues.slice(0, 2).map((each: Json) => each.name)).toEqual(expect.arrayContaining(['orders', 'logs']))
+  })
+})

@@ -8,8 +8,11 @@ import { computed, effectScope, ref, watch } from 'vue'
 import { admin } from '../api/queen.ts'
 import { BUSY_MS, type Query, SLOW_MS, useQuery } from '../composables/use-query.ts'
 
-/** What a person sees it as: the broker's phase, with the way into a window and the end of a drain named. */
-export type Stage = 'normal' | 'entering' | 'safe' | 'draining' | 'outage' | 'unknown'
+/**
+ * What a person sees it as: the broker's phase, with the way into a window named. `open` = a window of which we may not
+ * know whether it is safe to migrate; `outage` = PostgreSQL is away and nobody opened a window.
+ */
+export type Stage = 'normal' | 'entering' | 'safe' | 'open' | 'draining' | 'outage' | 'unknown'
 
 export interface MaintenanceView {
   readonly stage: Stage
@@ -54,6 +57,8 @@ export function useMaintenance(): MaintenanceQuery {
   return shared
 }
 
+const PUBLIC_STAGES: Readonly<Record<string, Stage>> = { normal: 'normal', maintenance: 'open', draining: 'draining' }
+
 async function read(signal: AbortSignal): Promise<MaintenanceView> {
   try {
     return fromStatus(await admin.getMaintenanceMode({ signal }))
@@ -64,14 +69,7 @@ async function read(signal: AbortSignal): Promise<MaintenanceView> {
     }
     const phase = maintenance?.phase
     return {
-      stage:
-        phase === 'maintenance'
-          ? 'entering'
-          : phase === 'draining'
-            ? 'draining'
-            : phase === 'normal'
-              ? 'normal'
-              : 'unknown',
+      stage: PUBLIC_STAGES[phase ?? ''] ?? 'unknown',
       on: phase === undefined ? null : phase === 'maintenance',
       popsPaused: maintenance?.popMaintenanceMode ?? null,
       bufferedMessages: maintenance?.bufferedMessages ?? null,
@@ -96,6 +94,5 @@ export function stageOf(status: MaintenanceStatus): Stage {
   if (status.phase === 'maintenance') return status.safeToMigrate ? 'safe' : 'entering'
   if (status.phase === 'draining') return 'draining'
   if (status.phase !== 'normal') return 'unknown'
-  // Records wait though nobody opened a window: PostgreSQL is, or was just, away.
-  return (status.bufferedMessages ?? 0) > 0 ? 'outage' : 'normal'
+  return status.stale || status.bufferStats.dbHealthy === false ? 'outage' : 'normal'
 }

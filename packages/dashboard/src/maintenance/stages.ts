@@ -22,15 +22,20 @@ export const STAGES: Readonly<
     tone: 'window',
     text: 'No instance can write a message to PostgreSQL. Migrate, upgrade or restart it now; producers notice nothing.',
   },
+  open: {
+    label: 'Maintenance',
+    tone: 'window',
+    text: 'A window is open: new messages go to disk and are stored when it is closed.',
+  },
   draining: {
     label: 'Draining',
     tone: 'info',
     text: 'The switch is off. Buffered messages are being stored in their order; new ones queue up behind them.',
   },
   outage: {
-    label: 'Buffering an outage',
+    label: 'Outage',
     tone: 'bad',
-    text: 'PostgreSQL is, or was just, away. Messages wait on disk and are stored by themselves when it is back.',
+    text: 'PostgreSQL is not reachable. New messages are kept on disk and stored by themselves when it is back.',
   },
   unknown: { label: 'Unknown', tone: 'neutral', text: 'The broker has not said yet.' },
 }

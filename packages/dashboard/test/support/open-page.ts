@@ -19,7 +19,7 @@ export interface OpenPage {
   readonly instance: Instance
   /** Goes to an address of the dashboard and waits until its first answers are shown. */
   go(path: string): Promise<void>
-  /** No console errors, no failed files, and axe finds nothing serious. */
+  /** No console errors, nothing asked elsewhere, axe finds nothing serious, and the page does not scroll sideways. */
   check(allow?: { console?: RegExp }): Promise<void>
 }
 
@@ -77,6 +77,8 @@ export async function openPage(options: OpenPageOptions = {}): Promise<OpenPage>
     async check({ console: allowed } = {}) {
       expect(complaints.filter((each) => allowed?.test(each) !== true)).toEqual([])
       expect(await seriousIssues(page)).toEqual([])
+      const overflow = 'document.documentElement.scrollWidth - document.documentElement.clientWidth'
+      expect(await page.evaluate(overflow), 'pixels that stick out sideways').toBe(0)
     },
   }
 }

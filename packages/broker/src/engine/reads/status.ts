@@ -67,7 +67,7 @@ export function createStatus(parts: StatusParts) {
         bucketMinutes: range.bucketMinutes,
         throughput: points.map(({ raw: _, ...point }) => point).reverse(),
         pointCount: points.length,
-        queues: queues.slice(0, QUEUES_MAX).map((each) => statusQueue(each, listedQueue(snapshot, each).lagSeconds)),
+        queues: mostWaiting(queues).map((each) => statusQueue(each, listedQueue(snapshot, each).lagSeconds)),
         messages: {
           ...sumCounts(queues),
           requests: { push: sum('pushRequests'), pop: sum('popRequests'), ack: sum('ackRequests') },
@@ -99,6 +99,12 @@ export function createStatus(parts: StatusParts) {
       }
     },
   }
+}
+
+/** All of them, or those where most waits: somebody who looks for trouble must find it among the first thousand. */
+function mostWaiting(queues: readonly QueueStats[]): readonly QueueStats[] {
+  if (queues.length <= QUEUES_MAX) return queues
+  return queues.toSorted((a, b) => b.counts.pending - a.counts.pending).slice(0, QUEUES_MAX)
 }
 
 function statusQueue({ queue, partitions, groups, counts, deadLetters }: QueueStats, lagSeconds: number | null) {
