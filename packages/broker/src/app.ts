@@ -234,6 +234,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     ids,
     cipher,
     nowMs,
+    endLostFlushes: (ageMs) => writeStore.endLostFlushes(ageMs),
     onStored,
     onProgress: drainedHere,
     onSetAside: (entries) => {
@@ -253,13 +254,24 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     horizon,
     quarantined,
     drain,
-    staging: new Staging({ store: drainStore, log: horizon, drain, onProgress: drainedHere }),
+    staging: new Staging({
+      store: drainStore,
+      log: horizon,
+      drain,
+      onProgress: drainedHere,
+      endLostFlushes: (ageMs) => writeStore.endLostFlushes(ageMs),
+      nowMs,
+    }),
     merge: new Merge({
       store: drainStore,
       push: writeStore,
       quarantine: buffer.quarantine,
       // What others handed over is counted where it came from.
-      drain: (staged, store, goOn) => new Drain({ ...drainParts, log: staged, store, onProgress: () => {} }).run(goOn),
+      // Whoever handed them over has ended what it had given up.
+      drain: (staged, store, goOn) =>
+        new Drain({ ...drainParts, log: staged, store, onProgress: () => {}, endLostFlushes: async () => {} }).run(
+          goOn,
+        ),
     }),
     inFlight,
     handoffTimeoutMs: limits.bufferHandoffTimeoutMs,

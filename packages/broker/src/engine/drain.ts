@@ -40,6 +40,10 @@ export interface DrainParts {
   readonly ids: MessageIdSource
   readonly cipher: PayloadCipher | null
   readonly nowMs: () => number
+  /**
+   * Resolves when nothing that was sent before `ageMs` ago and not answered can be stored any more. @throws StoreError
+   */
+  readonly endLostFlushes: (ageMs: number) => Promise<void>
   readonly onStored: (stored: StoredSegment) => void
   /** After each commit: records drained by it, set-aside ones included. */
   readonly onProgress: (records: number) => void
@@ -186,7 +190,9 @@ export class Drain {
   }
 
   async #storeStep(step: Step): Promise<boolean> {
-    const { log, onProgress, onSetAside } = this.#parts
+    const { endLostFlushes, log, nowMs, onProgress, onSetAside } = this.#parts
+    const [last] = step.items.slice(-1)
+    if (step.outcomeUnknown && last !== undefined) await endLostFlushes(nowMs() - last.record.acceptedAtMicros / 1000)
     let attempts = 0
     for (;;) {
       try {

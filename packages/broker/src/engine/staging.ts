@@ -5,6 +5,7 @@
  */
 import type { DrainStore } from '../ports/drain-store.ts'
 import { StoreError } from '../ports/store-error.ts'
+import { RecordFlag } from './buffered-message.ts'
 import type { Drain } from './drain.ts'
 import type { DrainLog } from './horizon-log.ts'
 import { encodeStaged } from './staged-batch.ts'
@@ -21,6 +22,9 @@ export interface StagingParts {
   /** Knows how far PostgreSQL has this buffer. */
   readonly drain: Pick<Drain, 'sync' | 'distrust'>
   readonly onProgress: (records: number) => void
+  /** As the drain's: only this instance knows which sessions it gave up. */
+  readonly endLostFlushes: (ageMs: number) => Promise<void>
+  readonly nowMs: () => number
 }
 
 export class Staging {
@@ -32,7 +36,7 @@ export class Staging {
 
   /** @throws StoreError; what was not handed over stays in the buffer */
   async run(): Promise<'empty' | 'more' | 'diverted'> {
-    const { drain, log, onProgress, store } = this.#parts
+    const { drain, endLostFlushes, log, nowMs, onProgress, store } = this.#parts
     try {
       await drain.sync()
       log.rewind()
@@ -45,6 +49,8 @@ export class Staging {
           await log.drained(through)
           continue
         }
+        const unknown = records.filter(({ flags }) => (flags & RecordFlag.OUTCOME_UNKNOWN) !== 0)
+        if (unknown.length > 0) await endLostFlushes(nowMs() - unknown.at(-1)!.acceptedAtMicros / 1000)
         let latestMicros = 0
         for (const record of records) latestMicros = Math.max(latestMicros, record.acceptedAtMicros)
         const result = await store.stage({

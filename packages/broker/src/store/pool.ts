@@ -55,6 +55,8 @@ export interface QueenDatabase extends Database {
   readonly listener: Listener
   readonly state: Sql
   readonly connectionState: DatabaseState
+  /** The server's process ids of the sessions that are in use here. */
+  processIds(): number[]
   /** The hot pool's numbers. */
   stats(): PoolStats
   /** Runs `work` on a connection of its own with its own limits (0 = none), and closes it. */
@@ -78,10 +80,11 @@ export function openDatabase(options: DatabaseOptions): QueenDatabase {
   const known: KnownColumns = new Map()
   const bound = new Map<string, { text: string; bound: string }>()
   const dedicated = new Set<DatabaseConnection>()
+  const sessions = new Set<DatabaseConnection>()
   let closed = false
 
-  const open = (settings: Record<string, string>) =>
-    DatabaseConnection.open(
+  const open = async (settings: Record<string, string>): Promise<DatabaseConnection> => {
+    const opened = await DatabaseConnection.open(
       {
         url: options.url,
         ...(options.ssl === undefined ? {} : { ssl: options.ssl }),
@@ -91,6 +94,10 @@ export function openDatabase(options: DatabaseOptions): QueenDatabase {
       },
       known,
     )
+    for (const session of sessions) if (session.broken) sessions.delete(session)
+    sessions.add(opened)
+    return opened
+  }
 
   const pool = (size: number, waitersMax: number, settings: Record<string, string>, always: boolean) =>
     new ConnectionPool({
@@ -195,6 +202,7 @@ export function openDatabase(options: DatabaseOptions): QueenDatabase {
         connection.close()
       }
     },
+    processIds: () => [...sessions].filter(({ broken }) => !broken).map(({ processId }) => processId),
     stats: () => pools.hot.stats(),
     async close(graceMs = options.statementTimeoutMs) {
       if (closed) return

@@ -1,17 +1,21 @@
 /** The write side of the store on PostgreSQL: which verb runs on which pool. */
 import type { QueueDepthStore } from '../engine/queue-depth.ts'
 import type { DrainStep, PushResult, PushStore, SegmentWrite } from '../ports/push-store.ts'
+import { endLostFlushes } from './lost-flushes.ts'
+import type { QueenDatabase } from './pool.ts'
 import { pushKnown, pushMessages, readDrainProgress, readKeys } from './push-messages.ts'
 import { quarantineRecords } from './quarantine.ts'
-import type { Database, Sql } from './sql.ts'
+import type { Sql } from './sql.ts'
 
 export interface WriteStore extends PushStore, QueueDepthStore {
+  /** Ends what may still run on sessions given up before `ageMs` ago. @throws StoreError */
+  endLostFlushes(ageMs: number): Promise<void>
   /** When the queue of this name was last deleted, microseconds since 1970; null = never. */
   deletedAtMicros(name: string): Promise<number | null>
 }
 
 export function createWriteStore(
-  { hot, admin, transaction }: Pick<Database, 'hot' | 'admin' | 'transaction'>,
+  { hot, admin, processIds, transaction }: Pick<QueenDatabase, 'hot' | 'admin' | 'processIds' | 'transaction'>,
   instanceId: string,
 ): WriteStore {
   /** A step of a drain that leaves records behind: they are set aside in the transaction that moves it past them. */
@@ -44,6 +48,8 @@ export function createWriteStore(
       )
       return Number(rows[0]?.unfinished ?? 0)
     },
+
+    endLostFlushes: (ageMs) => endLostFlushes(admin, processIds(), ageMs),
 
     async deletedAtMicros(name) {
       const rows = await hot.run<{ micros: string }>(

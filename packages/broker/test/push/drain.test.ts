@@ -70,6 +70,7 @@ function benchOn(
     ids: stack.ids,
     cipher: options.cipher ?? null,
     nowMs: Date.now,
+    endLostFlushes: async () => {},
     onStored: () => {},
     onProgress: (records) => progress.push(records),
     onSetAside: (entries) => setAside.push(...entries),

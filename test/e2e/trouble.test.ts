@@ -1,0 +1,197 @@
+/**
+ * The bad days of a database, one after the other, under load and without an operator (what under-trouble.ts asks of each).
+ *
+ * QUEEN_TEST_LOCK_SECONDS holds every lock for so long; without it one table is locked for a minute, the others shorter.
+ */
+import pg from 'pg'
+import { afterEach, describe, expect, test } from 'vitest'
+import { TcpProxy } from '../chaos/tcp-proxy.ts'
+import { atEnd, endLeftovers, temporaryDatabase, temporaryPostgres } from '../support/leftovers.ts'
+import { openTables } from '../support/tables.ts'
+import { type Findings, UnderTrouble } from '../support/under-trouble.ts'
+
+afterEach(endLeftovers)
+
+const WHOLE_MINUTE = 60
+/** Longer than every limit of a statement and than the shortest lease. */
+const SECONDS = 5
+const lockSeconds = (usual: number): number => Number(process.env.QUEEN_TEST_LOCK_SECONDS ?? usual)
+
+async function locking(databaseUrl: string, table: string): Promise<() => Promise<void>> {
+  const tables = await openTables(databaseUrl)
+  await tables.query('BEGIN')
+  await tables.query(`LOCK TABLE queen.${table} IN ACCESS EXCLUSIVE MODE`)
+  return async () => {
+    await tables.query('COMMIT')
+    await tables.end()
+  }
+}
+
+describe('G1 G2 G3 G4 G9 an ACCESS EXCLUSIVE lock', () => {
+  test('on partitions for a minute', async () => {
+    const databaseUrl = await temporaryDatabase()
+    const rig = await UnderTrouble.start(databaseUrl)
+    const found = await rig.through(lockSeconds(WHOLE_MINUTE), () => locking(databaseUrl, 'partitions'))
+    expect(found.buffered).toBeGreaterThan(100)
+    await rig.finish()
+    report('partitions', found)
+  }, 200_000)
+
+  test('on each of the other tables', async () => {
+    const databaseUrl = await temporaryDatabase()
+    const rig = await UnderTrouble.start(databaseUrl)
+    for (const table of TABLES) {
+      const acksWork = table !== 'cursors'
+      const found = await rig.through(lockSeconds(SECONDS), () => locking(databaseUrl, table), {
+        leasesSurvive: true,
+        acksWork,
+      })
+      report(table, found)
+      // What a push does not touch must not keep it from PostgreSQL.
+      if (!PUSH_TOUCHES.has(table)) expect([table, found.buffered]).toEqual([table, 0])
+    }
+    await rig.finish()
+  }, 1_200_000)
+})
+
+const TABLES = [
+  'segments',
+  'cursors',
+  'queues',
+  'system_state',
+  'consumer_groups',
+  'dead_letters',
+  'instances',
+] as const
+const PUSH_TOUCHES = new Set<string>(['segments', 'system_state'])
+
+describe('G1 G2 G3 G4 G9 PostgreSQL', () => {
+  test.each(['fast', 'immediate'] as const)(
+    'stopped (%s)',
+    async (mode) => {
+      const postgres = await temporaryPostgres()
+      const rig = await UnderTrouble.start(postgres.url)
+      const found = await rig.through(
+        SECONDS,
+        async () => {
+          await postgres.stop(mode)
+          return async () => void (await postgres.restart())
+        },
+        // What a crash may take back: leases are not worth a flush to the disk.
+        { leasesSurvive: mode === 'fast' },
+      )
+      expect(found.buffered).toBeGreaterThan(100)
+      await rig.finish()
+    },
+    60_000,
+  )
+
+  test('killed with SIGKILL', async () => {
+    const postgres = await temporaryPostgres()
+    const rig = await UnderTrouble.start(postgres.url)
+    await rig.through(
+      SECONDS,
+      async () => {
+        await postgres.kill()
+        return async () => void (await postgres.restart())
+      },
+      { leasesSurvive: false },
+    )
+    await rig.finish()
+  }, 60_000)
+
+  test('frozen with SIGSTOP', async () => {
+    const postgres = await temporaryPostgres()
+    const rig = await UnderTrouble.start(postgres.url)
+    const found = await rig.through(SECONDS, async () => {
+      postgres.freeze()
+      return async () => postgres.thaw()
+    })
+    expect(found.buffered).toBeGreaterThan(100)
+    await rig.finish()
+  }, 60_000)
+
+  test('that takes no writes: default_transaction_read_only', async () => {
+    const postgres = await temporaryPostgres()
+    const rig = await UnderTrouble.start(postgres.url)
+    const tables = await openTables(postgres.url)
+    const set = async (command: string): Promise<void> => {
+      await tables.query(command)
+      await tables.query('SELECT pg_reload_conf()')
+    }
+    const found = await rig.through(SECONDS, async () => {
+      await set('ALTER SYSTEM SET default_transaction_read_only = on')
+      return () => set('ALTER SYSTEM RESET default_transaction_read_only')
+    })
+    expect(found.buffered).toBeGreaterThan(100)
+    await rig.finish()
+  }, 60_000)
+
+  test('without a free connection: max_connections exhausted by others', async () => {
+    const postgres = await temporaryPostgres({
+      max_connections: '40',
+      superuser_reserved_connections: '0',
+      reserved_connections: '0',
+    })
+    const rig = await UnderTrouble.start(postgres.url)
+    const found = await rig.through(SECONDS, async () => exhaust(postgres.url))
+    expect(found.buffered).toBeGreaterThan(100)
+    await rig.finish()
+  }, 60_000)
+
+  test('behind a network that swallows every packet', async () => {
+    const postgres = await temporaryPostgres()
+    const url = new URL(postgres.url)
+    const proxy = await TcpProxy.open(Number(url.port))
+    atEnd(() => proxy.close())
+    url.port = String(proxy.port)
+    const rig = await UnderTrouble.start(url.href, postgres.url)
+    const found = await rig.through(
+      SECONDS,
+      async () => {
+        proxy.stall()
+        return async () => proxy.heal()
+      },
+      // Those that were given up are still open on the server's side of the proxy.
+      { leasesSurvive: true, connectionsMax: 60 },
+    )
+    expect(found.buffered).toBeGreaterThan(100)
+    await rig.finish()
+  }, 60_000)
+})
+
+/** Only for somebody who holds locks for longer and wants to see figures. */
+function report(table: string, found: Findings): void {
+  if (process.env.QUEEN_TEST_LOCK_SECONDS !== undefined) console.log(table, JSON.stringify(found))
+}
+
+/** Takes every connection there is, also those that the instance had. */
+async function exhaust(url: string): Promise<() => Promise<void>> {
+  const taken: pg.Client[] = []
+  let going = true
+  const take = async (): Promise<boolean> => {
+    const client = new pg.Client({ connectionString: url })
+    client.on('error', () => {})
+    try {
+      await client.connect()
+      taken.push(client)
+      return true
+    } catch {
+      return false
+    }
+  }
+  while (await take());
+  const [first] = taken
+  const filling = (async () => {
+    while (going) {
+      await first!.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'queen %'`)
+      while (await take());
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+  })()
+  return async () => {
+    going = false
+    await filling
+    await Promise.all(taken.map((client) => client.end()))
+  }
+}
