@@ -29,6 +29,13 @@ export function goals(results: Results): Goal[] {
     { name: 'buffered 100 / push 100', value: rates('buffered-100', 'push-100'), min: 1 },
     { name: 'drain / push 100', value: rates('drain', 'push-100'), min: 1 },
     { name: 'memory peak of the drain, MB', value: figure(results, 'drain', 'rssPeakBytes') / MB, max: 400 },
+    {
+      name: 'cluster window: until it is safe, s',
+      value: figure(results, 'cluster-window', 'enablingMs') / 1000,
+      max: 1,
+    },
+    { name: 'cluster window: drain, s', value: figure(results, 'cluster-window', 'drainMs') / 1000, max: 10 },
+    { name: 'cluster window: slowest push, s', value: figure(results, 'cluster-window', 'slowestMs') / 1000, max: 1 },
     { name: 'latency p50 / commit', value: within('latency-ack', 'p50Ms', 'commitMs'), max: 3 },
     { name: 'latency p99 / commit', value: within('latency-ack', 'p99Ms', 'commitMs'), max: 10 },
     ...['beside-10000-messages', 'beside-1-mb-message', 'beside-10000-partitions', 'beside-100-queues'].map((row) => ({

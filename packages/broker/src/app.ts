@@ -16,8 +16,10 @@ import { createDeadLetters } from './engine/dead-letters.ts'
 import { DedupCache } from './engine/dedup-cache.ts'
 import { DelayedDrain } from './engine/delayed-drain.ts'
 import { Drain, type DrainParts } from './engine/drain.ts'
+import { FreezeWatch } from './engine/freeze-watch.ts'
 import { HorizonLog } from './engine/horizon-log.ts'
 import { HostClock } from './engine/host-clock.ts'
+import { KeyCheck } from './engine/key-check.ts'
 import { Maintenance } from './engine/maintenance.ts'
 import { MaintenanceControl } from './engine/maintenance-control.ts'
 import { Merge } from './engine/merge.ts'
@@ -39,6 +41,7 @@ import { Staging } from './engine/staging.ts'
 import { readSwitch } from './engine/switch-state.ts'
 import type { TransactionPush } from './engine/transaction.ts'
 import type { PushItem } from './engine/types.ts'
+import { withoutUndecryptable } from './engine/undecryptable.ts'
 import { WriteRoute } from './engine/write-route.ts'
 import { createAuthentication } from './http/auth/authentication.ts'
 import { readPageFiles } from './http/page/page-files.ts'
@@ -51,6 +54,7 @@ import { Periodic } from './services/periodic.ts'
 import { reportTransitions } from './services/report-transitions.ts'
 import { openSchema } from './services/schema.ts'
 import type { Service } from './services/service.ts'
+import { upkeep } from './services/upkeep.ts'
 import { createDrainStore } from './store/cluster-drain.ts'
 import { createConsumeStore } from './store/consume-store.ts'
 import { createDeadLetterStore } from './store/dead-letters.ts'
@@ -90,15 +94,7 @@ const STATEMENT_TIMEOUT_MS = 2_000
 const CONNECT_TIMEOUT_MS = 2_000
 const HEARTBEAT_MS = 2_000
 const REFRESH_MS = 5_000
-const PURGE_MS = 60_000
-// Damage found on disk is told to the whole cluster within this time.
-const HAND_OVER_MS = 2_000
-// Counts that are shown are at most 30 s old, the time of counting included.
-const STATS_MS = 25_000
 const START_WAIT_MS = 1_000
-const FORGET_MS = 60_000
-// An instance that is gone for good and held nothing is shown for so long.
-const FORGET_AFTER_MS = 3_600_000
 
 /**
  * @throws SchemaError when the database's schema is not for this broker, FileBufferError when the buffer's directory
@@ -143,6 +139,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
   const writeStore = createWriteStore(database, instanceId)
   const quarantined = new QuarantineCount(buffer)
   const cipher = config.encryptionKey === null ? null : new PayloadCipher(config.encryptionKey)
+  const key = new KeyCheck({ cipher, log, keepSealed: (sealed) => system.keepOnce('encryption_check', sealed) })
   const catalog = new Catalog({ store: queueStore, log, nowMs })
 
   const announce = (queueId: string, partitionId: string): void =>
@@ -180,6 +177,8 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
   const dedup = new DedupCache(limits.dedupCacheBytesMax)
   const ids = new MessageIdSource()
   const acceptance = new Acceptance(() => clock.nowMicros())
+  // Half of what the others wait: heartbeats and reports lie in between.
+  const freeze = new FreezeWatch(limits.bufferHandoffTimeoutMs / 2)
   const delayed = new DelayedDrain(() => control?.drainDelayed())
   const lanes: PushLanes = new PushLanes({
     store: writeStore,
@@ -212,6 +211,8 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     depth: new QueueDepth(writeStore, nowMs),
     delayed,
     acceptance,
+    freeze,
+    confirm: (record) => control?.confirm(record) ?? Promise.resolve(),
     nowMs,
     onUnavailable: (error) => control?.lost(error),
   })
@@ -292,6 +293,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     cluster,
     inFlight,
     appending: () => acceptance.running,
+    freeze,
     lanesIdle: () => lanes.idle(),
     wakeLanes: () => lanes.wake(),
     nowMs,
@@ -378,6 +380,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     control,
     quarantine,
     quarantineCount: quarantined,
+    withoutUndecryptable: (answer) => withoutUndecryptable({ cipher, key, consumer, log }, answer),
     log: buffer,
     route,
     instanceId,
@@ -399,39 +402,16 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
   const services: Service[] = [
     heartbeat,
     followState({ listener: database.listener, control, maintenance, consumer, pauseMs: REFRESH_MS, onError: quiet }),
-    new Periodic({
-      name: 'forget-instances',
-      pauseMs: FORGET_MS,
-      work: async () => void (await system.forgetInstances(FORGET_AFTER_MS)),
-      onError: quiet,
-    }),
-    new Periodic({
-      name: 'quarantine',
-      pauseMs: HAND_OVER_MS,
-      immediately: true,
-      work: async () => {
-        if (databaseUp() && control.phase === 'normal') await quarantine.handOver()
-      },
-      onError: quiet,
-    }),
-    new Periodic({ name: 'purge', pauseMs: PURGE_MS, work: () => configuration.purge(), onError: quiet }),
-    new Periodic({
-      name: 'stats',
-      pauseMs: STATS_MS,
-      immediately: true,
-      work: () => stats.keepFresh(),
-      onError: quiet,
-    }),
-    new Periodic({
-      name: 'retention',
-      pauseMs: config.retentionIntervalMs,
-      work: async () => void (await removal.expire(config.traceRetentionDays)),
-      onError: quiet,
-    }),
-    new Periodic({
-      name: 'eviction',
-      pauseMs: config.evictionIntervalMs,
-      work: async () => void (await removal.evict()),
+    ...upkeep({
+      config,
+      system,
+      configuration,
+      stats,
+      removal,
+      quarantine,
+      key: cipher === null ? null : key,
+      databaseUp,
+      isNormal: () => control.phase === 'normal',
       onError: quiet,
     }),
     measure({
@@ -463,6 +443,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     await inOrder([
       () => http.close(),
       () => Promise.allSettled(services.map((service) => service.stop())),
+      () => freeze.stop(),
       () => consumer.stop(),
       () => lanes.idle(),
       () => control!.stop(),
@@ -479,9 +460,12 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
   try {
     // A schema that is not for this broker must end the start; a database that is away must not.
     await schema.attempt()
+    freeze.start()
     await control.start()
     // Who might hold messages has to be known before it does.
     if (databaseUp()) await maintenance.heartbeat().catch(quiet)
+    // Nothing must be sealed before the key is known by something it sealed.
+    if (databaseUp() && cipher !== null) await key.verdict()
     consumer.start()
     for (const service of services) service.start()
     // With nothing buffered the way to PostgreSQL opens within milliseconds: the first push should find it open.

@@ -14,6 +14,7 @@ export interface DrainProgress {
 export class DrainMeter {
   readonly #nowMs: () => number
   #drained = 0
+  #ever = 0
   #total = 0
   #samples: { atMs: number; drained: number }[] = []
 
@@ -30,11 +31,17 @@ export class DrainMeter {
 
   add(records: number): void {
     this.#drained += records
+    this.#ever += records
     const nowMs = this.#nowMs()
     const last = this.#samples.at(-1)
     if (last === undefined || nowMs - last.atMs >= SAMPLE_MS)
       this.#samples.push({ atMs: nowMs, drained: this.#drained })
     while (this.#samples.length > 2 && nowMs - this.#samples[0]!.atMs > WINDOW_MS) this.#samples.shift()
+  }
+
+  /** Records drained since the start, whatever drain they belonged to. */
+  get everDrained(): number {
+    return this.#ever
   }
 
   /** `pending` = records still to be drained, those that joined meanwhile included. */

@@ -2,6 +2,7 @@
  * The engine as the routes see it. Routes parse and answer; everything that decides lies behind these calls.
  * Each throws Refusal for what the caller should be told, and nothing else on purpose.
  */
+import type { FsyncHistogram } from '../ports/record-log.ts'
 import type { Reads } from './reads/reads.ts'
 import type {
   AckItem,
@@ -137,7 +138,14 @@ export interface Health {
     readonly quarantinedMessages: number | null
     readonly diskFreeBytes: number | null
     readonly capacityBytes: number
+    /** Since the start. */
+    readonly drainedMessages: number
+    /** 0 when nothing is being drained. */
+    readonly drainPerSecond: number
+    readonly fsync: FsyncHistogram
   }
+  /** Of the phase. */
+  readonly sinceMs: number
   readonly databasePool: { readonly size: number; readonly idle: number; readonly waiting: number }
   readonly acceptedMessages: number
   readonly acceptedMessagesPerSecond: number
@@ -155,6 +163,8 @@ export interface Engine extends Reads {
   popMessages(request: PopRequest, abandoned: AbortSignal): Promise<PopAnswer>
   /** Gives a claim back that could not be delivered. */
   releaseClaim(answer: PopAnswer): Promise<void>
+  /** The answer without messages that cannot be decrypted; empty with `lease_held` = they were given back. */
+  withoutUndecryptable(answer: PopAnswer): Promise<PopAnswer>
   ackMessages(items: readonly AckItem[]): Promise<AckResult[]>
   executeTransaction(
     operations: readonly TransactionOperation[],

@@ -13,6 +13,7 @@ import type { ClusterDrain } from './cluster-drain.ts'
 import type { DelayedDrain } from './delayed-drain.ts'
 import type { Drain } from './drain.ts'
 import { DrainMeter } from './drain-meter.ts'
+import type { FreezeWatch } from './freeze-watch.ts'
 import {
   DRAINS,
   type MaintenanceEvent,
@@ -37,6 +38,7 @@ export interface ControlParts {
   readonly inFlight: () => number
   /** Appends to the buffer alone. */
   readonly appending: () => number
+  readonly freeze: FreezeWatch
   /** Resolves when no live push is in a lane. */
   readonly lanesIdle: () => Promise<void>
   readonly wakeLanes: () => void
@@ -63,6 +65,9 @@ const FIRST_ROUND_MS_MAX = 1_000
 // In an outage PostgreSQL is asked this often; "drains by itself within 5 s" leaves room, a server that is just coming
 // up is not bothered.
 const PROBE_MS = 250
+// A push has 3 s in all.
+const CONFIRM_MS_MAX = 2_000
+const CONFIRM_LOOK_MS = 10
 // After a defect in the drain the same step is not tried again faster than this.
 const RETRY_MS = 1_000
 
@@ -86,6 +91,9 @@ export class MaintenanceControl {
   #applied = 0
   #stopped = true
   #stateSince = 0
+  #phaseSince = 0
+  #roundBegunMs = Number.NEGATIVE_INFINITY
+  #asking: Promise<void> | null = null
   #saved = ''
   #lastError: string | null = null
 
@@ -104,6 +112,10 @@ export class MaintenanceControl {
 
   get stateSinceMs(): number {
     return this.#stateSince
+  }
+
+  get phaseSinceMs(): number {
+    return this.#phaseSince
   }
 
   /** Last known switch; null = never known here. */
@@ -203,6 +215,35 @@ export class MaintenanceControl {
     if (to !== this.#state) this.#enter(to)
   }
 
+  /**
+   * This process stood still, perhaps for longer than the others wait, and has appended a record since. Resolves when the
+   * record may be acknowledged without anything overtaking it that is sent afterwards: it is stored, or the others wait
+   * for it again, or PostgreSQL is away, and then so is every order between instances.
+   */
+  async confirm(record: number): Promise<void> {
+    const { freeze, log } = this.#parts
+    const beganMs = performance.now()
+    while (!this.#stopped && performance.now() - beganMs < CONFIRM_MS_MAX) {
+      this.#asking ??= this.refresh().finally(() => {
+        this.#asking = null
+      })
+      await Promise.race([this.#asking, pause(CONFIRM_MS_MAX)])
+      const state = this.#state
+      // In a window everybody buffers, and nothing is drained without this instance's word.
+      if (this.#stale || state === 'window' || state === 'direct') {
+        freeze.settle()
+        return
+      }
+      // The others hear of its records before it answers.
+      if (DRAINS[state] === 'cluster' && this.#roundBegunMs >= beganMs) {
+        freeze.settle()
+        return
+      }
+      if (log.stats.drainedThrough >= record) return
+      await pause(CONFIRM_LOOK_MS)
+    }
+  }
+
   /** PostgreSQL cannot be written. */
   lost(error: StoreError): void {
     this.#lastError = error.message
@@ -218,6 +259,7 @@ export class MaintenanceControl {
     const from = this.#state
     this.#state = to
     this.#stateSince = this.#parts.nowMs()
+    if (PHASE[to] !== PHASE[from] || this.#phaseSince === 0) this.#phaseSince = this.#stateSince
     if (DRAINS[to] && !DRAINS[from]) this.#meter.begin(this.#parts.log.stats.pendingRecords)
     if (to === 'direct') {
       this.#lastError = null
@@ -303,7 +345,9 @@ export class MaintenanceControl {
   async #round(): Promise<void> {
     const { cluster } = this.#parts
     const ticket = this.ticket()
+    const begunMs = performance.now()
     const end = await cluster.round(() => this.#state === 'barrier')
+    this.#roundBegunMs = begunMs
     this.#firstRound?.resolve()
     if (end.status === 'switch') return this.learn(end.switch, ticket)
     if (end.status === 'busy') return

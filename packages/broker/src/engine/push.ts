@@ -12,6 +12,7 @@ import { recordsOf } from './buffered-message.ts'
 import type { PayloadCipher } from './cipher.ts'
 import type { DelayedDrain } from './delayed-drain.ts'
 import type { PushOptions } from './engine.ts'
+import type { FreezeWatch } from './freeze-watch.ts'
 import type { MessageIdSource } from './message-id.ts'
 import type { PushLanes } from './push-lanes.ts'
 import type { PushTicket } from './push-tickets.ts'
@@ -38,6 +39,9 @@ export interface PushParts {
   readonly depth: QueueDepth
   readonly delayed: DelayedDrain
   readonly acceptance: Acceptance
+  readonly freeze: Pick<FreezeWatch, 'doubtful'>
+  /** Resolves when a record that was appended after a freeze may be acknowledged. */
+  readonly confirm: (record: number) => Promise<void>
   readonly nowMs: () => number
   readonly onUnavailable: (error: StoreError) => void
 }
@@ -239,7 +243,7 @@ export class Push {
 
   /** Puts items into the file buffer and gives each its status; never rejects. */
   async buffer(items: PushItem[], outcomeUnknown: boolean): Promise<void> {
-    const { acceptance, catalog, cipher, log } = this.#parts
+    const { acceptance, catalog, cipher, freeze, log } = this.#parts
     const going: PushItem[] = []
     for (const item of items) {
       const queue = catalog.peekQueue(item.queue)
@@ -250,7 +254,8 @@ export class Push {
     }
     if (going.length === 0) return
     try {
-      await acceptance.during(() => log.append(recordsOf(going, outcomeUnknown)))
+      const { last } = await acceptance.during(() => log.append(recordsOf(going, outcomeUnknown)))
+      if (freeze.doubtful) await this.#parts.confirm(last)
       for (const item of going) item.status = 'buffered'
     } catch (error) {
       const code = bufferCode(error)

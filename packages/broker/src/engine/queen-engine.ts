@@ -22,6 +22,7 @@ export interface EngineParts {
   readonly maintenance: Maintenance
   readonly control: MaintenanceControl
   readonly quarantine: Quarantine
+  readonly withoutUndecryptable: Engine['withoutUndecryptable']
   readonly quarantineCount: Pick<QuarantineCount, 'records'>
   readonly reads: Reads
   readonly log: RecordLog
@@ -58,6 +59,7 @@ export function createEngine(parts: EngineParts): Engine {
     pushMessages: (items, options) => push.pushMessages(items, options),
     popMessages: (request, abandoned) => consumer.popMessages(request, abandoned),
     releaseClaim: (answer) => consumer.releaseClaim(answer),
+    withoutUndecryptable: parts.withoutUndecryptable,
     ackMessages: (items) => consumer.ackMessages(items),
     async executeTransaction(operations, requiredLeases) {
       if (operations.some((operation) => operation.type === 'push')) await directOrRefuse()
@@ -102,7 +104,11 @@ export function createEngine(parts: EngineParts): Engine {
           quarantinedMessages: quarantined,
           diskFreeBytes: stats.diskFreeBytes,
           capacityBytes: stats.capacityBytes,
+          drainedMessages: control.meter.everDrained,
+          drainPerSecond: control.phase === 'draining' ? control.meter.progress(stats.pendingRecords).ratePerSecond : 0,
+          fsync: stats.fsync,
         },
+        sinceMs: control.phaseSinceMs,
         databasePool: parts.databasePool(),
         acceptedMessages: push.acceptedMessages,
         acceptedMessagesPerSecond: rate.perSecond(),

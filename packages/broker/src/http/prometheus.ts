@@ -55,6 +55,15 @@ export function prometheusRegistry(context: HttpContext): Registry {
     () => health().buffer.diskFreeBytes,
   )
 
+  gauge(
+    'queen_buffer_drain_messages_per_second',
+    'How fast the file buffer is being drained',
+    () => health().buffer.drainPerSecond,
+  )
+  gauge('queen_maintenance_since_seconds', 'How long this instance has been in its phase', () =>
+    Math.max(0, (Date.now() - health().sinceMs) / 1_000),
+  )
+
   const phase = new Gauge({
     name: 'queen_maintenance_phase',
     help: '1 for the phase this instance is in',
@@ -78,6 +87,8 @@ export function prometheusRegistry(context: HttpContext): Registry {
       lag.set({ ...labels, stat: 'max' }, maxMs)
     },
   })
+  registry.registerMetric(drainedTotal(context))
+  registry.registerMetric(fsyncSeconds(context))
   registry.registerMetric(requestsTotal(context))
   registry.registerMetric(requestSeconds(context))
   return registry
@@ -93,6 +104,30 @@ interface Value {
 function family(name: string, help: string, type: 'counter' | 'histogram', read: () => Value[]): Metric {
   const get = async () => ({ name, help, type, values: read(), aggregator: 'sum' })
   return { name, help, type, get, reset() {} } as unknown as Metric
+}
+
+function drainedTotal({ engine }: HttpContext): Metric {
+  return family('queen_buffer_drained_total', 'Messages drained from the file buffer', 'counter', () => [
+    { labels: {}, value: engine.health().buffer.drainedMessages },
+  ])
+}
+
+function fsyncSeconds({ engine }: HttpContext): Metric {
+  const name = 'queen_buffer_fsync_seconds'
+  return family(name, 'Duration of fdatasync of the file buffer', 'histogram', () => {
+    const { bucketsSeconds, count, counts, sumSeconds } = engine.health().buffer.fsync
+    let below = 0
+    const buckets = bucketsSeconds.map((bound, i) => {
+      below += counts[i]!
+      return { metricName: `${name}_bucket`, labels: { le: bound }, value: below }
+    })
+    return [
+      ...buckets,
+      { metricName: `${name}_bucket`, labels: { le: '+Inf' }, value: count },
+      { metricName: `${name}_sum`, labels: {}, value: sumSeconds },
+      { metricName: `${name}_count`, labels: {}, value: count },
+    ]
+  })
 }
 
 function requestsTotal({ counters }: HttpContext): Metric {

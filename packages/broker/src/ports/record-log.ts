@@ -36,6 +36,15 @@ export interface RecordLogStats {
   readonly full: boolean
   readonly quarantinedRecords: number
   readonly timeToFullSeconds: number | null
+  /** Durations of fdatasync since the start; the last count is of those above the last bound. */
+  readonly fsync: FsyncHistogram
+}
+
+export interface FsyncHistogram {
+  readonly count: number
+  readonly sumSeconds: number
+  readonly bucketsSeconds: readonly number[]
+  readonly counts: readonly number[]
 }
 
 /** A record that was set aside, with the bytes it had. */

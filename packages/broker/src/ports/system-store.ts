@@ -91,6 +91,8 @@ export interface SystemStore {
    * it in between. Committed and notified when it resolves with the value now in force.
    */
   changeSwitch(name: SwitchName, change: (current: unknown) => SwitchValue | null): Promise<unknown>
+  /** Keeps the value under this name unless one is kept; the one that is kept. */
+  keepOnce(name: 'encryption_check', value: string): Promise<string>
   /**
    * Waits until every flush that began before the call has ended, at most `waitMs`; false when one is still running.
    * After the switch is committed and this has answered true, no flush can write (G5).

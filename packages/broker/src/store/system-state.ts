@@ -64,6 +64,17 @@ export function createSystemStore(
       })
     },
 
+    async keepOnce(name, value) {
+      const [row] = await state.run<{ value: { kept: string } }>(
+        'keep_once',
+        // Both see each other: whoever comes second waits for the first, and updates nothing.
+        `INSERT INTO queen.system_state AS s (key, value) VALUES ($1::text, jsonb_build_object('kept', $2::text))
+         ON CONFLICT (key) DO UPDATE SET key = excluded.key RETURNING s.value`,
+        [name, value],
+      )
+      return row!.value.kept
+    },
+
     async fence(waitMs) {
       const limits = { lockTimeoutMs: Math.max(1, waitMs), statementTimeoutMs: waitMs + FENCE_MARGIN_MS }
       try {

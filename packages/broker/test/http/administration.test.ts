@@ -339,5 +339,17 @@ describe('metrics', () => {
     expect(text).toContain('queen_db_pool_active 1')
     expect(text).not.toContain('queen_buffer_oldest_seconds 0')
     expect(text).toContain('queen_more 1')
+    expect(text).toContain('queen_buffer_drained_total 12')
+    expect(text).toContain('queen_buffer_drain_messages_per_second 3.5')
+    expect(text).toContain('queen_buffer_fsync_seconds_bucket{le="0.1"} 3')
+    expect(text).toContain('queen_buffer_fsync_seconds_bucket{le="+Inf"} 4')
+    expect(text).toContain('queen_buffer_fsync_seconds_sum 0.25')
+    expect(text).toContain('queen_file_buffer_failed 0')
+    expect(Number(/^queen_maintenance_since_seconds (.*)$/m.exec(text)![1])).toBeGreaterThanOrEqual(60)
+    // Unknown is left out: it must not look like 0.
+    const buffer = { ...HEALTH.buffer, quarantinedMessages: null }
+    const deaf = await startServer({ health: () => ({ ...HEALTH, buffer }) })
+    expect((await deaf.ask('GET', '/metrics/prometheus')).text).not.toMatch(/^queen_file_buffer_failed/m)
+    expect((await deaf.ask('GET', '/health')).json.buffer.quarantinedMessages).toBeNull()
   })
 })

@@ -139,6 +139,8 @@ export class PushStack {
       depth: new QueueDepth({ countUnfinished: () => Promise.resolve(0) }, nowMs),
       delayed: this.delayed,
       acceptance: new Acceptance(() => nowMs() * 1000),
+      freeze: { doubtful: false },
+      confirm: async () => {},
       nowMs,
       onUnavailable,
     })

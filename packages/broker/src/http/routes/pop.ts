@@ -57,6 +57,11 @@ const SCOPE: readonly Parameter[] = [
   { name: 'task', schema: Type.String() },
 ]
 
+// Between two tries to deliver what cannot be decrypted here.
+const GIVEN_BACK_MS = 1_000
+// A pop that does not wait is answered within 3 s.
+const PROMPT_MS = 2_000
+
 export function popRoutes(context: HttpContext): Route[] {
   const forms = [
     { path: '/api/v1/pop/queue/:queue', operationId: 'popQueue', summary: 'Pop from a queue', query: QUERY },
@@ -102,7 +107,12 @@ export function popRoutes(context: HttpContext): Route[] {
   }))
 }
 
-async function pop(exchange: Exchange, request: PopRequest, context: HttpContext): Promise<void> {
+async function pop(
+  exchange: Exchange,
+  request: PopRequest,
+  context: HttpContext,
+  endsAtMs = performance.now() + (request.wait ? request.timeoutMs : PROMPT_MS),
+): Promise<void> {
   const { engine, settings } = context
   // Asked before anything is claimed: these answers are the large ones.
   if (context.answers.exhausted) throw new Refusal('OVERLOADED', 'Clients do not take their answers')
@@ -128,10 +138,44 @@ async function pop(exchange: Exchange, request: PopRequest, context: HttpContext
   try {
     text = popAnswer(answer, settings.cipher ?? null)
   } catch (error) {
-    await giveBack(answer, context)
-    throw error
+    const rest = await readable(answer, error, context)
+    if (rest.runs.length === 0) return popAgain(exchange, request, rest.emptyReason, endsAtMs, context)
+    text = popAnswer(rest, settings.cipher ?? null)
   }
   exchange.answerJson(200, text, 'latin1')
+}
+
+/** What of the answer can be delivered after all. Anything but a payload that does not open is a defect. */
+async function readable(answer: PopAnswer, error: unknown, context: HttpContext): Promise<PopAnswer> {
+  try {
+    const rest = await context.engine.withoutUndecryptable(answer)
+    if (rest !== answer) return rest
+  } catch (refusal) {
+    await giveBack(answer, context)
+    if (refusal instanceof Refusal && refusal.code === 'DATABASE_UNAVAILABLE')
+      return { ...answer, runs: [], emptyReason: 'database_unavailable' }
+    throw refusal
+  }
+  await giveBack(answer, context)
+  throw error
+}
+
+/** Nothing of what was claimed could be delivered: there may be more, in the time that is left. */
+async function popAgain(
+  exchange: Exchange,
+  request: PopRequest,
+  reason: EmptyReason | null,
+  endsAtMs: number,
+  context: HttpContext,
+): Promise<void> {
+  const leftMs = endsAtMs - performance.now()
+  const givenBack = reason !== 'no_message'
+  // What was given back would be claimed again at once.
+  if (givenBack && request.wait) await new Promise((resolve) => setTimeout(resolve, Math.min(leftMs, GIVEN_BACK_MS)))
+  if (exchange.closed || exchange.answered) return
+  if (leftMs <= GIVEN_BACK_MS || (givenBack && !request.wait))
+    return exchange.answerEmpty(emptyHeaders(reason ?? 'no_message'))
+  return pop(exchange, { ...request, timeoutMs: Math.min(request.timeoutMs, leftMs) }, context, endsAtMs)
 }
 
 function isGone(exchange: Exchange): boolean {
