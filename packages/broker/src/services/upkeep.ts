@@ -1,10 +1,13 @@
 /** What runs now and then without being asked: each task by itself, so that one that fails or takes long holds up no other. */
-import type { Config } from '../config/config.ts'
 import { Periodic } from './periodic.ts'
 import type { Service } from './service.ts'
 
 export interface UpkeepParts {
-  readonly config: Pick<Config, 'evictionIntervalMs' | 'retentionIntervalMs' | 'traceRetentionDays'>
+  readonly config: {
+    readonly evictionIntervalMs: number
+    readonly retentionIntervalMs: number
+    readonly traceRetentionDays: number
+  }
   readonly system: { forgetInstances(silentMs: number): Promise<unknown> }
   readonly configuration: { purge(): Promise<void> }
   readonly stats: { keepFresh(): Promise<void> }
