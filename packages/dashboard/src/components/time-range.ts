@@ -21,6 +21,15 @@ export function parseRange(value: string, nowMs = Date.now()): TimeRange {
   return { from: new Date(nowMs - minutes * 60_000), to: new Date(nowMs) }
 }
 
+/** Between asking and answering, the broker's now moves on: with this a span of an hour does not become more than one. */
+const SLACK_MS = 5_000
+
+/** For the broker: a preset reaches to the broker's own now, whatever this clock says. */
+export function queryRange(value: string): { from: Date; to: Date | undefined } {
+  const { from, to } = parseRange(value)
+  return value.includes('..') ? { from, to } : { from: new Date(from.getTime() + SLACK_MS), to: undefined }
+}
+
 export function fixedRange({ from, to }: TimeRange): string {
   return `${from.toISOString()}..${to.toISOString()}`
 }
