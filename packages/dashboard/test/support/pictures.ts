@@ -1,0 +1,57 @@
+/**
+ * Makes docs/screenshots anew, and with a folder also every view in both themes and three widths, to be looked at:
+ *
+ *   node packages/dashboard/test/support/pictures.ts [folder]
+ *
+ * Two brokers with demonstration data on a PostgreSQL of their own.
+ */
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { startInstance } from '../../../../test/support/instance.ts'
+import { endLeftovers, temporaryPostgres } from '../../../../test/support/leftovers.ts'
+import { openTables } from '../../../../test/support/tables.ts'
+import { launchChromium } from './chromium.ts'
+import { fillWithDemoData, pushRound } from './demo-data.ts'
+import { type Shot, type ShotOptions, takeScreenshots } from './screenshots.ts'
+
+const DOCS = fileURLToPath(new URL('../../../../docs/screenshots', import.meta.url))
+const [folder] = process.argv.slice(2)
+
+try {
+  const postgres = await temporaryPostgres()
+  const env = (id: string) => ({ databaseUrl: postgres.url, env: { INSTANCE_ID: id, LOG_LEVEL: 'warn' } })
+  const instance = await startInstance(env('queen-0'))
+  await startInstance(env('queen-1'))
+  const { api } = instance
+  const tables = await openTables(postgres.url)
+  await fillWithDemoData(api, tables)
+  const browser = await launchChromium()
+  const take = (to: string, shots: Shot[], options: ShotOptions = {}): Promise<string[]> =>
+    takeScreenshots(browser, instance.url, to, shots, options)
+  const wide = (theme: 'light' | 'dark'): ShotOptions => ({ themes: [theme], widths: [1280], fullPage: false })
+
+  const start = await browser.newPage()
+  await start.goto(instance.url)
+  const links = await start.locator('aside nav a').evaluateAll((all) => all.map((each) => each.getAttribute('href')!))
+  await start.close()
+  const views = links.map((path) => ({ name: path === '/' ? 'dashboard' : path.slice(1), path }))
+  if (folder !== undefined) await take(folder, views)
+  for (const [index, view] of views.entries()) await take(DOCS, [view], wide(index % 2 === 0 ? 'dark' : 'light'))
+
+  await api.maintenance(true, 'PostgreSQL upgrade to 18')
+  for (let round = 0; round < 40; round++) await pushRound(api, 100 + round)
+  const window = [{ name: 'window', path: '/maintenance' }]
+  await take(DOCS, window, wide('light'))
+  await take(DOCS, [{ name: 'window-dashboard', path: '/' }], { themes: ['dark'], widths: [380], fullPage: false })
+  if (folder !== undefined) await take(folder, window)
+  // A lock on the partitions holds the drain where it can be photographed.
+  await tables.query('BEGIN')
+  await tables.query('SELECT FROM queen.partitions FOR UPDATE')
+  await api.maintenance(false)
+  await take(DOCS, [{ name: 'draining', path: '/maintenance' }], wide('dark'))
+  await tables.query('COMMIT')
+  await browser.close()
+  process.stdout.write(`${join(DOCS, '')}\n`)
+} finally {
+  await endLeftovers()
+}
