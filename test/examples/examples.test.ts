@@ -41,6 +41,8 @@ async function runExample(name: string): Promise<void> {
   const child = spawn(process.execPath, [join(DIRECTORY, `${name}.ts`)], {
     env: { PATH: process.env.PATH, QUEEN_URL: broker.url },
     stdio: ['ignore', 'pipe', 'pipe'],
+    // Before the test gives up: what hangs must not stay.
+    timeout: 100_000,
   })
   const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')])
   expect({ code, err }).toEqual({ code: 0, err: '' })

@@ -49,6 +49,8 @@ async function run(command: string, args: readonly string[], env: Record<string,
     cwd: home,
     env: { PATH: `${join(home, 'bin')}:${process.env.PATH}`, HOME: home, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
+    // Before the test gives up: what hangs must not stay.
+    timeout: 100_000,
   })
   const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')])
   return { code: code as number, out, err }

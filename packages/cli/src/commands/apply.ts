@@ -4,10 +4,12 @@
  * Invariant: every document is checked before the first is applied.
  */
 import { isQueenError, type Queen, type QueueDetail } from '@queen/client'
+import { QUEUE_OPTIONS, type QueueOptionName, type QueueOptionSpec } from '@queen/protocol'
 import { parseAllDocuments } from 'yaml'
 import { EXIT } from '../command/exit-codes.ts'
 import { CliError } from '../command/failure.ts'
 import { DRY_RUN, text } from '../command/flag.ts'
+import { nearest } from '../command/nearest.ts'
 import type { CommandSpec } from '../command/spec.ts'
 import { readWhole } from '../input/lines.ts'
 import { checkedName } from '../input/names.ts'
@@ -39,22 +41,27 @@ export const APPLY: CommandSpec = {
     const documents = parseDocuments(await readWhole(session, call.text('file')), Date.now())
     const queen = await session.queen()
     const rows: { kind: string; name: string; result: string }[] = []
-    for (const document of documents) {
-      const result = await applyOne(session, queen, document, call.on('dryRun'))
-      rows.push({
-        kind: document.kind,
-        name: document.name,
-        result: call.on('dryRun') && result !== 'unchanged' ? `would be ${result}` : result,
-      })
+    try {
+      for (const document of documents) {
+        const result = await applyOne(session, queen, document, call.on('dryRun'))
+        rows.push({
+          kind: document.kind,
+          name: document.name,
+          result: call.on('dryRun') && result !== 'unchanged' ? `would be ${result}` : result,
+        })
+      }
+    } finally {
+      // When one fails, those before it are applied all the same: they are named.
+      if (rows.length > 0)
+        await session.out.list({
+          rows,
+          columns: [
+            { title: 'kind', value: (row) => row.kind },
+            { title: 'name', value: (row) => row.name },
+            { title: 'result', value: (row) => row.result },
+          ],
+        })
     }
-    await session.out.list({
-      rows,
-      columns: [
-        { title: 'kind', value: (row) => row.kind },
-        { title: 'name', value: (row) => row.name },
-        { title: 'result', value: (row) => row.result },
-      ],
-    })
     return EXIT.done
   },
 }
@@ -99,7 +106,25 @@ function readDocument(value: unknown, index: number, nowMs: number): Document {
   }
   const config = fields.config ?? {}
   if (typeof config !== 'object' || Array.isArray(config)) throw bad('"config" must be a mapping')
+  for (const [option, wanted] of Object.entries(config)) {
+    const problem = optionProblem(option, wanted)
+    if (problem !== null) throw bad(problem)
+  }
   return { kind: 'Queue', name, namespace: optional('namespace'), task: optional('task'), config: config as Fields }
+}
+
+/** The broker would refuse it too, but only after the documents before this one have been applied. */
+function optionProblem(name: string, value: unknown): string | null {
+  if (!Object.hasOwn(QUEUE_OPTIONS, name)) {
+    const meant = nearest(name, Object.keys(QUEUE_OPTIONS))
+    return `"config.${name}" is no option of a queue${meant === undefined ? '' : `; did you mean ${meant}?`}`
+  }
+  const option: QueueOptionSpec = QUEUE_OPTIONS[name as QueueOptionName]
+  // null goes back to the default.
+  if (value === null) return null
+  if (option.type === 'boolean') return typeof value === 'boolean' ? null : `"config.${name}" must be true or false`
+  const isInRange = Number.isInteger(value) && (value as number) >= option.min && (value as number) <= option.max
+  return isInRange ? null : `"config.${name}" must be a whole number from ${option.min} to ${option.max}`
 }
 
 async function applyOne(session: Session, queen: Queen, document: Document, dryRun: boolean): Promise<Outcome> {

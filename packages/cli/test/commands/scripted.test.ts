@@ -134,6 +134,14 @@ test('apply says created, changed, unchanged, and checks everything first', asyn
   )
   const before = broker.asked.length
   expect(await q(['apply'], { input: `${input}---\nkind: Nope\n` })).toMatchObject({ exit: 1 })
+  for (const [wrong, why] of [
+    ['{leaseTme: 60}', '"config.leaseTme" is no option of a queue; did you mean leaseTime?'],
+    ['{retryLimit: many}', '"config.retryLimit" must be a whole number from 0 to 1000'],
+    ['{deadLetterQueue: 1}', '"config.deadLetterQueue" must be true or false'],
+  ] as const) {
+    const { exit, out, err } = await q(['apply'], { input: `${input}---\nkind: Queue\nname: last\nconfig: ${wrong}\n` })
+    expect([exit, out, err]).toEqual([1, '', `queenctl: apply: document 4: ${why} [INVALID_INPUT]\n`])
+  }
   expect(broker.asked).toHaveLength(before)
 })
 
