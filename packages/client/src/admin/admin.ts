@@ -186,8 +186,10 @@ export class Admin {
     return this.#get('getRetention', `${V1}/analytics/retention`, params, options)
   }
 
-  listConsumerGroups(options?: A.AdminOptions): Promise<A.ConsumerGroupSummary[]> {
-    return this.#get('listConsumerGroups', `${V1}/consumer-groups`, {}, options)
+  /** One element for each group and queue; `queue` and `consumerGroup` leave the others out. */
+  listConsumerGroups(options: A.AdminOptions & A.ConsumerGroupFilter = {}): Promise<A.ConsumerGroupSummary[]> {
+    const { queue, consumerGroup } = options
+    return this.#get('listConsumerGroups', `${V1}/consumer-groups`, { queue, consumerGroup }, options)
   }
 
   getConsumerGroup(name: string, options?: A.AdminOptions): Promise<A.ConsumerGroupDetail> {

@@ -42,6 +42,7 @@ export type AnalyticsParams = StatusParams & { interval?: 'minute' | 'hour' | 'd
 export type QueueSeriesParams = RangeParams & { queue?: string | undefined }
 export type InstanceSeriesParams = RangeParams & { hostname?: string | undefined; workerId?: string | undefined }
 export type DlqListParams = PageParams & DlqFilter
+export type ConsumerGroupFilter = { queue?: string | undefined; consumerGroup?: string | undefined }
 export type QuarantineListParams = PageParams & { queue?: string | undefined; instance?: string | undefined }
 
 /** At least one of the first five, or `all: true`. */
@@ -217,7 +218,22 @@ export interface ConsumerGroupSummary extends More {
   subscriptionTimestamp: string | null
   subscriptionCreatedAt: string | null
 }
-export type ConsumerGroupDetail = Record<string, { partitions: (More & { partition: string; partitionId: string })[] }>
+/** Where a group stands on one partition. */
+export interface ConsumerGroupPosition extends More {
+  partition: string
+  partitionId: string
+  /** Of the live lease. */
+  workerId: string | null
+  lastConsumedAt: string | null
+  totalConsumed: number
+  offsetLag: number
+  timeLagSeconds: number
+  leaseActive: boolean
+  leaseExpiresAt: string | null
+  retryCount: number
+}
+/** By queue. */
+export type ConsumerGroupDetail = Record<string, { partitions: ConsumerGroupPosition[] }>
 
 export interface LaggingPartition extends More {
   consumer_group: string

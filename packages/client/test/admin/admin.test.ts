@@ -73,6 +73,11 @@ const cases: Case[] = [
   ['getParkedConsumers', ({ admin }) => admin.getParkedConsumers(), 'GET /api/v1/analytics/queue-parked-replicas'],
   ['getRetention', ({ admin }) => admin.getRetention(), 'GET /api/v1/analytics/retention'],
   ['listConsumerGroups', ({ admin }) => admin.listConsumerGroups(), 'GET /api/v1/consumer-groups'],
+  [
+    'listConsumerGroups',
+    ({ admin }) => admin.listConsumerGroups({ queue: 'q', consumerGroup: 'g' }),
+    'GET /api/v1/consumer-groups?queue=q&consumerGroup=g',
+  ],
   ['getConsumerGroup', ({ admin }) => admin.getConsumerGroup('g h'), 'GET /api/v1/consumer-groups/g%20h'],
   [
     'getLaggingConsumers',

@@ -22,5 +22,6 @@ export const queen: Queen = new Queen(OPTIONS)
 /** Counters, lists, settings. Numbers beyond 2^53 are rounded: use `exact` for answers with payloads. */
 export const admin: Admin = queen.admin
 
-/** The same, but payloads arrive as their text, character by character as they were stored. */
-export const exact: Admin = new Queen({ ...OPTIONS, json: jsonCodec }).admin
+/** The same, but payloads travel as their text (JsonText), character by character as they are stored. */
+export const exactQueen: Queen = new Queen({ ...OPTIONS, json: jsonCodec })
+export const exact: Admin = exactQueen.admin

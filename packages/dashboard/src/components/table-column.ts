@@ -12,7 +12,7 @@ export interface TableColumn<Row> {
   /** CSS width, e.g. `8rem`. */
   readonly width?: string
   /** Left out on screens narrower than this, where it matters least. */
-  readonly from?: 'sm' | 'md' | 'lg' | 'xl'
+  readonly from?: 'sm' | 'md' | 'lg' | 'xl' | '2xl'
   /** Seen by readers of the screen only, e.g. of row menus. */
   readonly hideLabel?: boolean
 }

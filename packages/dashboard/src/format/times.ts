@@ -83,6 +83,11 @@ export function seconds(value: Maybe): string {
   return isKnown(value) ? duration(value * SECOND) : UNKNOWN
 }
 
+/** ", counted 29 s ago": what to add to counts that are older than they look; '' when they are not. */
+export function countedText(statsAgeSeconds: Maybe): string {
+  return isKnown(statsAgeSeconds) && statsAgeSeconds >= 10 ? `, counted ${seconds(statsAgeSeconds)} ago` : ''
+}
+
 /** "just now", "5 s ago", "in 2m 5s". */
 export function relative(time: MaybeTime, nowMs: number): string {
   const value = millis(time)

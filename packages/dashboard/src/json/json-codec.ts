@@ -1,6 +1,6 @@
 /**
  * Reads answers like JSON.parse, except that payloads stay text: under these names a value arrives as JsonText with
- * exactly the characters the broker sent.
+ * exactly the characters the broker sent. The other way round, a JsonText is written as the characters it holds.
  */
 import { type JsonNode, jsonTree } from './json-tree.ts'
 
@@ -20,7 +20,7 @@ export const jsonCodec = {
     return readNode(text, jsonTree(text))
   },
   stringify(value: unknown): string {
-    return JSON.stringify(value)
+    return write(value) ?? 'null'
   },
 }
 
@@ -30,6 +30,18 @@ function readNode(text: string, node: JsonNode): unknown {
   if (node.kind === 'array') return node.children.map((child) => readNode(text, child))
   if (node.kind !== 'object') return JSON.parse(raw())
   return Object.fromEntries(node.children.map((child) => [JSON.parse(child.key!), readNode(text, child)]))
+}
+
+/** Like JSON.stringify; undefined for what JSON has no word for. */
+function write(value: unknown): string | undefined {
+  if (value instanceof JsonText) return value.text
+  if (Array.isArray(value)) return `[${value.map((each) => write(each) ?? 'null').join(',')}]`
+  if (value === null || typeof value !== 'object' || value instanceof Date) return JSON.stringify(value)
+  const members = Object.entries(value).flatMap(([key, each]) => {
+    const text = write(each)
+    return text === undefined ? [] : [`${JSON.stringify(key)}:${text}`]
+  })
+  return `{${members.join(',')}}`
 }
 
 /** The text to show for a value of either kind; null when there is none. */

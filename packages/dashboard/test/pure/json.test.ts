@@ -52,6 +52,25 @@ describe('jsonCodec', () => {
     expect(textOf(undefined)).toBe(null)
   })
 
+  it('writes like JSON.stringify, but a JsonText as the characters it holds', () => {
+    fc.assert(
+      fc.property(fc.jsonValue({ maxDepth: 5 }), (value) => {
+        expect(jsonCodec.stringify({ value })).toBe(JSON.stringify({ value }))
+      }),
+      { numRuns: 200 },
+    )
+    const item = {
+      queue: 'q',
+      at: new Date(0),
+      none: undefined,
+      list: [undefined],
+      payload: new JsonText('{"n": 1.00}'),
+    }
+    expect(jsonCodec.stringify(item)).toBe(
+      '{"queue":"q","at":"1970-01-01T00:00:00.000Z","list":[null],"payload":{"n": 1.00}}',
+    )
+  })
+
   it('takes a key that means something to JavaScript for a key', () => {
     const value = jsonCodec.parse('{"__proto__": {"polluted": true}, "a": 1}') as Record<string, unknown>
     expect(Object.hasOwn(value, '__proto__')).toBe(true)
