@@ -86,9 +86,16 @@ function writeHistory(file: string, { history, logs }: RunResult): void {
 }
 
 let broken = true
-// Ctrl-C must not leave servers and mounts behind.
-process.once('SIGINT', () => void endLeftovers().finally(() => process.exit(130)))
-process.once('SIGTERM', () => void endLeftovers().finally(() => process.exit(143)))
+// Ctrl-C must not leave servers and mounts behind; pressed twice, or passed on by npm, it is still one.
+let ending: Promise<void> | null = null
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const) {
+  process.on(signal, () => {
+    ending ??= endLeftovers().finally(() => process.exit(code))
+  })
+}
 process.once('unhandledRejection', (error) => {
   process.stderr.write(`chaos: the harness itself failed: ${(error as Error)?.stack ?? String(error)}\n`)
   void endLeftovers().finally(() => process.exit(3))
