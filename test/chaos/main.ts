@@ -87,13 +87,14 @@ function writeHistory(file: string, { history, logs }: RunResult): void {
 
 let broken = true
 // Ctrl-C must not leave servers and mounts behind; pressed twice, or passed on by npm, it is still one.
-let ending: Promise<void> | null = null
+let ending = false
 for (const [signal, code] of [
   ['SIGINT', 130],
   ['SIGTERM', 143],
 ] as const) {
   process.on(signal, () => {
-    ending ??= endLeftovers().finally(() => process.exit(code))
+    if (!ending) void endLeftovers().finally(() => process.exit(code))
+    ending = true
   })
 }
 process.once('unhandledRejection', (error) => {
