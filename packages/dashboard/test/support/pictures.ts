@@ -7,6 +7,7 @@
  */
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { ensureDashboard } from '../../../../scripts/dashboard.mjs'
 import { startInstance } from '../../../../test/support/instance.ts'
 import { endLeftovers, temporaryPostgres } from '../../../../test/support/leftovers.ts'
 import { openTables } from '../../../../test/support/tables.ts'
@@ -18,6 +19,7 @@ const DOCS = fileURLToPath(new URL('../../../../docs/screenshots', import.meta.u
 const [folder] = process.argv.slice(2)
 
 try {
+  if (!(await ensureDashboard())) throw new Error('the dashboard could not be built')
   const postgres = await temporaryPostgres()
   const env = (id: string) => ({ databaseUrl: postgres.url, env: { INSTANCE_ID: id, LOG_LEVEL: 'warn' } })
   const instance = await startInstance(env('queen-0'))
