@@ -12,7 +12,7 @@ export interface User {
   readonly gid: number
 }
 
-const LEFT_OUT = new Set(['node_modules', '.git', '.queen', 'docs', 'bench', 'test', 'dist'])
+const LEFT_OUT = new Set(['node_modules', '.git', '.queen', 'docs', 'bench', 'test', 'dist', '.build'])
 
 /** In a directory that only its owner can enter, with a space in its name. */
 export function makeClone(owner?: User): { parent: string; dir: string } {
