@@ -1,5 +1,5 @@
 /** Names to offer in filters, as the broker lists them. A few of each: whoever wants another types on. */
-import { groupLabel } from '../format/groups.ts'
+import { groupLabel } from '../components/group-names.ts'
 import { admin } from './queen.ts'
 
 const OFFERED_MAX = 20
