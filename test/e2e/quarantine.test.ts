@@ -1,8 +1,11 @@
 /** Records that could not be stored: one list for the whole cluster, acted on from any instance, exact over restarts. */
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Api } from '../support/api.ts'
 import { startInstance } from '../support/instance.ts'
 import { endLeftovers, temporaryDatabase } from '../support/leftovers.ts'
+import { openTables } from '../support/tables.ts'
 import { until } from '../support/until.ts'
 
 afterEach(endLeftovers)
@@ -106,5 +109,54 @@ describe('quarantine', () => {
     const both = await Promise.all([gone, left].map(({ api: each }) => each.post(`${LIST}/${d}/retry`, {})))
     expect(both.map(({ status: code }) => code).sort()).toEqual([200, 404])
     expect((await left.api.pop('doomed', { batch: 10 })).body.messages).toHaveLength(1)
+  }, 60_000)
+
+  test("G8 G10 damage on an instance's disk: shown at once, handed over after the window, and gone when it is dropped", async () => {
+    const databaseUrl = await temporaryDatabase()
+    const instance = await startInstance({ databaseUrl })
+    const { api } = instance
+    await api.maintenance(true)
+    for (const transactionId of ['a', 'b', 'c']) await api.push([{ queue: 'orders', transactionId }])
+    await instance.kill9()
+    const [file] = readdirSync(instance.bufferDir).filter((name) => name.endsWith('.qbuf'))
+    const path = join(instance.bufferDir, file!)
+    const bytes = readFileSync(path)
+    // Somewhere in the body of the first record, behind two file headers and its own.
+    bytes[128 + 32 + 10]! ^= 0xff
+    writeFileSync(path, bytes)
+    await instance.start()
+
+    const shown = (await api.get(LIST)).body
+    expect(shown).toMatchObject({ total: 1, records: [{ reason: 'CORRUPT', live: true, queue: null, attempts: 0 }] })
+    expect(Buffer.from(shown.records[0].rawBase64, 'base64').length).toBeGreaterThan(0)
+    const status = (await api.maintenance()).body
+    expect(status).toMatchObject({ bufferedMessages: 2, quarantinedMessages: 1, bufferStats: { failedCount: 1 } })
+    const tables = await openTables(databaseUrl)
+    const stored = async () => (await tables.query('SELECT FROM queen.quarantined_records')).length
+    // Not while maintenance is on: the database may be about to be replaced.
+    expect(await stored()).toBe(0)
+
+    await api.maintenance(false)
+    await until('it is handed over', async () => (await stored()) === 1)
+    await until('it has left the disk', () => {
+      return readdirSync(join(instance.bufferDir, 'quarantine')).every((name) => !name.endsWith('.entry'))
+    })
+    expect((await api.get(LIST)).body).toEqual(shown)
+    expect((await api.pop('orders', { batch: 10 })).body.messages).toMatchObject([
+      { transactionId: 'b' },
+      { transactionId: 'c' },
+    ])
+    await instance.restart()
+    await until('the count is known', async () => (await api.maintenance()).body.quarantinedMessages === 1)
+    const { id } = shown.records[0]
+    expect(await api.post(`${LIST}/${encodeURIComponent(id)}/retry`, {})).toMatchObject({
+      status: 400,
+      body: { code: 'INVALID_PAYLOAD' },
+    })
+    const given = { queue: 'orders', payload: { rescued: true } }
+    expect(await api.post(`${LIST}/${encodeURIComponent(id)}/retry`, given)).toMatchObject({ status: 200 })
+    expect((await api.get(LIST)).body).toMatchObject({ records: [], total: 0 })
+    await instance.restart()
+    expect((await api.get(LIST)).body.total).toBe(0)
   }, 60_000)
 })

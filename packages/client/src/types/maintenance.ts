@@ -79,8 +79,8 @@ export interface PopMaintenanceStatus {
 
 export interface BuffersStatus {
   pending: number
-  /** Quarantined records. */
-  failed: number
+  /** Quarantined records; null = not known yet. */
+  failed: number | null
   dbHealthy: boolean
   worker: string
   phase: MaintenancePhase
