@@ -15,10 +15,7 @@ const HOURS_MAX = 4_900
 /** Messages of the queue that are stored now; null = not counted yet. */
 export async function storedNow(queue: string, signal: AbortSignal): Promise<number | null> {
   const from = new Date(Date.now() - MINUTE_MS)
-  const status = (await admin.getStatus({ queue, from }, { signal })) as unknown as {
-    queues: unknown[]
-    messages: { total: number }
-  }
+  const status = await admin.getStatus({ queue, from }, { signal })
   return status.queues.length === 1 ? status.messages.total : null
 }
 
@@ -28,10 +25,8 @@ export async function storedSince(queue: string, time: Date, signal: AbortSignal
   if (time >= now) return 0
   const span = now.getTime() - time.getTime()
   const interval = span <= MINUTES_MAX * MINUTE_MS ? 'minute' : span <= HOURS_MAX * HOUR_MS ? 'hour' : 'day'
-  const answer = (await admin.getAnalytics({ queue, from: time, to: now, interval }, { signal })) as unknown as {
-    dataPoints: { messages: number }[]
-  }
-  const pushed = answer.dataPoints.reduce((sum, { messages }) => sum + messages, 0)
+  const { dataPoints } = await admin.getAnalytics({ queue, from: time, to: now, interval }, { signal })
+  const pushed = dataPoints.reduce((sum, { messages }) => sum + messages, 0)
   // Some of them may have been removed since.
   return Math.min(pushed, (await storedNow(queue, signal)) ?? pushed)
 }

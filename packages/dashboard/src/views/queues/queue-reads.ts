@@ -6,6 +6,7 @@
  */
 import type { QueueOptions } from '@queen/protocol'
 import { admin } from '../../api/queen.ts'
+import { everyBucket, type OpsBucket } from './ops-buckets.ts'
 
 export interface QueueSettings {
   readonly namespace: string
@@ -31,28 +32,12 @@ export interface QueueNumbers {
   readonly statsAge: number | null
 }
 
-interface Status {
-  readonly queues: readonly {
-    partitions: number
-    pending: number
-    processing: number
-    completed: number
-    failed: number
-    dlq: number
-    lagSeconds: number | null
-  }[]
-  readonly messages: { total: number }
-  readonly leases: { active: number }
-  readonly statsAge: number
-  readonly deadLetterQueue: { topErrors: { error: string | null; count: number }[]; affectedPartitions: number }
-}
-
 // The counts do not depend on the range; the shortest one has the fewest buckets.
 const SHORT_MS = 60_000
 
 export async function readNumbers(queue: string, signal: AbortSignal): Promise<QueueNumbers> {
   const from = new Date(Date.now() - SHORT_MS)
-  const status = (await admin.getStatus({ queue, from }, { signal })) as unknown as Status
+  const status = await admin.getStatus({ queue, from }, { signal })
   const [row] = status.queues
   return {
     partitions: row?.partitions ?? null,
@@ -71,30 +56,16 @@ export async function readNumbers(queue: string, signal: AbortSignal): Promise<Q
   }
 }
 
-/** One bucket of a queue's operations; numbers are null where nothing was measured. */
-export interface QueueOps {
-  readonly bucket: string
-  readonly pushPerSecond: number | null
-  readonly popPerSecond: number | null
-  readonly ackPerSecond: number | null
-  readonly ackFailed: number | null
-  readonly popEmpty: number | null
-  readonly avgLagMs: number | null
-  readonly maxLagMs: number | null
-  readonly parkedCount: number | null
-}
-
 export interface QueueOpsSeries {
   readonly fromMs: number
   readonly toMs: number
-  readonly bucketMinutes: number
-  readonly series: readonly QueueOps[]
+  readonly buckets: readonly OpsBucket[]
 }
 
+const MINUTE_MS = 60_000
+
 export async function readOps(queue: string, from: Date, to: Date, signal: AbortSignal): Promise<QueueOpsSeries> {
-  const answer = (await admin.getQueueOps({ queue, from, to }, { signal })) as unknown as {
-    bucketMinutes: number
-    series: QueueOps[]
-  }
-  return { fromMs: from.getTime(), toMs: to.getTime(), bucketMinutes: answer.bucketMinutes, series: answer.series }
+  const { bucketMinutes, series } = await admin.getQueueOps({ queue, from, to }, { signal })
+  const [fromMs, toMs] = [from.getTime(), to.getTime()]
+  return { fromMs, toMs, buckets: everyBucket(series, fromMs, toMs, bucketMinutes * MINUTE_MS, Date.now()) }
 }
