@@ -3,6 +3,7 @@ import {
   BuffersAnswerSchema,
   DropQuarantinedAnswerSchema,
   type ErrorCode,
+  isName,
   QuarantineAnswerSchema,
   RetryQuarantinedAnswerSchema,
   RetryQuarantinedRequestSchema,
@@ -11,6 +12,7 @@ import Type from 'typebox'
 import type { QuarantinedRecord } from '../../engine/engine.ts'
 import { Refusal } from '../../engine/refusal.ts'
 import type { HttpContext } from '../context.ts'
+import type { Exchange } from '../exchange.ts'
 import { paginationOf, pagingParameters, queryPaging } from '../paging.ts'
 import { parseQuery, queryName, queryText } from '../query.ts'
 import type { Route } from '../route.ts'
@@ -102,7 +104,7 @@ export function bufferRoutes({ engine, limits }: HttpContext): Route[] {
         ],
       },
       async handle(exchange) {
-        const id = exchange.parameters[0]!
+        const id = recordId(exchange)
         const item = await engine.retryQuarantined(id, parseQuarantineBody(exchange.body, limits.payloadBytesMax))
         if (item.status === 'failed') throw new Refusal(item.code as ErrorCode, item.error ?? undefined)
         exchange.answer(200, {
@@ -129,12 +131,19 @@ export function bufferRoutes({ engine, limits }: HttpContext): Route[] {
         errors: ['QUARANTINE_NOT_FOUND', 'INSTANCE_NOT_LIVE'],
       },
       async handle(exchange) {
-        const id = exchange.parameters[0]!
+        const id = recordId(exchange)
         await engine.dropQuarantined(id)
         exchange.answer(200, { success: true, id })
       },
     },
   ]
+}
+
+/** What could not be an id, and PostgreSQL could not even be asked for, is not there. */
+function recordId(exchange: Exchange): string {
+  const id = exchange.parameters[0]!
+  if (!isName(id)) throw new Refusal('QUARANTINE_NOT_FOUND')
+  return id
 }
 
 /** A payload is JSON text already and is put in as it is; a damaged record has raw bytes instead. */
