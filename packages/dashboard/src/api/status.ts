@@ -1,31 +1,9 @@
 /** The status report, with the names of the fields that the page shows. null is unknown. */
 import type { Counts, StatusParams } from '@queen/client'
+import { type StatusPoint, withTrueRates } from './bucket-rates.ts'
 import { admin } from './queen.ts'
 
-/** One bucket of time. The fields of the process are null when the report is of one queue. */
-export interface StatusPoint {
-  readonly timestamp: string
-  readonly ingested: number | null
-  readonly ingestedPerSecond: number | null
-  readonly popMessages: number | null
-  readonly popPerSecond: number | null
-  readonly processed: number | null
-  readonly processedPerSecond: number | null
-  readonly ackFailed: number | null
-  readonly dbErrors: number | null
-  readonly dlqCount: number | null
-  readonly avgLagMs: number | null
-  readonly maxLagMs: number | null
-  readonly avgEventLoopLagMs: number | null
-  readonly maxEventLoopLagMs: number | null
-  readonly minFreeSlots: number | null
-  readonly dbPoolActive: number | null
-  readonly dbPoolIdle: number | null
-  readonly dbPoolSize: number | null
-  readonly queenCpuUserPct: number | null
-  readonly queenCpuSysPct: number | null
-  readonly queenRssMb: number | null
-}
+export type { StatusPoint }
 
 export interface StatusQueue {
   readonly id: string
@@ -65,7 +43,8 @@ export interface StatusReport {
 
 export async function readStatus(params: StatusParams, signal: AbortSignal): Promise<StatusReport> {
   const report = (await admin.getStatus(params, { signal })) as unknown as StatusReport
-  return { ...report, throughput: report.throughput.toReversed() }
+  const { bucketMinutes, throughput } = report
+  return { ...report, throughput: throughput.map((point) => withTrueRates(point, bucketMinutes)).toReversed() }
 }
 
 /** One field of the buckets as a chart takes it. */

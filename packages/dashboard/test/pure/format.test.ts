@@ -1,5 +1,6 @@
 /** Numbers, times and tables as people read them; unknown is never 0. */
 import { describe, expect, it } from 'vitest'
+import { type StatusPoint, withTrueRates } from '../../src/api/bucket-rates.ts'
 import { markLabel, timeMarks } from '../../src/charts/time-axis.ts'
 import { stepOf } from '../../src/charts/value-axis.ts'
 import { sortRows, type TableColumn } from '../../src/components/table-column.ts'
@@ -77,5 +78,25 @@ describe('tables', () => {
     expect(sorted('lag', false)).toEqual(['q1', 'q2', 'q10'])
     expect(sorted('lag', true)).toEqual(['q2', 'q1', 'q10'])
     expect(sortRows(rows, columns, null)).toBe(rows)
+  })
+})
+
+describe('rates', () => {
+  it('of the bucket that is being filled are those of the time that has passed, and unknown in its first minute', () => {
+    const point = { timestamp: '2026-11-23T12:00:00Z', ingested: 900, ingestedPerSecond: 1, popPerSecond: null }
+    const at = (minutes: number, bucketMinutes: number): (number | null)[] => {
+      const nowMs = Date.parse(point.timestamp) + minutes * 60_000
+      const rated = withTrueRates(point as unknown as StatusPoint, bucketMinutes, nowMs)
+      return [rated.ingested, rated.ingestedPerSecond, rated.popPerSecond]
+    }
+    expect([at(0.5, 1), at(1, 1), at(0.5, 15)]).toEqual([
+      [900, null, null],
+      [900, 1, null],
+      [900, null, null],
+    ])
+    expect([at(5, 15), at(20, 15)]).toEqual([
+      [900, 3, null],
+      [900, 1, null],
+    ])
   })
 })

@@ -70,12 +70,12 @@ export async function fillWithDemoData(api: Api, tables: Tables): Promise<void> 
     await pushRound(api, round)
     await consumeRound(api, round, 97)
   }
-  const answer = await api.pop('orders.paid', { batch: 20, partitions: 5, consumerGroup: 'workers' })
-  for (const [index, message] of ((answer.body?.messages ?? []) as Delivered[]).entries()) {
+  const { messages } = (await api.get('/api/v1/messages?queue=orders.paid&limit=24')).body
+  for (const [index, { transactionId, partitionId }] of (messages as Delivered[]).entries()) {
     for (const eventType of ['received', 'charged', 'booked'].slice(0, 1 + (index % 3))) {
-      const { transactionId, partitionId } = message
-      const traceNames = [`checkout-${index % 4}`]
-      await api.post('/api/v1/traces', { transactionId, partitionId, traceNames, eventType, data: { step: eventType } })
+      const traceNames = [`checkout-${4_700 + (index % 6)}`]
+      const data = { step: eventType, tookMs: 12 + index }
+      await api.post('/api/v1/traces', { transactionId, partitionId, traceNames, eventType, data })
     }
   }
   await api.post('/api/v1/stats/refresh')
@@ -124,5 +124,17 @@ async function repeatIntoThePast(tables: Tables): Promise<void> {
       FROM queen.queue_metrics m CROSS JOIN (${past}) p WHERE m.step = 1
       ORDER BY m.queue_id, m.instance_id, p.n, m.push_messages DESC
       ON CONFLICT DO NOTHING`)
+  }
+}
+
+/** So much that its drain takes seconds. */
+export async function pushMany(api: Api): Promise<void> {
+  for (let round = 0; round < 40; round++) {
+    const items = Array.from({ length: 5_000 }, (_, index) => ({
+      queue: 'analytics.events',
+      partition: `customer-${index % 19}`,
+      payload: { page: `/product/${index}`, visit: round },
+    }))
+    await api.push(items)
   }
 }

@@ -12,7 +12,7 @@ import { startInstance } from '../../../../test/support/instance.ts'
 import { endLeftovers, temporaryPostgres } from '../../../../test/support/leftovers.ts'
 import { openTables } from '../../../../test/support/tables.ts'
 import { launchChromium } from './chromium.ts'
-import { fillWithDemoData, pushRound } from './demo-data.ts'
+import { fillWithDemoData, pushMany, pushRound } from './demo-data.ts'
 import { type Shot, type ShotOptions, takeScreenshots } from './screenshots.ts'
 
 const DOCS = fileURLToPath(new URL('../../../../docs/screenshots', import.meta.url))
@@ -46,12 +46,9 @@ try {
   await take(DOCS, window, wide('light'))
   await take(DOCS, [{ name: 'window-dashboard', path: '/' }], { themes: ['dark'], widths: [380], fullPage: false })
   if (folder !== undefined) await take(folder, window)
-  // A lock on the partitions holds the drain where it can be photographed.
-  await tables.query('BEGIN')
-  await tables.query('SELECT FROM queen.partitions FOR UPDATE')
+  await pushMany(api)
   await api.maintenance(false)
   await take(DOCS, [{ name: 'draining', path: '/maintenance' }], wide('dark'))
-  await tables.query('COMMIT')
   await browser.close()
   process.stdout.write(`${join(DOCS, '')}\n`)
 } finally {
