@@ -23,6 +23,9 @@ export class Cors {
       'Content-Type, Authorization',
       'access-control-max-age',
       PREFLIGHT_SECONDS,
+      // Without it a page sees the 503 but not when to come back.
+      'access-control-expose-headers',
+      'Retry-After, Queen-Empty-Reason, Date',
       ...(this.#anyOrigin ? ['access-control-allow-origin', '*'] : ['vary', 'Origin']),
     ]
   }

@@ -167,6 +167,7 @@ describe('web pages', () => {
       expect(headers.get('access-control-allow-methods')).toBe('GET, POST, PUT, DELETE, OPTIONS')
       expect(headers.get('access-control-allow-headers')).toBe('Content-Type, Authorization')
       expect(headers.get('access-control-max-age')).toBe('86400')
+      expect(headers.get('access-control-expose-headers')).toBe('Retry-After, Queen-Empty-Reason, Date')
     }
   })
 
