@@ -18,6 +18,7 @@ export const CLIENT_DEFAULTS = Object.freeze({
   maxBufferBytes: 67_108_864,
 })
 
+/** What `config()` adds to the options it is given. */
 export const QUEUE_DEFAULTS = Object.freeze({
   leaseTime: 300,
   retryLimit: 3,
@@ -30,6 +31,7 @@ export const QUEUE_DEFAULTS = Object.freeze({
   encryptionEnabled: false,
 })
 
+/** What `consume` and `messages` do unless told otherwise. */
 export const CONSUME_DEFAULTS = Object.freeze({
   concurrency: 1,
   batch: 1,
@@ -45,6 +47,7 @@ export const CONSUME_DEFAULTS = Object.freeze({
   subscriptionFrom: null,
 })
 
+/** What `pop` does unless told otherwise. */
 export const POP_DEFAULTS = Object.freeze({
   batch: 1,
   partitions: 1,
@@ -53,6 +56,7 @@ export const POP_DEFAULTS = Object.freeze({
   autoAck: false,
 })
 
+/** When a client-side buffer is sent unless told otherwise. */
 export const BUFFER_DEFAULTS = Object.freeze({
   messageCount: 100,
   timeMillis: 1_000,

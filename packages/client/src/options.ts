@@ -6,18 +6,28 @@ import { CLIENT_DEFAULTS } from './defaults.ts'
 import { QueenUsageError } from './errors/classes.ts'
 import type { QueenHooks } from './observe/hooks.ts'
 import type { QueenLogger } from './observe/logger.ts'
+import { createExchange, type Exchange, fetchInit } from './transport/node-http.ts'
 
+/**
+ * Which of several URLs a request goes to. `affinity`: consumers of one queue, partition and group to the same one
+ * (consistent hashing). `round-robin`: in turn. `session`: one URL for each key, given out in turn. Pushes of a
+ * client stay on one broker under `affinity` and `session`.
+ */
 export type LoadBalancingStrategy = 'affinity' | 'round-robin' | 'session'
+/** A token, or a function that is asked for one before every request. */
 export type BearerToken = string | null | (() => string | null | Promise<string | null>)
 
+/** Replaces `JSON`, for instance to keep integers beyond 64 bits: the broker keeps a payload's bytes as they are. */
 export interface JsonCodec {
   parse(text: string): unknown
   stringify(value: unknown): string
 }
 
+/** What the constructor takes; all but `url` or `urls` has a default. */
 export interface QueenOptions {
+  /** One broker. */
   url?: string | undefined
-  /** Wins over `url`. */
+  /** Several brokers on one database. Wins over `url`. */
   urls?: string[] | undefined
   /** Per attempt; default 30000. Pops use their own. */
   timeoutMillis?: number | undefined
@@ -33,6 +43,7 @@ export interface QueenOptions {
   loadBalancingStrategy?: LoadBalancingStrategy | undefined
   /** Virtual nodes per URL; default 128. */
   affinityHashRing?: number | undefined
+  /** Try the other URLs when one fails; default true. */
   enableFailover?: boolean | undefined
   /** An unhealthy URL is offered again after this; default 5000. */
   healthRetryAfterMillis?: number | undefined
@@ -42,11 +53,15 @@ export interface QueenOptions {
   headers?: Record<string, string> | undefined
   /** SIGINT and SIGTERM close the client; default true, ignored in browsers. */
   handleSignals?: boolean | undefined
+  /** Gets lines `[Operation] {json}`, never a payload or a token. Default: none. */
   logger?: QueenLogger | null | undefined
   /** All client-side buffers together, as serialised; default 64 MiB. */
   maxBufferBytes?: number | undefined
+  /** For tracers and metrics. */
   hooks?: QueenHooks | undefined
+  /** Own agent, proxy, tests. Default: the global one, in Node its equal on `node:http`. */
   fetch?: typeof fetch | undefined
+  /** Own codec, for instance for integers beyond 64 bits. Default `JSON`. */
   json?: JsonCodec | undefined
 }
 
@@ -67,7 +82,7 @@ export interface Settings {
   readonly logger: QueenLogger | null
   readonly maxBufferBytes: number
   readonly hooks: QueenHooks
-  readonly fetch: typeof fetch
+  readonly exchange: Exchange
   readonly json: JsonCodec
 }
 
@@ -102,10 +117,16 @@ export function readOptions(config: string | string[] | QueenOptions): Settings 
     logger: readLogger(options.logger),
     maxBufferBytes: number('maxBufferBytes', 1),
     hooks: options.hooks ?? {},
-    // Looked up at each call, not here: programs and tests replace the global later.
-    fetch: options.fetch ?? ((...request: Parameters<typeof fetch>) => globalThis.fetch(...request)),
+    exchange: readFetch(options.fetch),
     json: options.json ?? JSON,
   })
+}
+
+function readFetch(own: typeof fetch | undefined): Exchange {
+  if (own === undefined || own === null) return createExchange()
+  if (typeof own !== 'function') throw new QueenUsageError('fetch must be a function')
+  // Called as a function, never as a method: a browser's own fetch refuses any other `this`.
+  return (url, request) => own(url, fetchInit(request))
 }
 
 type NumberOption = {

@@ -26,6 +26,23 @@ import type { AckContext, AckResult, AckStatus, MessageRef, RenewOptions, RenewR
 import type { BufferStats } from './types/push.ts'
 import type { Untyped } from './types/untyped.ts'
 
+// Older platforms lack the symbol; compilers that know `await using` then look for this one.
+const asyncDispose: typeof Symbol.asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')
+
+/**
+ * A client of one or several brokers.
+ *
+ * It holds the client-side buffers, the consumers it started and what it knows of its brokers; make one for a
+ * program, not one for a request. End it with `close()`, or by `await using`.
+ *
+ * @example
+ * ```ts
+ * const queen = new Queen(['http://a:6632', 'http://b:6632'])
+ * await queen.queue('orders').push({ id: 1 })
+ * ```
+ *
+ * The constructor makes no request. It throws QueenUsageError when an option is wrong.
+ */
 export class Queen {
   readonly #core: ClientCore
   #admin: Admin | null = null
@@ -50,10 +67,12 @@ export class Queen {
     return new QueueBuilder<T>(this.#core, name || null)
   }
 
+  /** Begins a transaction: acks and pushes that happen together or not at all. */
   transaction(): TransactionBuilder {
     return new TransactionBuilder(this.#core)
   }
 
+  /** Everything an operator asks: queues, messages, dead letters, groups, maintenance, figures. */
   get admin(): Admin {
     this.#admin ??= new Admin(this.#core)
     return this.#admin
@@ -70,25 +89,39 @@ export class Queen {
 
   /** An array gives one result per distinct lease. Never rejects for what the network or the broker does. */
   renew(target: readonly Renewable[], options?: RenewOptions): Promise<RenewResult[]>
+  /** One lease. Never rejects for what the network or the broker does. */
   renew(target: Renewable, options?: RenewOptions): Promise<RenewResult>
   renew(target: Renewable | readonly Renewable[], options: RenewOptions = {}): Promise<RenewResult | RenewResult[]> {
     return renew(this.#core, target, options)
   }
 
+  /**
+   * Sends everything that is in client-side buffers now. Resolves when all of it was stored or refused; rejects
+   * with the last error when the retries of a request are used up, and then the messages stay buffered.
+   */
   flushAllBuffers(): Promise<void> {
     return this.#core.buffers.flush()
   }
 
+  /** What the client-side buffers hold. Makes no request. */
   getBufferStats(): BufferStats {
     return this.#core.buffers.stats()
   }
 
+  /**
+   * Forgets a group on all queues: its positions, and with `deleteMetadata` its subscription too. A group of that
+   * name then begins anew. Dead letters stay.
+   */
   deleteConsumerGroup(group: string, deleteMetadata = true, options: AdminOptions = {}): Promise<ConsumerGroupDeleted> {
     const path = `/api/v1/consumer-groups/${segment(group)}`
     const request = { method: 'DELETE', path, query: { deleteMetadata } } as const
     return createAdminSend(this.#core)('deleteConsumerGroup', request, options)
   }
 
+  /**
+   * Changes the recorded start of a group on all its queues; it counts for partitions that the group has not read
+   * yet. `admin.seekConsumerGroup` moves one that has read.
+   */
   updateConsumerGroupTimestamp(
     group: string,
     timestamp: string | Date,
@@ -99,6 +132,7 @@ export class Queen {
     return createAdminSend(this.#core)('updateConsumerGroupTimestamp', request, options)
   }
 
+  /** Same as `admin.getQueue(name)`. Rejects with QueenNotFoundError when there is no such queue. */
   getQueueInfo(name: string, options?: AdminOptions): Promise<QueueDetail> {
     return this.admin.getQueue(name, options)
   }
@@ -109,6 +143,7 @@ export class Queen {
     return this
   }
 
+  /** Takes the signal handlers off again. Idempotent. */
   disableGracefulShutdown(): this {
     removeSignalHandlers(this)
     return this
@@ -120,7 +155,8 @@ export class Queen {
     return this.#closed
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** `await using queen = new Queen(url)`: closes, and rejects with QueenUnsentError when something was not delivered. */
+  async [asyncDispose](): Promise<void> {
     const report = await this.close()
     if (report.unsent + report.rejected > 0) throw new QueenUnsentError(report)
   }

@@ -1,41 +1,32 @@
 /** The built package: complete, without dependencies, right for ES modules and CommonJS. */
-import { execFileSync, spawnSync } from 'node:child_process'
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { execFile, execFileSync, spawnSync } from 'node:child_process'
+import { cpSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { checkPackage, Package } from '@arethetypeswrong/core'
 import { publint } from 'publint'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { GENERATED_FILE, generateCodes } from '../scripts/generate-codes.ts'
+import { realBroker } from './broker/real-broker.ts'
+import { installedPackage, packageDir, systemNode } from './support/installed-package.ts'
 
-const packageDir = fileURLToPath(new URL('..', import.meta.url))
-let dist: string
-let installed: string
+const place = installedPackage()
+const broker = realBroker()
 
 function run(code: string, ...flags: string[]): string {
-  return execFileSync(process.execPath, [...flags, '-e', code], { cwd: installed, encoding: 'utf8' }).trim()
+  return execFileSync(process.execPath, [...flags, '-e', code], { cwd: place.project, encoding: 'utf8' }).trim()
 }
-
-beforeAll(() => {
-  installed = mkdtempSync(join(tmpdir(), 'queen-client-'))
-  dist = join(installed, 'node_modules/@queen/client')
-  const built = spawnSync(process.execPath, [join(packageDir, 'scripts/build.ts'), dist], { encoding: 'utf8' })
-  expect(built.stderr + built.stdout).toBe('')
-})
-
-afterAll(() => rmSync(installed, { recursive: true, force: true }))
 
 describe('the built package', () => {
   test('publint finds nothing', async () => {
-    const { messages } = await publint({ pkgDir: dist, pack: false, strict: true })
+    const { messages } = await publint({ pkgDir: place.dist, pack: false, strict: true })
     expect(messages).toEqual([])
   })
 
   test('its types are right for every way of importing', async () => {
     const files: Record<string, string> = {}
-    for (const path of readdirSync(dist, { recursive: true, encoding: 'utf8' })) {
-      const file = join(dist, path)
+    for (const path of readdirSync(place.dist, { recursive: true, encoding: 'utf8' })) {
+      const file = join(place.dist, path)
       if (statSync(file).isFile()) files[`/node_modules/@queen/client/${path}`] = readFileSync(file, 'utf8')
     }
     const result = await checkPackage(new Package(files, '@queen/client', '1.0.0'))
@@ -43,11 +34,11 @@ describe('the built package', () => {
   })
 
   test('has no dependencies and imports nothing but its own files', () => {
-    const manifest = JSON.parse(readFileSync(join(dist, 'package.json'), 'utf8'))
+    const manifest = JSON.parse(readFileSync(join(place.dist, 'package.json'), 'utf8'))
     expect(Object.keys(manifest).filter((key) => /dependencies|scripts|private/i.test(key))).toEqual([])
-    for (const path of readdirSync(dist, { recursive: true, encoding: 'utf8' })) {
+    for (const path of readdirSync(place.dist, { recursive: true, encoding: 'utf8' })) {
       if (!/\.(js|d\.ts)$/.test(path)) continue
-      const code = readFileSync(join(dist, path), 'utf8')
+      const code = readFileSync(join(place.dist, path), 'utf8')
       expect(code, path).not.toMatch(/\b(Buffer|setImmediate|__dirname)\b/)
       const imports = code.matchAll(/(?:from|require\(|import\() ?['"]([^'"]+)['"]/g)
       for (const [, specifier] of imports) expect(specifier, path).toMatch(/^\.{1,2}\/.*\.js$/)
@@ -75,17 +66,64 @@ describe('the built package', () => {
     expect(run(code, '--input-type=module')).toBe('true')
   })
 
-  test('a program is type-checked against it', () => {
-    cpSync(join(packageDir, 'test/types/program.ts'), join(installed, 'program.mts'))
-    const types = join(packageDir, '../../node_modules/@types')
+  test.each([
+    ['an ES module', 'program.mts', ['--module', 'nodenext']],
+    ['an ES module, node16', 'program.mts', ['--module', 'node16']],
+    ['CommonJS', 'program.cts', ['--module', 'node16']],
+    ['a bundler', 'program.ts', ['--module', 'esnext', '--moduleResolution', 'bundler']],
+  ])('programs are type-checked against it, as for %s', (_kind, file, flags) => {
     const compiler = join(packageDir, '../../node_modules/typescript/bin/tsc')
-    const flags = '--noEmit --strict --module nodenext --target es2024 --lib es2024,esnext.disposable --types node'
+    const programs = ['program', 'surface'].map((name) => {
+      const copy = join(place.project, file.replace('program', name))
+      cpSync(join(packageDir, `test/types/${name}.ts`), copy)
+      return copy
+    })
     const checked = spawnSync(
       process.execPath,
-      [compiler, ...flags.split(' '), '--typeRoots', types, join(installed, 'program.mts')],
-      { cwd: installed, encoding: 'utf8' },
+      [
+        compiler,
+        // Without Node's types: the client's own must not need them.
+        ...'--noEmit --strict --target es2024 --lib es2024,dom,esnext.disposable'.split(' '),
+        ...['--types', '', ...flags, ...programs],
+      ],
+      { cwd: place.project, encoding: 'utf8' },
     )
     expect(checked.stdout).toBe('')
+  })
+})
+
+describe('installed from its tarball, on the Node of the system where there is one', () => {
+  const PROGRAM = `
+    const queen = new Queen({ url: process.argv[2], handleSignals: false })
+    async function main() {
+      await queen.queue('installed').buffer({ timeMillis: 5 }).push([{ n: 1 }, { n: 2 }, { n: 3 }])
+      await queen.flushAllBuffers()
+      const [first] = await queen.queue('installed').pop()
+      await queen.transaction().ack(first).queue('next').push(first.data).commit()
+      const seen = []
+      for await (const message of queen.queue('installed').limit(1).messages()) seen.push(message.data.n)
+      const summary = await queen.queue('installed').each().limit(1).consume(({ data }) => { seen.push(data.n) })
+      const [next] = await queen.queue('next').autoAck(true).pop()
+      const error = await queen.queue('').config({ nonsense: 1 }).create().catch(({ name }) => name)
+      await queen[Symbol.asyncDispose]()
+      console.log(JSON.stringify({ node: parseInt(process.versions.node) >= 20, seen, summary, next: next.data, error }))
+    }
+    main()`
+
+  test.each([
+    ['ES module', 'run.mjs', "import { Queen } from '@queen/client'"],
+    ['CommonJS', 'run.cjs', "const { Queen } = require('@queen/client')"],
+  ])('as %s', async (_kind, file, line) => {
+    writeFileSync(join(place.project, file), `${line}\n${PROGRAM}`)
+    // Not in one piece: the broker it speaks to lives in this process.
+    const { stdout } = await promisify(execFile)(systemNode(), [file, broker.url], { cwd: place.project })
+    expect(JSON.parse(stdout)).toEqual({
+      node: true,
+      seen: [2, 3],
+      summary: { processed: 1, failed: 0, reason: 'limit' },
+      next: { n: 1 },
+      error: 'QueenValidationError',
+    })
   })
 })
 

@@ -21,6 +21,13 @@ import { type AdminSend, createAdminSend } from './request.ts'
 const V1 = '/api/v1'
 const LAGGING_SECONDS = 60
 
+/**
+ * What operators ask, as `queen.admin`.
+ *
+ * Every method takes a last optional `{ signal, timeoutMillis }`, rejects with typed errors (a 404 is a
+ * QueenNotFoundError), and resolves to the broker's answer. Parameters that are null or undefined are left out.
+ * null in an answer is unknown, never 0.
+ */
 export class Admin {
   readonly #core: ClientCore
   readonly #send: AdminSend
@@ -35,22 +42,27 @@ export class Admin {
     return this.#send<T>(operation, { path, query: query as A.PageParams | undefined }, options)
   }
 
+  /** Counts of queues, partitions, namespaces, tasks and messages. `GET /api/v1/resources/overview`. */
   getOverview(options?: A.AdminOptions): Promise<A.Overview> {
     return this.#get('getOverview', `${V1}/resources/overview`, {}, options)
   }
 
+  /** The namespaces with their counts. `GET /api/v1/resources/namespaces`. */
   getNamespaces(options?: A.AdminOptions): Promise<A.NamespaceList> {
     return this.#get('getNamespaces', `${V1}/resources/namespaces`, {}, options)
   }
 
+  /** The tasks with their counts. `GET /api/v1/resources/tasks`. */
   getTasks(options?: A.AdminOptions): Promise<A.TaskList> {
     return this.#get('getTasks', `${V1}/resources/tasks`, {}, options)
   }
 
+  /** Queues with counts and lag, by page. The counts may be some seconds old. `GET /api/v1/resources/queues`. */
   listQueues(params: A.QueueListParams = {}, options?: A.AdminOptions): Promise<A.QueueList> {
     return this.#get('listQueues', `${V1}/resources/queues`, params, options)
   }
 
+  /** One queue: options, partitions, counts. `GET /api/v1/resources/queues/:queue`. */
   getQueue(name: string, options?: A.AdminOptions): Promise<A.QueueDetail> {
     return this.#get('getQueue', `${V1}/resources/queues/${segment(name)}`, {}, options)
   }
@@ -65,19 +77,31 @@ export class Admin {
     return configureQueue(this.#core, name, { namespace, task, options: request.options }, options)
   }
 
+  /**
+   * Deletes the messages of a queue, or of one of its partitions; the queue stays. `DELETE
+   * /api/v1/queues/:queue/clear`.
+   */
   clearQueue(name: string, partition?: string | null, options?: A.AdminOptions): Promise<A.QueueCleared> {
     const request = { method: 'DELETE', path: `${V1}/queues/${segment(name)}/clear`, query: { partition } } as const
     return this.#send('clearQueue', request, options)
   }
 
+  /** Partitions with their counts, by page. `GET /api/v1/resources/partitions`. */
   getPartitions(params: A.PartitionListParams = {}, options?: A.AdminOptions): Promise<A.PartitionList> {
     return this.#get('getPartitions', `${V1}/resources/partitions`, params, options)
   }
 
+  /**
+   * Messages without payload, newest first; filtered by queue, partition, status, group, time. `GET
+   * /api/v1/messages`.
+   */
   listMessages(params: A.MessageListParams = {}, options?: A.AdminOptions): Promise<A.MessageList> {
     return this.#get('listMessages', `${V1}/messages`, params, options)
   }
 
+  /**
+   * One message with payload, and what each group did with it. `GET /api/v1/messages/:partitionId/:transactionId`.
+   */
   getMessage(partitionId: string, transactionId: string, options?: A.AdminOptions): Promise<A.MessageDetail> {
     return this.#get('getMessage', messagePath(partitionId, transactionId), {}, options)
   }
@@ -87,6 +111,7 @@ export class Admin {
     return this.#get('findMessage', `${V1}/messages/${segment(transactionId)}`, {}, options)
   }
 
+  /** Deletes one message for all groups. `DELETE /api/v1/messages/:partitionId/:transactionId`. */
   deleteMessage(partitionId: string, transactionId: string, options?: A.AdminOptions): Promise<A.MessageChanged> {
     return this.#send('deleteMessage', { method: 'DELETE', path: messagePath(partitionId, transactionId) }, options)
   }
@@ -115,6 +140,7 @@ export class Admin {
     return this.#send('moveMessageToDLQ', { method: 'POST', path, body: { consumerGroup, error } }, options)
   }
 
+  /** Dead letters, newest first, by page. `GET /api/v1/dlq`. */
   listDLQ<T = Untyped>(params: A.DlqListParams = {}, options?: A.AdminOptions): Promise<DlqPage<T>> {
     return this.#get('listDLQ', `${V1}/dlq`, params, options)
   }
@@ -129,59 +155,73 @@ export class Admin {
     return this.#send('purgeDLQ', { method: 'DELETE', path: `${V1}/dlq`, query: filter }, options)
   }
 
+  /** The steps that messages recorded under this name, over all queues. `GET /api/v1/traces/by-name/:name`. */
   getTracesByName(name: string, params: A.TraceListParams = {}, options?: A.AdminOptions): Promise<A.TraceList> {
     return this.#get('getTracesByName', `${V1}/traces/by-name/${segment(name)}`, params, options)
   }
 
+  /** Names of traces with their counts, by page. `GET /api/v1/traces/names`. */
   getTraceNames(params: A.TraceNameParams = {}, options?: A.AdminOptions): Promise<A.TraceNameList> {
     return this.#get('getTraceNames', `${V1}/traces/names`, params, options)
   }
 
+  /** The steps that one message recorded. `GET /api/v1/traces/:partitionId/:transactionId`. */
   getTracesForMessage(partitionId: string, transactionId: string, options?: A.AdminOptions): Promise<A.TraceList> {
     const path = `${V1}/traces/${segment(partitionId)}/${segment(transactionId)}`
     return this.#get('getTracesForMessage', path, {}, options)
   }
 
+  /** Throughput and state over a time, for charts. `GET /api/v1/status`. */
   getStatus(params: A.StatusParams = {}, options?: A.AdminOptions): Promise<R.StatusReport> {
     return this.#get('getStatus', `${V1}/status`, params, options)
   }
 
+  /** Queues with their figures, by page. `GET /api/v1/status/queues`. */
   getQueueStats(params: A.QueueListParams = {}, options?: A.AdminOptions): Promise<A.QueueList> {
     return this.#get('getQueueStats', `${V1}/status/queues`, params, options)
   }
 
+  /** Figures of one queue and its partitions. `GET /api/v1/status/queues/:queue`. */
   getQueueDetail(name: string, params: A.PageParams = {}, options?: A.AdminOptions): Promise<A.Report> {
     return this.#get('getQueueDetail', `${V1}/status/queues/${segment(name)}`, params, options)
   }
 
+  /** Figures over a time in steps of `interval`. `GET /api/v1/status/analytics`. */
   getAnalytics(params: A.AnalyticsParams = {}, options?: A.AdminOptions): Promise<R.IngestedReport> {
     return this.#get('getAnalytics', `${V1}/status/analytics`, params, options)
   }
 
+  /** Processor, memory and event loop of the brokers over a time. `GET /api/v1/analytics/system-metrics`. */
   getSystemMetrics(params: A.InstanceSeriesParams = {}, options?: A.AdminOptions): Promise<R.SystemMetricsReport> {
     return this.#get('getSystemMetrics', `${V1}/analytics/system-metrics`, params, options)
   }
 
+  /** Requests, messages and lag of the brokers over a time. `GET /api/v1/analytics/worker-metrics`. */
   getWorkerMetrics(params: A.InstanceSeriesParams = {}, options?: A.AdminOptions): Promise<R.WorkerMetricsReport> {
     return this.#get('getWorkerMetrics', `${V1}/analytics/worker-metrics`, params, options)
   }
 
+  /** What PostgreSQL says of its tables, indexes and caches. `GET /api/v1/analytics/postgres-stats`. */
   getPostgresStats(options?: A.AdminOptions): Promise<R.PostgresReport> {
     return this.#get('getPostgresStats', `${V1}/analytics/postgres-stats`, {}, options)
   }
 
+  /** How old messages were when they were popped, by queue and time. `GET /api/v1/analytics/queue-lag`. */
   getQueueLag(params: A.QueueSeriesParams = {}, options?: A.AdminOptions): Promise<A.QueueLagSeries> {
     return this.#get('getQueueLag', `${V1}/analytics/queue-lag`, params, options)
   }
 
+  /** Pushes, pops and acks by queue and time. `GET /api/v1/analytics/queue-ops`. */
   getQueueOps(params: A.QueueSeriesParams = {}, options?: A.AdminOptions): Promise<R.QueueOpsReport> {
     return this.#get('getQueueOps', `${V1}/analytics/queue-ops`, params, options)
   }
 
+  /** Consumers that wait in a long poll, by queue, broker and time. `GET /api/v1/analytics/queue-parked-replicas`. */
   getParkedConsumers(params: A.QueueSeriesParams = {}, options?: A.AdminOptions): Promise<A.Report> {
     return this.#get('getParkedConsumers', `${V1}/analytics/queue-parked-replicas`, params, options)
   }
 
+  /** What retention deleted, by queue and time. `GET /api/v1/analytics/retention`. */
   getRetention(params: A.QueueSeriesParams = {}, options?: A.AdminOptions): Promise<R.RetentionReport> {
     return this.#get('getRetention', `${V1}/analytics/retention`, params, options)
   }
@@ -192,18 +232,22 @@ export class Admin {
     return this.#get('listConsumerGroups', `${V1}/consumer-groups`, { queue, consumerGroup }, options)
   }
 
+  /** One group: its partitions by queue. `GET /api/v1/consumer-groups/:group`. */
   getConsumerGroup(name: string, options?: A.AdminOptions): Promise<A.ConsumerGroupDetail> {
     return this.#get('getConsumerGroup', groupPath(name), {}, options)
   }
 
+  /** Partitions whose oldest unread message is older than so many seconds. `GET /api/v1/consumer-groups/lagging`. */
   getLaggingConsumers(minLagSeconds = LAGGING_SECONDS, options?: A.AdminOptions): Promise<A.LaggingPartition[]> {
     return this.#get('getLaggingConsumers', `${V1}/consumer-groups/lagging`, { minLagSeconds }, options)
   }
 
+  /** Recomputes the counts behind lists and overviews now. `POST /api/v1/stats/refresh`. */
   refreshConsumerStats(options?: A.AdminOptions): Promise<A.Report> {
     return this.#send('refreshConsumerStats', { method: 'POST', path: `${V1}/stats/refresh`, body: {} }, options)
   }
 
+  /** Forgets a group on one queue. `DELETE /api/v1/consumer-groups/:group/queues/:queue`. */
   deleteConsumerGroupForQueue(
     group: string,
     queue: string,
@@ -214,11 +258,17 @@ export class Admin {
     return this.#send('deleteConsumerGroupForQueue', { method: 'DELETE', path, query: { deleteMetadata } }, options)
   }
 
+  /**
+   * Moves a group on all partitions of a queue: `{ toEnd: true }` counts everything as consumed, `{ timestamp }`
+   * makes the first message after it the next one, forward or back. Ends the group's leases. `POST
+   * …/queues/:queue/seek`.
+   */
   seekConsumerGroup(group: string, queue: string, to: A.SeekTarget = {}, options?: A.AdminOptions): Promise<A.Seeked> {
     const path = `${groupPath(group)}/queues/${segment(queue)}/seek`
     return this.#send('seekConsumerGroup', { method: 'POST', path, body: seekBody(to) }, options)
   }
 
+  /** The same for one partition. `POST …/queues/:queue/partitions/:partition/seek`. */
   seekConsumerGroupPartition(
     group: string,
     queue: string,
@@ -247,10 +297,12 @@ export class Admin {
     return this.#get('metrics', '/metrics', {}, options)
   }
 
+  /** Figures in Prometheus' text format. `GET /metrics/prometheus`. */
   prometheusMetrics(options?: A.AdminOptions): Promise<string> {
     return this.#send('prometheusMetrics', { path: '/metrics/prometheus', asText: true }, options)
   }
 
+  /** Phase, reason, buffered messages, blockers and instances. `GET /api/v1/system/maintenance`. */
   getMaintenanceMode(options?: A.AdminOptions): Promise<M.MaintenanceStatus> {
     return readMaintenance(this.#send, options)
   }
@@ -280,10 +332,12 @@ export class Admin {
     return this.#get('getMaintenanceHistory', `${V1}/system/maintenance/history`, params, options)
   }
 
+  /** Whether pops are paused. `GET /api/v1/system/maintenance/pop`. */
   getPopMaintenanceMode(options?: A.AdminOptions): Promise<M.PopMaintenanceStatus> {
     return this.#get('getPopMaintenanceMode', `${V1}/system/maintenance/pop`, {}, options)
   }
 
+  /** Pauses all pops, or lets them go on. Pushes and acks are not touched. `POST /api/v1/system/maintenance/pop`. */
   setPopMaintenanceMode(
     enabled: boolean,
     { reason, ...options }: A.AdminOptions & { reason?: string | undefined } = {},
@@ -293,10 +347,15 @@ export class Admin {
     return this.#send('setPopMaintenanceMode', request, options)
   }
 
+  /** The file buffer of the broker that answers. `GET /api/v1/status/buffers`. */
   getBuffers(options?: A.AdminOptions): Promise<M.BuffersStatus> {
     return this.#get('getBuffers', `${V1}/status/buffers`, {}, options)
   }
 
+  /**
+   * Records of file buffers that could not be stored and were set aside, by page. `GET
+   * /api/v1/system/buffers/quarantine`.
+   */
   listQuarantine(
     params: A.QuarantineListParams = {},
     options?: A.AdminOptions,

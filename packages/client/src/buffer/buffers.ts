@@ -7,9 +7,15 @@ import { type Deferred, deferred } from '../timing/deferred.ts'
 import type { BufferOptions, BufferStats, PushedItem } from '../types/push.ts'
 import type { FlushVerdict } from './flush-verdict.ts'
 import { Flusher, type FlusherParts } from './flusher.ts'
-import { type BufferedItem, type BufferLimits, PartitionBuffer, readBufferOptions } from './partition-buffer.ts'
+import {
+  type BufferedItem,
+  type BufferLimits,
+  PartitionBuffer,
+  pushedItem,
+  readBufferOptions,
+} from './partition-buffer.ts'
 import { RejectedItems } from './rejected.ts'
-import { Room } from './room.ts'
+import { type BufferPart, Room, type RoomEntry } from './room.ts'
 
 interface FlushWaiter extends Deferred<void> {
   readonly upTo: number
@@ -27,6 +33,7 @@ export class Buffers {
   stored = 0
   readonly #parts: BuffersParts
   readonly #buffers = new Map<string, PartitionBuffer>()
+  readonly #limits = new WeakMap<BufferOptions, BufferLimits>()
   readonly #waiters = new Map<PartitionBuffer, Set<FlushWaiter>>()
   readonly #room: Room
   readonly #flusher: Flusher
@@ -44,12 +51,29 @@ export class Buffers {
     })
   }
 
-  /** Resolves once the items are in memory; waits for room, until `signal` or the closing of the client. */
-  async add(items: readonly PreparedItem[], options: BufferOptions, signal?: AbortSignal): Promise<void> {
-    const limits = readBufferOptions(options)
-    const parts = this.#byBuffer(items, limits)
+  /** null: the items are in memory. Else a promise of that: they wait for room, until `signal` or the client's end. */
+  add(items: readonly PreparedItem[], options: BufferOptions, signal?: AbortSignal): Promise<void> | null {
+    const parts = this.#byBuffer(items, this.#limitsOf(options))
     const entry = this.#room.enter(parts)
-    if (entry === null) return
+    return entry === null ? null : this.#waitForRoom(items, parts, entry, signal)
+  }
+
+  /** Options are read once, not at every push: nobody changes what a builder holds. */
+  #limitsOf(options: BufferOptions): BufferLimits {
+    let limits = this.#limits.get(options)
+    if (limits === undefined) {
+      limits = readBufferOptions(options)
+      this.#limits.set(options, limits)
+    }
+    return limits
+  }
+
+  async #waitForRoom(
+    items: readonly PreparedItem[],
+    parts: readonly BufferPart[],
+    entry: RoomEntry,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
     this.#parts.log.warn(OPERATION, { problem: 'buffer full: the push waits for room', count: items.length })
     this.#parts.emit({ type: 'backpressure', count: items.length, waitingPushes: this.#room.waitingPushes })
     const calledOff = deferred<never>()
@@ -89,7 +113,9 @@ export class Buffers {
     const left: PushedItem[] = []
     for (const buffer of this.#buffers.values()) {
       this.#flusher.abandon(buffer)
-      for (const { item } of buffer.allItems()) left.push(item)
+      // Whoever waits for a flush of it would wait for ever.
+      this.#failed(buffer, this.#parts.dead.reason)
+      for (const item of buffer.allItems()) left.push(pushedItem(this.#parts.settings.json, item))
     }
     return left
   }
@@ -117,22 +143,27 @@ export class Buffers {
     }
   }
 
-  #byBuffer(items: readonly PreparedItem[], limits: BufferLimits) {
+  #byBuffer(items: readonly PreparedItem[], limits: BufferLimits): BufferPart[] {
+    if (items.length === 1) return [{ buffer: this.#bufferFor(items[0]!, limits), items }]
     const parts = new Map<PartitionBuffer, PreparedItem[]>()
     for (const prepared of items) {
-      const { queue, partition } = prepared.item
-      const key = keyOf(queue, partition)
-      let buffer = this.#buffers.get(key)
-      if (buffer === undefined) {
-        buffer = new PartitionBuffer(queue, partition, limits)
-        this.#buffers.set(key, buffer)
-      }
-      buffer.limits = limits
+      const buffer = this.#bufferFor(prepared, limits)
       const part = parts.get(buffer)
       if (part === undefined) parts.set(buffer, [prepared])
       else part.push(prepared)
     }
     return [...parts].map(([buffer, part]) => ({ buffer, items: part }))
+  }
+
+  #bufferFor({ item: { queue, partition } }: PreparedItem, limits: BufferLimits): PartitionBuffer {
+    const key = keyOf(queue, partition)
+    let buffer = this.#buffers.get(key)
+    if (buffer === undefined) {
+      buffer = new PartitionBuffer(queue, partition, limits)
+      this.#buffers.set(key, buffer)
+    }
+    buffer.limits = limits
+    return buffer
   }
 
   /** A push waits: for this buffer's messages, or for bytes that the longest waiting buffer holds. */
@@ -146,8 +177,9 @@ export class Buffers {
     this.#flusher.review(buffer)
   }
 
-  #flushOne(buffer: PartitionBuffer): Promise<void> {
-    if (buffer.size === 0) return Promise.resolve()
+  async #flushOne(buffer: PartitionBuffer): Promise<void> {
+    if (buffer.size === 0) return
+    this.#parts.dead.throwIfAborted()
     const verdict = this.#waitFor(buffer)
     this.#flusher.flushNow(buffer)
     return verdict
@@ -193,11 +225,11 @@ export class Buffers {
   }
 
   #reject(buffer: PartitionBuffer, refused: FlushVerdict['refused']): void {
-    const { log, emit } = this.#parts
+    const { log, emit, settings } = this.#parts
     const { queue, partition } = buffer
     const error = refused[0]!.error
     const items = refused.map(({ item, error, result }) => ({
-      ...item.item,
+      ...pushedItem(settings.json, item),
       error,
       ...(result === undefined ? {} : { result }),
     }))
@@ -214,7 +246,7 @@ export class Buffers {
 
   #forgetIfEmpty(buffer: PartitionBuffer): void {
     if (buffer.size > 0 || buffer.state !== 'resting' || this.#room.isWaitedFor(buffer)) return
-    clearTimeout(buffer.timer)
+    buffer.stopTimer()
     const key = keyOf(buffer.queue, buffer.partition)
     if (this.#buffers.get(key) === buffer) this.#buffers.delete(key)
   }

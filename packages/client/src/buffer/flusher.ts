@@ -7,10 +7,11 @@
 import type { Emit } from '../observe/hooks.ts'
 import type { Log } from '../observe/logger.ts'
 import type { Settings } from '../options.ts'
-import { type PushVerdict, sendPush } from '../push/send-push.ts'
+import { sendPushUnread } from '../push/send-push.ts'
 import { TIMER_MILLIS_MAX } from '../timing/abort.ts'
 import { backOffMillis } from '../timing/back-off.ts'
 import type { Send } from '../transport/call.ts'
+import type { PushResults } from '../types/push.ts'
 import { type FlushVerdict, judgeFailure, judgeResults, type RequestVerdict } from './flush-verdict.ts'
 import type { BufferedItem, PartitionBuffer } from './partition-buffer.ts'
 
@@ -36,13 +37,17 @@ interface Part {
   readonly items: readonly BufferedItem[]
 }
 
-// Two keep the broker busy while an answer is on its way; more would only make the shared requests smaller.
-const REQUESTS_IN_FLIGHT_MAX = 4
-// Far below the broker's 64 MiB, so that one flush is neither refused for its size nor long in parsing.
-const REQUEST_BYTES_MAX = 8 * 1024 * 1024
+// Enough that the broker works on some while others are written and read; each holds a connection and memory.
+const REQUESTS_IN_FLIGHT_MAX = 8
+// A shared request takes no further buffer beyond this: one large request would make client and broker take turns.
+const SHARED_ITEMS_MAX = 1_000
+// Far below the broker's 64 MiB; so many times this are written out at once, beside what the buffers hold.
+const REQUEST_BYTES_MAX = 2 * 1024 * 1024
 const REQUEST_ITEMS_MAX = 10_000
 
 const OPERATION = 'BufferManager.flushBuffer'
+
+const allStored = (count: number): FlushVerdict => ({ stored: count, refused: [], kept: [], error: null })
 
 export class Flusher {
   readonly #parts: FlusherParts
@@ -58,17 +63,35 @@ export class Flusher {
 
   /** Looks at a resting buffer: due now, or later. */
   review(buffer: PartitionBuffer): void {
-    if (buffer.state !== 'resting') return
-    clearTimeout(buffer.timer)
+    if (buffer.state !== 'resting' || this.#parts.dead.aborted) return
     const { front } = buffer
-    if (this.#parts.dead.aborted) return
-    if (front === undefined) this.#events.emptied(buffer)
-    else if (buffer.isDue(Date.now())) this.#makeReady(buffer)
-    else {
-      const dueIn = front.addedAt + buffer.limits.timeMillis - Date.now()
-      // This timer keeps a Node process alive: something is buffered.
-      buffer.timer = setTimeout(() => this.review(buffer), Math.min(Math.max(1, dueIn), TIMER_MILLIS_MAX))
+    if (front === undefined) {
+      buffer.stopTimer()
+      this.#events.emptied(buffer)
+      return
     }
+    const now = Date.now()
+    if (buffer.isDue(now)) {
+      buffer.stopTimer()
+      this.#makeReady(buffer)
+      return
+    }
+    const dueAt = front.addedAt + buffer.limits.timeMillis
+    // Every push comes by here: a timer that is early enough stays.
+    if (buffer.timer !== undefined && buffer.timerAt <= dueAt) return
+    this.#reviewIn(buffer, Math.max(1, dueAt - now), now)
+  }
+
+  #reviewIn(buffer: PartitionBuffer, millis: number, now: number): void {
+    buffer.stopTimer()
+    const waitMillis = Math.min(millis, TIMER_MILLIS_MAX)
+    buffer.timerAt = now + waitMillis
+    // This timer keeps a Node process alive: something is buffered.
+    buffer.timer = setTimeout(() => {
+      buffer.timer = undefined
+      if (buffer.state === 'backing-off') buffer.state = 'resting'
+      this.review(buffer)
+    }, waitMillis)
   }
 
   /** Everything in the buffer is due, a back-off is cut short. */
@@ -80,7 +103,7 @@ export class Flusher {
 
   /** The client is closed: no timer may fire any more. */
   abandon(buffer: PartitionBuffer): void {
-    clearTimeout(buffer.timer)
+    buffer.stopTimer()
     this.#ready.delete(buffer)
   }
 
@@ -107,7 +130,7 @@ export class Flusher {
     let items = 0
     let bytes = 0
     for (const buffer of this.#ready) {
-      if (parts.length > 0 && (buffer.alone || items >= REQUEST_ITEMS_MAX || bytes >= REQUEST_BYTES_MAX)) break
+      if (parts.length > 0 && (buffer.alone || items >= SHARED_ITEMS_MAX || bytes >= REQUEST_BYTES_MAX)) break
       const batch = buffer.batch(REQUEST_BYTES_MAX - bytes)
       if (parts.length > 0 && items + batch.length > REQUEST_ITEMS_MAX) break
       this.#ready.delete(buffer)
@@ -125,9 +148,9 @@ export class Flusher {
     const items = parts.flatMap((part) => part.items)
     const what = { count: items.length, buffers: parts.length }
     this.flushes++
-    let verdict: PushVerdict
+    let results: PushResults | null
     try {
-      verdict = await sendPush(this.#parts, OPERATION, items)
+      results = await sendPushUnread(this.#parts, OPERATION, items, this.#parts.settings.json)
     } catch (cause) {
       const error = cause instanceof Error ? cause : new Error(String(cause))
       const decision = judgeFailure(error, { items: items.length, buffers: parts.length })
@@ -139,9 +162,12 @@ export class Flusher {
     log.debug(OPERATION, what)
     let from = 0
     for (const part of parts) {
-      const results = verdict.results.slice(from, from + part.items.length)
-      from += part.items.length
-      this.#judged(part, judgeResults(part.items, results))
+      const { length } = part.items
+      this.#judged(
+        part,
+        results === null ? allStored(length) : judgeResults(part.items, results.slice(from, from + length)),
+      )
+      from += length
     }
   }
 
@@ -200,10 +226,7 @@ export class Flusher {
     this.#events.failed(buffer, error)
     // The event may have made somebody flush by hand.
     if (dead.aborted || buffer.state !== 'backing-off') return
-    buffer.timer = setTimeout(() => {
-      buffer.state = 'resting'
-      this.review(buffer)
-    }, waitMillis)
+    this.#reviewIn(buffer, waitMillis, Date.now())
   }
 }
 

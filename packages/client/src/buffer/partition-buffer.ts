@@ -5,7 +5,7 @@
  * stay at the front until then. So whatever fails, what is left is in order and complete.
  */
 import { BUFFER_DEFAULTS, BUFFER_MAX_FACTOR, ITEMS_PER_REQUEST_MAX } from '../defaults.ts'
-import { readNumber } from '../options.ts'
+import { type JsonCodec, readNumber } from '../options.ts'
 import type { PreparedItem } from '../push/prepare.ts'
 import type { BufferOptions, PushedItem } from '../types/push.ts'
 
@@ -16,10 +16,22 @@ export interface BufferLimits {
   readonly onRejected: ((items: PushedItem[], error: Error) => unknown) | undefined
 }
 
-export interface BufferedItem extends PreparedItem {
+/**
+ * What a buffer keeps of an item: the text that is sent, and not the payload it was made of, or the same bytes would be
+ * in memory twice. Who needs the payload again reads it from the text: see pushedItem.
+ */
+export interface BufferedItem {
+  readonly item: Omit<PushedItem, 'payload'>
+  readonly text: string
+  readonly bytes: number
   /** Position in the buffer's life, from 0. */
   readonly sequence: number
   readonly addedAt: number
+}
+
+/** The item as it was pushed; its payload is what the broker would have got. */
+export function pushedItem(json: JsonCodec, { item, text }: BufferedItem): PushedItem {
+  return { ...item, payload: (json.parse(text) as { payload: unknown }).payload }
 }
 
 /**
@@ -53,6 +65,8 @@ export class PartitionBuffer {
   /** Shares no request: one that carried others too was refused as a whole. */
   alone = false
   timer: ReturnType<typeof setTimeout> | undefined
+  /** When `timer` looks at the buffer again. */
+  timerAt = 0
   bytes = 0
   #items: BufferedItem[] = []
   #sequence = 0
@@ -77,9 +91,12 @@ export class PartitionBuffer {
   }
 
   append(items: readonly PreparedItem[], nowMillis: number): void {
-    for (const item of items) {
-      this.#items.push({ ...item, sequence: this.#sequence++, addedAt: nowMillis })
-      this.bytes += item.bytes
+    for (const { item, text, bytes } of items) {
+      const { queue, partition, transactionId, traceId } = item
+      const kept =
+        traceId === undefined ? { queue, partition, transactionId } : { queue, partition, transactionId, traceId }
+      this.#items.push({ item: kept, text, bytes, sequence: this.#sequence++, addedAt: nowMillis })
+      this.bytes += bytes
     }
   }
 
@@ -107,6 +124,11 @@ export class PartitionBuffer {
     if (front === undefined) return false
     if (this.#items.length >= limits.messageCount || front.sequence <= this.dueUpTo) return true
     return nowMillis >= front.addedAt + limits.timeMillis
+  }
+
+  stopTimer(): void {
+    clearTimeout(this.timer)
+    this.timer = undefined
   }
 
   allItems(): readonly BufferedItem[] {

@@ -17,6 +17,18 @@ interface Waiting {
   readonly admitted: () => unknown
 }
 
+/** What one push brings into one buffer. */
+export interface BufferPart {
+  readonly buffer: PartitionBuffer
+  readonly items: readonly PreparedItem[]
+}
+
+/** A push that waits. */
+export interface RoomEntry {
+  readonly admitted: Promise<void>
+  cancel(): void
+}
+
 export interface RoomEvents {
   /** Items went into this buffer. */
   admitted(buffer: PartitionBuffer): void
@@ -51,9 +63,9 @@ export class Room {
   }
 
   /** Lets items in, or queues them. `null` when everything is in already. */
-  enter(
-    parts: readonly { buffer: PartitionBuffer; items: readonly PreparedItem[] }[],
-  ): { admitted: Promise<void>; cancel(): void } | null {
+  enter(parts: readonly BufferPart[]): RoomEntry | null {
+    // Nearly every push: into one buffer, where there is room and nobody waits.
+    if (parts.length === 1 && this.#walkIn(parts[0]!)) return null
     const done = deferred<void>()
     const queued: Waiting[] = []
     let open = 0
@@ -81,6 +93,17 @@ export class Room {
         done.resolve()
       },
     }
+  }
+
+  #walkIn({ buffer, items }: BufferPart): boolean {
+    if (this.#waiting.size > 0 || buffer.size + items.length > buffer.limits.maxMessages) return false
+    let bytes = 0
+    for (const item of items) bytes += item.bytes
+    if (this.#bytes + bytes > this.#bytesMax) return false
+    buffer.append(items, Date.now())
+    this.#bytes += bytes
+    this.#events.admitted(buffer)
+    return true
   }
 
   /** Items left a buffer. */

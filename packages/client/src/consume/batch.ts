@@ -6,7 +6,7 @@ import type { ClientCore } from '../client-core.ts'
 import { QueenLeaseLostError } from '../errors/classes.ts'
 import type { Popped } from '../messages/pop.ts'
 import type { QueueSelection } from '../messages/selection.ts'
-import { ack } from '../settle/ack.ts'
+import { settleHeld } from '../settle/ack.ts'
 import type { Grip } from '../settle/hands.ts'
 import type { Message } from '../types/message.ts'
 import type { Verdict } from './machine.ts'
@@ -22,14 +22,14 @@ export interface BatchParts {
 export class Batch<T> {
   readonly messages: readonly Message<T>[]
   readonly #parts: BatchParts
-  readonly #grips: readonly Grip[]
+  readonly #grip: Grip
   readonly #lease = new AbortController()
   readonly #stopRenewal: () => void
 
   constructor(parts: BatchParts, popped: Popped<T>) {
     this.#parts = parts
     this.messages = popped.messages
-    this.#grips = popped.messages.map((message) => parts.core.hands.hold(message))
+    this.#grip = parts.core.hands.hold(popped.messages)
     this.#stopRenewal = this.#startRenewal(popped)
   }
 
@@ -40,12 +40,13 @@ export class Batch<T> {
 
   #startRenewal({ messages, leaseMillis }: Popped<T>): () => void {
     const { core, selection, leaseLost } = this.#parts
+    if (!selection.renewLease) return () => {}
     const leaseIds = [...new Set(messages.map(({ leaseId }) => leaseId).filter((id) => typeof id === 'string' && id))]
-    if (!selection.renewLease || leaseIds.length === 0) return () => {}
+    if (leaseIds.length === 0) return () => {}
     return startRenewal(core, {
       leaseIds: leaseIds as string[],
       everyMillis: renewIntervalMillis(selection.renewIntervalMillis, leaseMillis),
-      allSettled: async () => (await Promise.all(this.#grips.map((grip) => grip.settled()))).every(Boolean),
+      allSettled: async () => (await Promise.all(messages.map((_, place) => this.#grip.settled(place)))).every(Boolean),
       lost: leaseLost,
     })
   }
@@ -62,14 +63,27 @@ export class Batch<T> {
   async settle(from: number, to: number, verdict: Verdict, error: unknown): Promise<void> {
     if (verdict === 'none') return
     const open: Message<T>[] = []
-    for (let k = from; k < to; k++) if (!(await this.#grips[k]!.settled())) open.push(this.messages[k]!)
+    const places: number[] = []
+    for (let place = from; place < to; place++) {
+      const settled = this.#grip.settled(place)
+      if (settled !== false && (await settled)) continue
+      open.push(this.messages[place]!)
+      places.push(place)
+    }
     if (open.length === 0) return
     const { core, selection } = this.#parts
     try {
-      const target = selection.each && open.length === 1 ? open[0]! : open
       const text = error === undefined ? {} : { error: error instanceof Error ? error : String(error) }
-      const result = await ack(core, target, verdict, verdict === 'failed' ? text : {})
-      if (result.success) return
+      const single = selection.each && open.length === 1
+      const settling = settleHeld(core, open, single, verdict, verdict === 'failed' ? text : {})
+      const accepted = settling.then(
+        (failure) => failure === null,
+        () => false,
+      )
+      // A renewal that meets the end of the lease asks whether everything is settled.
+      if (selection.renewLease) for (const place of places) this.#grip.settling(place, accepted)
+      const result = await settling
+      if (result === null) return
       core.log.error('ConsumerManager.ack', { verdict, count: open.length, error: result.error, code: result.code })
       if (result.results.some(({ code }) => code === 'INVALID_LEASE')) this.#parts.leaseLost()
     } catch (problem) {
@@ -81,6 +95,6 @@ export class Batch<T> {
   /** Nothing more is done for these messages. */
   putDown(): void {
     this.#stopRenewal()
-    for (const grip of this.#grips) grip.release()
+    this.#grip.release()
   }
 }

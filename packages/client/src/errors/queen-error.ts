@@ -20,6 +20,11 @@ export interface QueenErrorInit {
   cause?: unknown
 }
 
+/**
+ * What every failure of this client is. The class says which kind (QueenUnavailableError, QueenPushError, …),
+ * `code` which case, `retryable` whether repeating it unchanged makes sense. Use `isQueenError` where two copies
+ * of the package may meet.
+ */
 export class QueenError extends Error {
   override name = 'QueenError'
   /** Stable; the broker's code where the broker answered. */

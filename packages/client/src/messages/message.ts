@@ -17,8 +17,36 @@ export function messagesOf<T>(core: ClientCore, answer: unknown): Message<T>[] {
 }
 
 function messageOf<T>(core: ClientCore, raw: Record<string, unknown>, answer: Record<string, unknown>): Message<T> {
+  const message = (isComplete(raw) ? raw : completed(raw, answer)) as unknown as Message<T>
+  Object.defineProperty(message, 'trace', {
+    value: (input: unknown) => trace(core, message, input),
+    configurable: true,
+    writable: true,
+  })
+  return message
+}
+
+/** A message as brokers send it needs nothing, and copying it would cost as much as parsing it. */
+function isComplete(raw: Record<string, unknown>): boolean {
+  return (
+    typeof raw.transactionId === 'string' &&
+    typeof raw.partitionId === 'string' &&
+    typeof raw.partition === 'string' &&
+    typeof raw.queue === 'string' &&
+    typeof raw.leaseId === 'string' &&
+    typeof raw.consumerGroup === 'string' &&
+    typeof raw.retryCount === 'number' &&
+    raw.data !== undefined &&
+    raw.traceId !== undefined &&
+    raw.producerSub !== undefined &&
+    // A codec of the program's may give what must not be touched.
+    Object.isExtensible(raw)
+  )
+}
+
+function completed(raw: Record<string, unknown>, answer: Record<string, unknown>): Record<string, unknown> {
   const pick = (name: string): unknown => raw[name] ?? answer[name]
-  const message = {
+  return {
     ...raw,
     transactionId: raw.transactionId ?? raw.id,
     partitionId: pick('partitionId'),
@@ -30,13 +58,7 @@ function messageOf<T>(core: ClientCore, raw: Record<string, unknown>, answer: Re
     retryCount: raw.retryCount ?? 0,
     traceId: raw.traceId ?? null,
     producerSub: raw.producerSub ?? null,
-  } as unknown as Message<T>
-  Object.defineProperty(message, 'trace', {
-    value: (input: unknown) => trace(core, message, input),
-    configurable: true,
-    writable: true,
-  })
-  return message
+  }
 }
 
 /** What tracers get to see of messages. */

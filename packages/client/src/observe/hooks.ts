@@ -4,14 +4,17 @@
  */
 import type { Log } from './logger.ts'
 
+/** OpenTelemetry attributes of a span. */
 export type Attributes = Record<string, string | number | boolean>
 
+/** What a hook sees of a message: never its payload. */
 export interface TracedMessage {
   transactionId: string
   id?: string
   traceId?: string
 }
 
+/** One attempt of one request. */
 export interface RequestInfo {
   readonly operation: string
   readonly method: string
@@ -25,17 +28,25 @@ export interface RequestInfo {
   readonly messages: readonly TracedMessage[]
 }
 
+/** How an attempt ended. */
 export interface ResponseInfo {
   readonly status: number
   readonly durationMillis: number
 }
 
+/** One call of a handler. */
 export interface ProcessInfo {
   readonly workerId: number
   readonly attributes: Attributes
   readonly messages: readonly TracedMessage[]
 }
 
+/**
+ * What the client tells of itself: `retry` and `failover` of a request, `backend-unhealthy` and `backend-healthy`
+ * of a URL, `flush`, `flush-failed`, `flush-rejected` and `backpressure` of client-side buffers, `lease-renewed`,
+ * `lease-lost`, `ack-failed`, `pop-failed` and `consumer-backoff` of consumers, `callback-error` of the program's
+ * own callbacks.
+ */
 export type QueenEventType =
   | 'retry'
   | 'failover'
@@ -52,11 +63,13 @@ export type QueenEventType =
   | 'consumer-backoff'
   | 'callback-error'
 
+/** An event with its details, which differ by type: `error`, `url`, `queue`, `count`, `waitMillis` and others. */
 export interface QueenEvent {
   readonly type: QueenEventType
   readonly [field: string]: unknown
 }
 
+/** Ways to watch the client. A hook can never change an outcome: one that throws costs a log line. */
 export interface QueenHooks {
   /** Around every attempt of every request. */
   request?(info: RequestInfo, next: () => Promise<ResponseInfo>): Promise<ResponseInfo>

@@ -29,6 +29,8 @@ export interface PushTarget {
   readonly queue: string
   readonly partition: string | null
   readonly partitionBy: ((data: Untyped, index: number) => string) | null
+  /** The last partition as it goes over the wire: most pushes of one target go to one. */
+  place?: { readonly partition: string; readonly text: string }
 }
 
 export function listItems(items: unknown): readonly unknown[] {
@@ -52,8 +54,8 @@ export function prepareItems(
     }
     if (isUuid(traceId)) item.traceId = traceId
     else if (traceId !== undefined) log.warn(operation, { problem: 'traceId is not a UUID and was dropped', index })
-    const text = stringify(json, item)
-    return { item, text, bytes: utf8Bytes(text), ownId: transactionId === undefined }
+    const { text, bytes } = wireText(target, json, item)
+    return { item, text, bytes, ownId: transactionId === undefined }
   })
 }
 
@@ -83,20 +85,33 @@ function partitionOf({ partition, partitionBy }: PushTarget, payload: unknown, i
   return name
 }
 
-function stringify(json: JsonCodec, item: PushedItem): string {
+/** Only the payload is the codec's: the rest is written by hand, which is several times faster. */
+function wireText(target: PushTarget, json: JsonCodec, item: PushedItem): { text: string; bytes: number } {
+  const { partition, payload, transactionId, traceId } = item
   let text: unknown
   try {
-    text = json.stringify(item)
+    text = json.stringify(payload)
   } catch (cause) {
     throw new QueenUsageError('The payload cannot be written as JSON', cause)
   }
   if (typeof text !== 'string') throw new QueenUsageError('The payload cannot be written as JSON')
-  return text
+  if (target.place?.partition !== partition) target.place = { partition, text: placeText(target.queue, partition) }
+  const trace = traceId === undefined ? '' : `,"traceId":"${traceId}"`
+  const rest = `,"transactionId":${JSON.stringify(transactionId)}${trace}}`
+  const place = target.place.text
+  return { text: place + text + rest, bytes: utf8Bytes(place) + utf8Bytes(text) + utf8Bytes(rest) }
 }
+
+function placeText(queue: string, partition: string): string {
+  return `{"queue":${JSON.stringify(queue)},"partition":${JSON.stringify(partition)},"payload":`
+}
+
+const BEYOND_ASCII = /[^\0-\x7f]/
 
 /** Length in UTF-8. JSON text holds no lone surrogates; each half of a pair counts two bytes. */
 export function utf8Bytes(text: string): number {
   let bytes = text.length
+  if (!BEYOND_ASCII.test(text)) return bytes
   for (let k = 0; k < text.length; k++) {
     const unit = text.charCodeAt(k)
     if (unit > 0x7f) bytes += unit < 0x800 || (unit >= 0xd800 && unit < 0xe000) ? 1 : 2

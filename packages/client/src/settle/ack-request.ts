@@ -23,8 +23,8 @@ export const NO_PARTITION_ID = 'Message must have partitionId property to ensure
 export const BAD_ANSWER = 'The broker gave no verdict on this message'
 export const BAD_ANSWER_CODE = 'INVALID_ANSWER'
 
-/** Throws QueenUsageError when the message cannot be named. */
-export function wireAck(message: MessageRef, status: AckStatus, context: AckContext): WireAck {
+/** Throws QueenUsageError when the message cannot be named. Of many, each may carry a status and error of its own. */
+export function wireAck(message: MessageRef, status: AckStatus, context: AckContext, ofMany = false): WireAck {
   const ref: MessageRef = isRecord(message) ? message : {}
   const transactionId = ref.transactionId || ref.id
   if (!transactionId) throw new QueenUsageError(NO_TRANSACTION_ID)
@@ -32,10 +32,10 @@ export function wireAck(message: MessageRef, status: AckStatus, context: AckCont
   const ack: WireAck = {
     transactionId: String(transactionId),
     partitionId: String(ref.partitionId),
-    status: statusText(ref._status ?? status),
+    status: statusText((ofMany ? ref._status : undefined) ?? status),
   }
   const group = context.group || context.consumerGroup || ref.consumerGroup
-  const error = errorText(ref._error ?? context.error)
+  const error = errorText((ofMany ? ref._error : undefined) ?? context.error)
   if (ref.leaseId) ack.leaseId = ref.leaseId
   if (group) ack.consumerGroup = group
   if (error !== undefined) ack.error = error

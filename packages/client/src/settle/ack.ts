@@ -7,6 +7,7 @@
 import type { ClientCore } from '../client-core.ts'
 import { ITEMS_PER_REQUEST_MAX } from '../defaults.ts'
 import { isQueenError } from '../errors/queen-error.ts'
+import { parse } from '../transport/one-request.ts'
 import type { AckContext, AckItemResult, AckResult, AckStatus, MessageRef } from '../types/message.ts'
 import { ackItemResult, ackResult, settleTarget, type WireAck, wireAck } from './ack-request.ts'
 
@@ -20,7 +21,7 @@ export async function ack(
   context.signal?.throwIfAborted()
   const operation = 'Queen.ack'
   if (Array.isArray(message)) {
-    const acks = (message as readonly MessageRef[]).map((one) => wireAck(one, status, context))
+    const acks = (message as readonly MessageRef[]).map((one) => wireAck(one, status, context, true))
     if (acks.length === 0) return { success: true, processed: 0, results: [] }
     const results = await ackMany(core, acks, context.signal)
     return told(core, ackResult(results, { processed: results.length }))
@@ -36,6 +37,31 @@ export async function ack(
   const [result] = await tracked(core, [one], () => ackOne(core, one, context.signal))
   const { index: _index, results: _results, ...fields } = result as AckItemResult & { results?: unknown }
   return told(core, ackResult([result!], fields))
+}
+
+/**
+ * An ack of the client's own, for messages of one pop; null when all of it was accepted, which is nearly always so and
+ * needs no result for each message.
+ */
+export async function settleHeld(
+  core: ClientCore,
+  messages: readonly MessageRef[],
+  single: boolean,
+  status: AckStatus,
+  context: AckContext,
+): Promise<AckResult | null> {
+  const acks = messages.map((one) => wireAck(one, status, context))
+  const lists = single
+    ? [{ acks, answered: await post(core, '/api/v1/ack', acks[0], acks, undefined, true) }]
+    : await Promise.all(
+        groupsOf(acks).map(async (indexes) => {
+          const batch = indexes.length === acks.length ? acks : indexes.map((index) => acks[index]!)
+          return { acks: batch, answered: await postBatch(core, batch, undefined, true) }
+        }),
+      )
+  if (lists.every((list) => allAccepted(list.acks.length, list.answered))) return null
+  const results = lists.flatMap((list) => ackResults(list.acks, read(core, list.answered)))
+  return told(core, ackResult(results.map((result, index) => ({ ...result, index }))))
 }
 
 function told(core: ClientCore, result: AckResult): AckResult {
@@ -97,9 +123,7 @@ async function tracked(
 }
 
 async function ackOne(core: ClientCore, one: WireAck, signal: AbortSignal | undefined): Promise<AckItemResult[]> {
-  const body = await post(core, '/api/v1/ack', one, [one], signal)
-  if (isFailure(body)) return [{ index: 0, transactionId: one.transactionId, ...body.failure }]
-  return [ackItemResult(Array.isArray(body.answer) ? body.answer[0] : body.answer, 0, one.transactionId)]
+  return ackResults([one], await postAck(core, one, signal))
 }
 
 async function ackBatch(
@@ -107,22 +131,68 @@ async function ackBatch(
   acks: readonly WireAck[],
   signal: AbortSignal | undefined,
 ): Promise<AckItemResult[]> {
-  const group = acks[0]!.consumerGroup
-  const acknowledgments = acks.map(({ consumerGroup: _group, ...rest }) => rest)
-  const request = group === undefined ? { acknowledgments } : { acknowledgments, consumerGroup: group }
-  const body = await post(core, '/api/v1/ack/batch', request, acks, signal)
-  return acks.map(({ transactionId }, index) => {
-    if (isFailure(body)) return { index, transactionId, ...body.failure }
-    const list = Array.isArray(body.answer) ? (body.answer as unknown[]) : []
-    return ackItemResult(list[index], index, transactionId)
-  })
+  return ackResults(acks, await postBatch(core, acks, signal))
 }
+
+async function postAck(core: ClientCore, one: WireAck, signal: AbortSignal | undefined): Promise<Answered> {
+  return asList(await post(core, '/api/v1/ack', one, [one], signal))
+}
+
+/** The answer to one ack is its verdict alone. */
+function asList(body: Answered): Answered {
+  return isFailure(body) || Array.isArray(body.answer) ? body : { answer: [body.answer] }
+}
+
+/** All of them are of one group. */
+function postBatch(
+  core: ClientCore,
+  acks: readonly WireAck[],
+  signal: AbortSignal | undefined,
+  asText = false,
+): Promise<Answered> {
+  const acknowledgments = acks.map((one) => ({ ...one, consumerGroup: undefined }))
+  // Undefined members do not reach the wire.
+  return post(
+    core,
+    '/api/v1/ack/batch',
+    { acknowledgments, consumerGroup: acks[0]!.consumerGroup },
+    acks,
+    signal,
+    asText,
+  )
+}
+
+function ackResults(acks: readonly WireAck[], answered: Answered): AckItemResult[] {
+  const list = !isFailure(answered) && Array.isArray(answered.answer) ? (answered.answer as unknown[]) : []
+  return acks.map(({ transactionId }, index) =>
+    isFailure(answered)
+      ? { index, transactionId, ...answered.failure }
+      : ackItemResult(list[index], index, transactionId),
+  )
+}
+
+/** Counts verdicts in the text of an answer: inside a JSON string quotes are escaped, so it finds nothing else. */
+function allAccepted(count: number, answered: Answered): boolean {
+  if (isFailure(answered)) return false
+  const text = String(answered.answer)
+  let found = 0
+  for (let at = text.indexOf(ACCEPTED); at >= 0; at = text.indexOf(ACCEPTED, at + ACCEPTED.length)) found++
+  return found === count
+}
+
+const ACCEPTED = '"success":true'
+
+function read(core: ClientCore, answered: Answered): Answered {
+  return isFailure(answered) ? answered : asList({ answer: parse(core.settings.json, String(answered.answer)) })
+}
+
+type Answered = Failure | { answer: unknown }
 
 interface Failure {
   failure: { success: false; error: string; code: string }
 }
 
-function isFailure(body: Failure | { answer: unknown }): body is Failure {
+function isFailure(body: Answered): body is Failure {
   return 'failure' in body
 }
 
@@ -132,7 +202,8 @@ async function post(
   request: unknown,
   acks: readonly WireAck[],
   signal: AbortSignal | undefined,
-): Promise<Failure | { answer: unknown }> {
+  asText = false,
+): Promise<Answered> {
   const operation = 'Queen.ack'
   try {
     const answer = await core.send({
@@ -141,6 +212,7 @@ async function post(
       path,
       body: JSON.stringify(request),
       signal,
+      asText,
       destination: { type: 'settle', consumerGroup: acks[0]!.consumerGroup, messageCount: acks.length },
       messages: () => acks.map(({ transactionId }) => ({ transactionId })),
     })

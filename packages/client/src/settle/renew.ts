@@ -7,6 +7,7 @@ import { isQueenError } from '../errors/queen-error.ts'
 import { segment } from '../transport/path.ts'
 import type { RenewOptions, RenewResult } from '../types/message.ts'
 
+/** A lease: its id, or a message that holds it. */
 export type Renewable = string | { leaseId?: string | null | undefined }
 
 export async function renew(

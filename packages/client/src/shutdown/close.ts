@@ -5,7 +5,7 @@
  */
 import type { ClientCore } from '../client-core.ts'
 import { CLOSE_TIMEOUT_MILLIS } from '../defaults.ts'
-import { onAbort } from '../timing/abort.ts'
+import { onAbort, TIMER_MILLIS_MAX } from '../timing/abort.ts'
 import { deferred } from '../timing/deferred.ts'
 import type { CloseOptions, CloseReport } from '../types/close.ts'
 
@@ -15,10 +15,12 @@ export async function closeClient(core: ClientCore, options: CloseOptions): Prom
   log.info('Queen.close', { timeoutMillis })
   const deadline = new AbortController()
   const expired = deferred<void>()
-  const timer = setTimeout(() => deadline.abort(), timeoutMillis)
+  const timer = setTimeout(() => deadline.abort(), Math.min(timeoutMillis, TIMER_MILLIS_MAX))
   const stops = [onAbort(options.signal, () => deadline.abort()), onAbort(deadline.signal, () => expired.resolve())]
   const storedBefore = buffers.stored
   lifecycle.beginClosing()
+  // What was called before, in the same turn and without an await, begins now: it is not to be lost.
+  await null
   const consumers = lifecycle.running()
   const finished = Promise.all([buffers.drain(deadline.signal), ...consumers.map((consumer) => consumer.ended)]).then(
     () => lifecycle.requestsEnded(),

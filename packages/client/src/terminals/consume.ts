@@ -6,12 +6,17 @@ import type { QueueSelection } from '../messages/selection.ts'
 import type { ConsumeOptions, ConsumeSummary } from '../types/consume.ts'
 import { Started } from './started.ts'
 
+/**
+ * A consumer that runs: await its summary, or attach callbacks first. It begins at the next microtask, awaited or
+ * not.
+ */
 export class ConsumeBuilder<M, R> extends Started<ConsumeSummary> {
   readonly #core: ClientCore
   readonly #selection: QueueSelection
   readonly #handler: Handler
   readonly #options: ConsumeOptions
   readonly #callbacks: ConsumerCallbacks = { onSuccess: null, onError: null }
+  readonly #calledOpen: boolean
   #warned = false
 
   constructor(core: ClientCore, selection: QueueSelection, handler: Handler, options: ConsumeOptions) {
@@ -20,6 +25,7 @@ export class ConsumeBuilder<M, R> extends Started<ConsumeSummary> {
     this.#selection = selection
     this.#handler = handler
     this.#options = options
+    this.#calledOpen = !core.lifecycle.closing.aborted
   }
 
   /** Called after each handling; switches autoAck off. */
@@ -45,6 +51,8 @@ export class ConsumeBuilder<M, R> extends Started<ConsumeSummary> {
 
   protected async execute(): Promise<ConsumeSummary> {
     const { signal } = this.#options
+    // Called before close() in the same turn: closed before it began.
+    if (this.#calledOpen && this.#core.lifecycle.closing.aborted) return { processed: 0, failed: 0, reason: 'closed' }
     return runConsumer(
       this.#core,
       this.#selection,

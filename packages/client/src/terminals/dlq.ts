@@ -10,6 +10,7 @@ import type { Untyped } from '../types/untyped.ts'
 
 const LIMIT_DEFAULT = 100
 
+/** A question for dead letters; `get()` asks it. */
 export class DlqBuilder<T = Untyped> {
   readonly #core: ClientCore
   readonly #filter: { queue: string; partition: string | null; consumerGroup: string | null }
@@ -23,26 +24,31 @@ export class DlqBuilder<T = Untyped> {
     this.#filter = { queue, partition, consumerGroup }
   }
 
+  /** Most messages of the page; default 100. */
   limit(count: number): this {
     this.#limit = Math.max(1, Math.trunc(readNumber('limit', count, -Infinity)))
     return this
   }
 
+  /** How many to pass over; default 0. */
   offset(count: number): this {
     this.#offset = Math.max(0, Math.trunc(readNumber('offset', count, -Infinity)))
     return this
   }
 
+  /** Only those that failed at this time or later. */
   from(time: string | Date): this {
     this.#from = isoTime(time)
     return this
   }
 
+  /** Only those that failed before this time. */
   to(time: string | Date): this {
     this.#to = isoTime(time)
     return this
   }
 
+  /** One page, newest first. Rejects on errors: unknown is not an empty page. */
   async get(options: { signal?: AbortSignal | undefined } = {}): Promise<DlqPage<T>> {
     this.#core.lifecycle.assertOpen()
     const page = { limit: this.#limit, offset: this.#offset, from: this.#from, to: this.#to }

@@ -7,6 +7,10 @@ import { Started } from './started.ts'
 
 type Outcome<T> = { readonly answer: T } | { readonly error: Error }
 
+/**
+ * `create()` or `delete()` under way: await it, or attach callbacks first. It begins at the next microtask,
+ * awaited or not.
+ */
 export class Operation<T, R = T> extends Started<R> {
   readonly #request: () => Promise<T>
   readonly #complain: LateCallback
@@ -20,6 +24,7 @@ export class Operation<T, R = T> extends Started<R> {
     this.#complain = complain
   }
 
+  /** Called with the broker's answer. */
   onSuccess(callback: (answer: T) => unknown): this {
     this.#onSuccess = callback
     const outcome = this.#outcome

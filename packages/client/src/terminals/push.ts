@@ -6,7 +6,7 @@
  */
 import type { ClientCore } from '../client-core.ts'
 import type { PreparedItem } from '../push/prepare.ts'
-import { emptyResults, sortItems } from '../push/results.ts'
+import { emptyResults, type SortedItems, sortItems } from '../push/results.ts'
 import { type PushVerdict, sendPush } from '../push/send-push.ts'
 import type { BufferedPush, BufferOptions, PushedItem, PushResults } from '../types/push.ts'
 import { lateCall } from './late-call.ts'
@@ -28,19 +28,22 @@ type Callbacks<T> = {
 const OPERATION = 'PushBuilder.execute'
 const DUPLICATES = 'Duplicate transaction IDs detected'
 
+/** A push under way: await it, or attach callbacks first. It begins at the next microtask, awaited or not. */
 export class PushBuilder<T, R = PushResults | BufferedPush> extends Started<R> {
   readonly #core: ClientCore
   readonly #plan: PushPlan
   readonly #items: PreparedItem[] | null
   readonly #misuse: unknown
   readonly #callbacks: Callbacks<T> = {}
-  readonly #calls: Partial<Record<keyof Callbacks<T>, unknown[]>> = {}
+  /** The calls that were made, for callbacks attached later; their arguments are made when somebody wants them. */
+  readonly #calls: Partial<Record<keyof Callbacks<T>, () => unknown[]>> = {}
 
   constructor(core: ClientCore, plan: PushPlan) {
     super()
     this.#core = core
     this.#plan = plan
     try {
+      core.lifecycle.assertOpen()
       this.#items = plan.prepare()
     } catch (error) {
       this.#items = null
@@ -48,6 +51,7 @@ export class PushBuilder<T, R = PushResults | BufferedPush> extends Started<R> {
     }
   }
 
+  /** Called with the items whose transactionId the queue had already. They are stored once, by the earlier push. */
   onDuplicate(callback: (items: PushedItem<T>[], error: Error) => unknown): this {
     return this.#attach('onDuplicate', callback)
   }
@@ -57,6 +61,7 @@ export class PushBuilder<T, R = PushResults | BufferedPush> extends Started<R> {
     return this.#attach('onError', callback) as PushBuilder<T, R | null>
   }
 
+  /** Called with the items that are stored, or with `buffer()` are in memory. */
   onSuccess(callback: (items: PushedItem<T>[]) => unknown): this {
     return this.#attach('onSuccess', callback)
   }
@@ -66,18 +71,22 @@ export class PushBuilder<T, R = PushResults | BufferedPush> extends Started<R> {
     const called = this.#calls[name]
     if (called !== undefined) {
       lateCall(
-        () => (callback as (...args: unknown[]) => unknown)(...called),
+        () => (callback as (...args: unknown[]) => unknown)(...called()),
         (error) => this.#core.emit({ type: 'callback-error', callback: name, error }),
       )
     }
     return this
   }
 
-  async #call<K extends keyof Callbacks<T>>(name: K, ...args: Parameters<NonNullable<Callbacks<T>[K]>>): Promise<void> {
+  async #call<K extends keyof Callbacks<T>>(
+    name: K,
+    args: () => Parameters<NonNullable<Callbacks<T>[K]>>,
+  ): Promise<void> {
     this.#calls[name] = args
     const callback = this.#callbacks[name] as ((...args: unknown[]) => unknown) | undefined
+    if (callback === undefined) return
     try {
-      await callback?.(...args)
+      await callback(...args())
     } catch (error) {
       this.#core.log.error(OPERATION, { callback: name, error })
       this.#core.emit({ type: 'callback-error', callback: name, error })
@@ -86,21 +95,22 @@ export class PushBuilder<T, R = PushResults | BufferedPush> extends Started<R> {
   }
 
   protected async execute(): Promise<R> {
-    const { signal } = this.#plan
-    let outcome: PushVerdict | BufferedPush
+    const { signal, buffer } = this.#plan
+    let verdict: PushVerdict | null = null
     try {
       if (this.#items === null) throw this.#misuse
-      this.#core.lifecycle.assertOpen()
+      // Called before close(), it may still go; see there.
+      this.#core.lifecycle.assertAlive()
       signal?.throwIfAborted()
-      outcome = await (this.#plan.buffer === null ? this.#toBroker(this.#items) : this.#toBuffer(this.#items))
+      if (buffer === null) verdict = await this.#toBroker(this.#items)
+      else {
+        const waiting = this.#items.length === 0 ? null : this.#core.buffers.add(this.#items, buffer, signal)
+        if (waiting !== null) await waiting
+      }
     } catch (cause) {
       return this.#failed(cause)
     }
-    if ('buffered' in outcome) {
-      if (outcome.count > 0) await this.#call('onSuccess', this.#sentItems())
-      return outcome as R
-    }
-    return this.#answered(outcome)
+    return verdict === null ? this.#buffered(this.#items.length) : this.#answered(verdict)
   }
 
   async #toBroker(items: readonly PreparedItem[]): Promise<PushVerdict> {
@@ -108,9 +118,12 @@ export class PushBuilder<T, R = PushResults | BufferedPush> extends Started<R> {
     return sendPush(this.#core, OPERATION, items, this.#plan.signal)
   }
 
-  async #toBuffer(items: readonly PreparedItem[]): Promise<BufferedPush> {
-    if (items.length > 0) await this.#core.buffers.add(items, this.#plan.buffer ?? {}, this.#plan.signal)
-    return { buffered: true, count: items.length }
+  async #buffered(count: number): Promise<R> {
+    if (count > 0) {
+      const called = this.#call('onSuccess', () => [this.#sentItems()])
+      if (this.#callbacks.onSuccess !== undefined) await called
+    }
+    return { buffered: true, count } satisfies BufferedPush as R
   }
 
   async #failed(cause: unknown): Promise<R> {
@@ -118,22 +131,27 @@ export class PushBuilder<T, R = PushResults | BufferedPush> extends Started<R> {
     if (this.#plan.signal?.aborted) throw cause
     const error = cause instanceof Error ? cause : new Error(String(cause))
     this.#core.log.error(OPERATION, { error: error.message, count: this.#items?.length ?? 0 })
-    await this.#call('onError', this.#sentItems(), error)
+    await this.#call('onError', () => [this.#sentItems(), error])
     if (this.#callbacks.onError === undefined) throw cause
     return null as R
   }
 
   async #answered({ results, attempts, error }: PushVerdict): Promise<R> {
-    const sorted = sortItems(this.#items ?? [], results, attempts)
-    if (sorted.duplicate.length > 0) await this.#call('onDuplicate', sorted.duplicate, new Error(DUPLICATES))
-    if (sorted.failed.length > 0) {
-      const { counts } = results
-      this.#core.log.error(OPERATION, { error: error?.message, failed: counts.failed, count: results.length })
-      await this.#call('onError', sorted.failed, sorted.failed[0]!.error ?? new Error('Push failed'))
+    const { counts } = results
+    let sorted = null as SortedItems | null
+    const sort = (): SortedItems => (sorted ??= sortItems(this.#items ?? [], results, attempts))
+    if (counts.duplicate > 0 && sort().duplicate.length > 0) {
+      await this.#call('onDuplicate', () => [sort().duplicate, new Error(DUPLICATES)])
     }
-    if (sorted.stored.length > 0) await this.#call('onSuccess', sorted.stored)
+    if (counts.failed > 0) {
+      this.#core.log.error(OPERATION, { error: error?.message, failed: counts.failed, count: results.length })
+      await this.#call('onError', () => [sort().failed, sort().failed[0]?.error ?? new Error('Push failed')])
+    }
+    if (counts.queued + counts.buffered > 0 || sorted?.stored.length) {
+      await this.#call('onSuccess', () => [sort().stored])
+    }
     if (error !== null && this.#callbacks.onError === undefined) throw error
-    this.#core.log.debug(OPERATION, { ...results.counts })
+    this.#core.log.debug(OPERATION, { ...counts })
     return results as R
   }
 

@@ -16,11 +16,20 @@ import { type CommitPlan, commit } from './commit.ts'
 
 const OPERATION = 'TransactionBuilder'
 
+/** Where the pushes of a transaction go; `push` gives the transaction back. */
 export interface TransactionQueue<T = Untyped> {
   partition(name: string): TransactionQueue<T>
   push(items: T | PushItem<T> | readonly (T | PushItem<T>)[]): TransactionBuilder
 }
 
+/**
+ * Acks and pushes that happen together or not at all.
+ *
+ * @example
+ * ```ts
+ * await queen.transaction().ack(message).queue('invoices').push(invoice).commit()
+ * ```
+ */
 export class TransactionBuilder {
   readonly #core: ClientCore
   /** Operations as JSON text, in order. */
@@ -39,8 +48,9 @@ export class TransactionBuilder {
     status: AckStatus = 'completed',
     context: Omit<AckContext, 'signal'> = {},
   ): this {
-    const list = Array.isArray(messages) ? (messages as readonly MessageRef[]) : [messages as MessageRef]
-    const acks = list.map((message) => wireAck(message, status, context))
+    const acks = Array.isArray(messages)
+      ? (messages as readonly MessageRef[]).map((message) => wireAck(message, status, context, true))
+      : [wireAck(messages as MessageRef, status, context)]
     for (const one of acks) {
       this.#acks.push(one)
       this.#operations.push(JSON.stringify({ type: 'ack', ...one }))
@@ -48,6 +58,7 @@ export class TransactionBuilder {
     return this
   }
 
+  /** The queue that the next `push` goes to. */
   queue<T = Untyped>(name: string): TransactionQueue<T> {
     if (!name) throw new QueenUsageError('Queue name is required for push operation')
     let partition: string | null = null

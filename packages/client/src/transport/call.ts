@@ -27,7 +27,7 @@ export interface Answer {
   readonly status: number
   /** Parsed JSON, or the text when asked for; null when empty or no JSON. */
   readonly body: unknown
-  readonly headers: Headers
+  readonly headers: { get(name: string): string | null }
   readonly retryAfterMillis: number | undefined
 }
 

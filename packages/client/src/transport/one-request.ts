@@ -11,12 +11,13 @@ import type { BearerToken, JsonCodec } from '../options.ts'
 import { linkAbort, TIMER_MILLIS_MAX, untilAborted } from '../timing/abort.ts'
 import { parseRetryAfter } from '../timing/back-off.ts'
 import type { Answer, Call } from './call.ts'
+import type { Exchange } from './node-http.ts'
 
 export interface RequestSettings {
   readonly timeoutMillis: number
   readonly bearerToken: BearerToken
   readonly headers: Readonly<Record<string, string>>
-  readonly fetch: typeof fetch
+  readonly exchange: Exchange
   readonly json: JsonCodec
 }
 
@@ -102,11 +103,12 @@ async function exchange(
   headers: Record<string, string>,
   signal: AbortSignal,
 ): Promise<Answer> {
-  const init: RequestInit = { method: call.method, headers: foldHeaders(headers), signal }
-  if (call.body !== undefined) init.body = call.body
-  // Not as a method: a browser's own fetch refuses any other `this`.
-  const { fetch } = settings
-  const response = await fetch(url, init)
+  const response = await settings.exchange(url, {
+    method: call.method,
+    headers: foldHeaders(headers),
+    body: call.body,
+    signal,
+  })
   const text = response.status === 204 ? '' : await response.text()
   const body = call.asText && response.ok ? text : parse(settings.json, text)
   const retryAfterMillis = parseRetryAfter(response.headers.get('retry-after'), Date.now())
@@ -122,7 +124,8 @@ async function exchange(
   })
 }
 
-function parse(json: JsonCodec, text: string): unknown {
+/** null for what is no JSON. */
+export function parse(json: JsonCodec, text: string): unknown {
   if (text === '') return null
   try {
     return json.parse(text) ?? null

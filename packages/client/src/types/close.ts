@@ -18,6 +18,7 @@ export interface CloseReport {
   timedOut: boolean
 }
 
+/** How long `close()` may take. */
 export interface CloseOptions {
   /** Default 20000. */
   timeoutMillis?: number | undefined

@@ -1,7 +1,12 @@
 /** Maintenance and file buffers as the broker tells them. null is unknown, never 0. */
 
+/**
+ * `normal`: pushes go to PostgreSQL. `maintenance`: into the file buffers. `draining`: what was buffered is being
+ * stored.
+ */
 export type MaintenancePhase = 'normal' | 'maintenance' | 'draining' | (string & {})
 
+/** State of maintenance over all brokers. */
 export interface MaintenanceStatus {
   maintenanceMode: boolean
   popMaintenanceMode: boolean
@@ -26,6 +31,7 @@ export interface MaintenanceStatus {
   [field: string]: unknown
 }
 
+/** A broker that keeps a phase from being reached, and why. */
 export interface MaintenanceBlocker {
   instanceId: string
   hostname: string
@@ -34,6 +40,7 @@ export interface MaintenanceBlocker {
   lastSeenAt: string | null
 }
 
+/** One broker as the others see it. */
 export interface MaintenanceInstance {
   id: string
   hostname: string
@@ -70,6 +77,7 @@ export interface MaintenanceWindow {
   [field: string]: unknown
 }
 
+/** Whether pops are paused, since when and why. */
 export interface PopMaintenanceStatus {
   popMaintenanceMode: boolean
   since: string | null
@@ -77,6 +85,7 @@ export interface PopMaintenanceStatus {
   message: string
 }
 
+/** The file buffer of one broker. */
 export interface BuffersStatus {
   pending: number
   /** Quarantined records; null = not known yet. */
@@ -93,6 +102,7 @@ export interface BuffersStatus {
   [field: string]: unknown
 }
 
+/** A record that could not be stored and was set aside. */
 export interface QuarantineRecord {
   id: string
   instanceId: string
@@ -121,12 +131,14 @@ export type QuarantineFilter =
   | { ids: readonly string[] }
   | { queue?: string | undefined; instance?: string | undefined; all?: boolean | undefined }
 
+/** What became of the records a filter matched. */
 export interface QuarantineOutcome {
   matched: number
   done: number
   failed: { id: string; error: string; code: string }[]
 }
 
+/** How long and how often to ask. */
 export interface WaitForMaintenanceOptions {
   signal?: AbortSignal | undefined
   /** Without one it waits for ever. */

@@ -3,6 +3,7 @@
 import type { QueenErrorInit } from '../errors/queen-error.ts'
 import type { Untyped } from './untyped.ts'
 
+/** A message as a consumer gets it. Fields that a newer broker adds are kept. */
 export interface Message<T = Untyped> {
   id: string
   transactionId: string
@@ -24,6 +25,7 @@ export interface Message<T = Untyped> {
   trace(input: TraceInput): Promise<TraceResult>
 }
 
+/** A step to record. */
 export interface TraceInput {
   data: object
   traceName?: string | string[] | undefined
@@ -31,6 +33,7 @@ export interface TraceInput {
   eventType?: string | undefined
 }
 
+/** Whether a step was recorded. */
 export type TraceResult = {
   success: boolean
   traceId?: string
@@ -52,8 +55,13 @@ export interface MessageRef {
   _error?: string | Error | null | undefined
 }
 
+/**
+ * `true`, 'completed' and 'success' mean done; `false` and 'failed' use one attempt: again, or a dead letter after
+ * `retryLimit`; 'retry' gives the message back at once, no attempt used; 'dlq' makes it a dead letter now.
+ */
 export type AckStatus = boolean | 'completed' | 'success' | 'failed' | 'retry' | 'dlq'
 
+/** `group` is only needed for messages that do not say their own; `error` is kept with a failed message. */
 export interface AckContext {
   group?: string | undefined
   /** Alias of `group`. */
@@ -62,6 +70,7 @@ export interface AckContext {
   signal?: AbortSignal | undefined
 }
 
+/** The broker's verdict on one message. */
 export interface AckItemResult {
   index: number
   transactionId: string
@@ -83,12 +92,14 @@ export interface AckResult {
   [field: string]: unknown
 }
 
+/** How long from now, and a signal. */
 export interface RenewOptions {
   /** 1 to 86400; the broker's default is 60 and it never shortens a lease. */
   seconds?: number | undefined
   signal?: AbortSignal | undefined
 }
 
+/** The broker's verdict on one lease. */
 export interface RenewResult {
   leaseId: string | null
   success: boolean
@@ -97,12 +108,14 @@ export interface RenewResult {
   code?: QueenErrorInit['code']
 }
 
+/** Options of `pop()`. */
 export interface PopOptions {
   signal?: AbortSignal | undefined
   /** Reject on transient failures too, instead of answering `[]`. */
   throwOnError?: boolean | undefined
 }
 
+/** A dead letter. */
 export interface DlqMessage<T = Untyped> {
   id: string
   transactionId: string
@@ -122,6 +135,7 @@ export interface DlqMessage<T = Untyped> {
   [field: string]: unknown
 }
 
+/** A page of dead letters. */
 export interface DlqPage<T = Untyped> {
   messages: DlqMessage<T>[]
   /** null = unknown */

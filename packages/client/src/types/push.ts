@@ -1,9 +1,11 @@
 /** What goes into a push and what comes out of it. */
 
-/** A message with its envelope. `data` wins over `payload`; a value without either key is the payload itself. */
 import type { Untyped } from './untyped.ts'
+
+/** A message with its envelope. `data` wins over `payload`; a value without either key is the payload itself. */
 export type PushItem<T = Untyped> = PushEnvelope & ({ data: T } | { payload: T })
 
+/** What can be said of a message beside its payload. */
 export interface PushEnvelope {
   /** The deduplication key, unique per partition inside the queue's window. Made by the client when missing. */
   transactionId?: string | undefined
@@ -11,6 +13,7 @@ export interface PushEnvelope {
   traceId?: string | undefined
 }
 
+/** See PushItemResult; `duplicate`: the queue had this transactionId already. `failed`: refused, and not stored. */
 export type PushStatus = 'queued' | 'buffered' | 'duplicate' | 'failed'
 
 /**
@@ -50,6 +53,10 @@ export interface BufferedPush {
   count: number
 }
 
+/**
+ * Options of `buffer()`. One buffer holds the messages of one queue and partition; all pushes of the client share
+ * it.
+ */
 export interface BufferOptions<T = Untyped> {
   /** Messages after which a buffer is sent; default 100. */
   messageCount?: number | undefined
@@ -61,6 +68,7 @@ export interface BufferOptions<T = Untyped> {
   onRejected?: ((items: PushedItem<T>[], error: Error) => void | Promise<void>) | undefined
 }
 
+/** State of the client-side buffers. */
 export interface BufferStats {
   activeBuffers: number
   totalBufferedMessages: number

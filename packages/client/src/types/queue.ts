@@ -28,6 +28,7 @@ export interface QueueConfig {
   [option: string]: unknown
 }
 
+/** A queue as it is after `create()`. */
 export interface QueueConfigured {
   configured: boolean
   created?: boolean
@@ -39,6 +40,7 @@ export interface QueueConfigured {
   [field: string]: unknown
 }
 
+/** Whether there was something to delete. */
 export interface QueueDeleted {
   deleted: boolean
   existed?: boolean
@@ -52,4 +54,5 @@ export interface OperationFailed {
   error: string
 }
 
+/** Where a new group starts: 'all' messages, or 'new' ones, stored after its first pop. */
 export type SubscriptionMode = 'all' | 'new' | 'new-only' | 'timestamp' | (string & {})

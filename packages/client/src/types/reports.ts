@@ -13,6 +13,7 @@ export interface SeriesEnvelope extends More {
   bucketMinutes: number
 }
 
+/** One bucket of what the brokers did. */
 export interface StatusPoint extends More {
   timestamp: string
   ingested: Measured
@@ -37,6 +38,7 @@ export interface StatusPoint extends More {
   queenRssMb: Measured
 }
 
+/** A queue in a status. */
 export interface StatusQueue extends More {
   id: string
   name: string
@@ -52,6 +54,7 @@ export interface StatusQueue extends More {
   lagSeconds: number | null
 }
 
+/** A broker at this moment. */
 export interface InstanceNow extends More {
   hostname: string
   workerId: string
@@ -63,6 +66,7 @@ export interface InstanceNow extends More {
   messagesProcessed: number
 }
 
+/** Answer of `admin.getStatus`. */
 export interface StatusReport extends SeriesEnvelope {
   /** Newest first. */
   throughput: StatusPoint[]
@@ -85,6 +89,7 @@ export interface StatusReport extends SeriesEnvelope {
   maintenance: { phase: string; popMaintenanceMode: boolean | null; bufferedMessages: number | null }
 }
 
+/** Answer of `admin.getAnalytics`. */
 export interface IngestedReport extends More {
   interval: string
   from: string
@@ -93,6 +98,7 @@ export interface IngestedReport extends More {
   dataPoints: { timestamp: string; messages: number }[]
 }
 
+/** One bucket of one queue. */
 export interface QueueOpsPoint extends More {
   bucket: string
   queueName: string
@@ -116,12 +122,14 @@ export interface QueueOpsPoint extends More {
   partitionsDeleted: number
 }
 
+/** Answer of `admin.getQueueOps`. */
 export interface QueueOpsReport extends SeriesEnvelope {
   queues: string[]
   /** Oldest first. */
   series: QueueOpsPoint[]
 }
 
+/** Messages that were removed, by why. */
 export interface RemovalCounts {
   retentionMsgs: number
   completedRetentionMsgs: number
@@ -130,12 +138,14 @@ export interface RemovalCounts {
   eventCount: number
 }
 
+/** Answer of `admin.getRetention`. */
 export interface RetentionReport extends SeriesEnvelope {
   /** Oldest first; only buckets in which something was removed. */
   series: (RemovalCounts & { bucket: string })[]
   totals: RemovalCounts
 }
 
+/** A figure over a bucket. */
 export interface Sampled {
   avg: Measured
   min: Measured
@@ -143,6 +153,7 @@ export interface Sampled {
   last: Measured
 }
 
+/** The buckets of one broker. */
 export interface InstanceSeries extends More {
   hostname: string
   port: number
@@ -151,12 +162,14 @@ export interface InstanceSeries extends More {
   timeSeries: { timestamp: string; sampleCount: number; metrics: Record<string, Record<string, Sampled>> }[]
 }
 
+/** Answer of `admin.getSystemMetrics`. */
 export interface SystemMetricsReport extends SeriesEnvelope {
   pointCount: number
   replicaCount: number
   replicas: InstanceSeries[]
 }
 
+/** Answer of `admin.getWorkerMetrics`. */
 export interface WorkerMetricsReport extends SeriesEnvelope {
   pointCount: number
   /** Newest first. */
@@ -166,11 +179,13 @@ export interface WorkerMetricsReport extends SeriesEnvelope {
   summary: Record<string, number>
 }
 
+/** How often PostgreSQL found a block in memory. */
 export interface CacheUse extends More {
   cacheHits: number
   diskReads: number
 }
 
+/** Answer of `admin.getPostgresStats`. */
 export interface PostgresReport extends More {
   timestamp: string
   database: string

@@ -7,6 +7,7 @@ export interface TransactionItemResult {
   [field: string]: unknown
 }
 
+/** What a commit did, by operation. */
 export interface TransactionResult {
   success: true
   /** Of this commit. */
@@ -15,6 +16,7 @@ export interface TransactionResult {
   [field: string]: unknown
 }
 
+/** How long a commit may take. */
 export interface CommitOptions {
   signal?: AbortSignal | undefined
   /** How long to go on while the broker is away or in maintenance, ms. */

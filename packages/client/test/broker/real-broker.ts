@@ -8,7 +8,8 @@ import { type Broker, startBroker } from '../../../broker/src/app.ts'
 import { readConfig } from '../../../broker/src/config/read-config.ts'
 import { createLog } from '../../../broker/src/observe/log.ts'
 
-export function realBroker(): { readonly url: string } {
+/** `settings`: more of the broker's environment. */
+export function realBroker(settings: Readonly<Record<string, string>> = {}): { readonly url: string } {
   let broker: Broker | undefined
   let drop: (() => Promise<void>) | undefined
   const directory = mkdtempSync(join(tmpdir(), 'queen-client-broker-'))
@@ -16,7 +17,13 @@ export function realBroker(): { readonly url: string } {
   beforeAll(async () => {
     const database = await createDatabase()
     drop = () => database.drop()
-    const environment = { PORT: '0', QUEEN_DATA_DIR: directory, DATABASE_URL: database.url, LOG_LEVEL: 'fatal' }
+    const environment = {
+      PORT: '0',
+      QUEEN_DATA_DIR: directory,
+      DATABASE_URL: database.url,
+      LOG_LEVEL: 'fatal',
+      ...settings,
+    }
     const { config } = readConfig(environment, { workingDir: '/', projectDir: '/', hostname: hostname() })
     broker = await startBroker(config, { databaseUrl: database.url, log: createLog(config.log) })
     // A broker accepts pushes before it has looked at its database, and buffers them: these tests begin after that.

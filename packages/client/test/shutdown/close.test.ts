@@ -75,6 +75,29 @@ describe('close', () => {
     error.mockRestore()
   })
 
+  test('what was called before it without an await is not lost', async () => {
+    const broker = await scriptedBroker()
+    broker.on(PUSH, queued)
+    const { queen } = testClient(broker.url)
+    const direct = queen.queue('q').push('direct')
+    const buffered = queen.queue('q').buffer({ timeMillis: 60_000 }).push('buffered')
+    expect(await queen.close()).toMatchObject({ flushed: 1, unsent: 0 })
+    expect([(await direct).counts.queued, (await buffered).count]).toEqual([1, 1])
+    expect(broker.of(PUSH).flatMap(({ body }) => body.items)).toHaveLength(2)
+  })
+
+  test('a flush that nobody answers ends with it, and after it there is no flush', async () => {
+    const broker = await scriptedBroker()
+    broker.on(PUSH, parked)
+    const { queen } = testClient(broker.url)
+    await queen.queue('q').buffer({ timeMillis: 60_000 }).push('x')
+    const flush = rejection(queen.flushAllBuffers())
+    expect(await queen.close({ timeoutMillis: 30 })).toMatchObject({ unsent: 1, timedOut: true })
+    expect(await flush).toMatchObject({ name: 'QueenClosedError' })
+    expect(await rejection(queen.flushAllBuffers())).toMatchObject({ name: 'QueenClosedError' })
+    expect(await queen.queue('other').flushBuffer()).toBe(undefined)
+  })
+
   test('keeps trying until the broker is back', async () => {
     const broker = await scriptedBroker()
     broker.on(PUSH, ...Array.from({ length: 9 }, () => refusal(503, 'OVERLOADED')), queued)

@@ -1,0 +1,130 @@
+/**
+ * A fetch for Node, of its own HTTP module: it costs half of what the built-in `fetch` does, which for a consumer is
+ * most of what a message costs. It is asked for, not imported, so that a bundler for browsers finds nothing to resolve.
+ *
+ * Only the little of `fetch` that the client uses, with the same errors. Never used when the program has a fetch of its
+ * own, has replaced the global one, or has given it a dispatcher (a proxy, a mock): those are there to be used.
+ */
+import type { Agent, IncomingMessage, RequestOptions } from 'node:http'
+
+export interface WireRequest {
+  readonly method: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body?: string | undefined
+  readonly signal: AbortSignal
+}
+
+/** What is read of an answer; a `Response` is one. */
+export interface WireResponse {
+  readonly ok: boolean
+  readonly status: number
+  readonly statusText: string
+  readonly headers: { get(name: string): string | null }
+  text(): Promise<string>
+}
+
+export type Exchange = (url: string, request: WireRequest) => Promise<WireResponse>
+
+const untouchedFetch = globalThis.fetch
+const DISPATCHERS = [Symbol.for('undici.globalDispatcher.1'), Symbol.for('undici.globalDispatcher.2')]
+/** What Node itself puts there. */
+const OWN_DISPATCHERS: readonly unknown[] = ['Agent', 'Dispatcher1Wrapper']
+
+function fetchIsUntouched(): boolean {
+  if (globalThis.fetch !== untouchedFetch) return false
+  const global = globalThis as { [name: symbol]: object | undefined }
+  return DISPATCHERS.every((name) => {
+    const dispatcher = global[name]
+    return dispatcher === undefined || OWN_DISPATCHERS.includes(dispatcher.constructor?.name)
+  })
+}
+
+/** The platform's way: looked up at each call, because programs and tests replace the global later. */
+export function createExchange(): Exchange {
+  const viaNode = createNodeExchange()
+  return (url, request) =>
+    viaNode !== null && fetchIsUntouched() ? viaNode(url, request) : globalThis.fetch(url, fetchInit(request))
+}
+
+export function fetchInit({ method, headers, body, signal }: WireRequest): RequestInit {
+  return { method, headers: { ...headers }, signal, ...(body === undefined ? {} : { body }) }
+}
+
+type Modules = { http: typeof import('node:http'); https: typeof import('node:https') }
+
+/** null in browsers, and in a Node older than 20.16. */
+function nodeModules(): Modules | null {
+  if (typeof process === 'undefined' || typeof process.getBuiltinModule !== 'function') return null
+  const http = process.getBuiltinModule('node:http')
+  const https = process.getBuiltinModule('node:https')
+  return http && https ? { http, https } : null
+}
+
+function createNodeExchange(): Exchange | null {
+  const modules = nodeModules()
+  if (modules === null) return null
+  const agents = new Map<boolean, Agent>()
+  return (url, request) => {
+    const secure = url.startsWith('https:')
+    const { Agent, request: send } = secure ? modules.https : modules.http
+    let agent = agents.get(secure)
+    if (agent === undefined) {
+      // Idle connections of an agent do not keep the process alive.
+      agent = new Agent({ keepAlive: true })
+      agents.set(secure, agent)
+    }
+    const { method, headers } = request
+    return exchange(send, url, { method, headers, agent }, request)
+  }
+}
+
+function exchange(
+  send: Modules['http']['request'],
+  url: string,
+  options: RequestOptions,
+  request: WireRequest,
+): Promise<WireResponse> {
+  const { body, signal } = request
+  return new Promise((resolve, reject) => {
+    const fail = (cause: unknown) => reject(signal.aborted ? signal.reason : new TypeError('fetch failed', { cause }))
+    if (signal.aborted) return fail(signal.reason)
+    const sent = send(url, options, (answer) => {
+      const status = answer.statusCode ?? 0
+      if (status >= 300 && status < 400 && answer.headers.location !== undefined) {
+        // Rare enough for the built-in fetch, which knows all about following.
+        answer.resume()
+        resolve(globalThis.fetch(url, fetchInit(request)))
+        return
+      }
+      let text = ''
+      answer.setEncoding('utf8')
+      answer.on('data', (chunk: string) => {
+        text += chunk
+      })
+      answer.on('end', () => resolve(responseOf(answer, status, text)))
+      answer.on('error', fail)
+      answer.on('close', () => {
+        if (!answer.complete) fail(new Error('the connection was lost in the middle of the answer'))
+      })
+    })
+    sent.on('error', fail)
+    // The signal is this request's own and is forgotten with it.
+    signal.addEventListener('abort', () => sent.destroy(), { once: true })
+    sent.end(body)
+  })
+}
+
+function responseOf(answer: IncomingMessage, status: number, text: string): WireResponse {
+  return {
+    ok: status >= 200 && status < 300,
+    status,
+    statusText: answer.statusMessage ?? '',
+    headers: {
+      get(name) {
+        const value = answer.headers[name.toLowerCase()]
+        return value === undefined ? null : String(value)
+      },
+    },
+    text: () => Promise.resolve(text),
+  }
+}
