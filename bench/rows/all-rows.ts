@@ -1,6 +1,7 @@
 /** The rows in the order they run in: what is compared with each other stands together. */
 import { besideRows } from './beside.ts'
 import { bufferedRows } from './buffered.ts'
+import { clientRows } from './client.ts'
 import { clusterWindowRow } from './cluster-window.ts'
 import { dashboardRow } from './dashboard.ts'
 import { idleRow } from './idle.ts'
@@ -15,6 +16,7 @@ export function allRows(): Row[] {
     idleRow,
     ...pushRows(),
     ...popRows(),
+    ...clientRows(),
     ...bufferedRows(),
     clusterWindowRow,
     ...latencyRows(),

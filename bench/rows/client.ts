@@ -1,0 +1,72 @@
+/** The push and consume rows once more, through the client. */
+import { runClientConsume, runClientPush } from '../load/client-load.ts'
+import { readMessageNumber } from '../load/message-number.ts'
+import { runOutrun } from '../load/outrun.ts'
+import { runPushLoad } from '../load/push-load.ts'
+import { watchUsage } from '../rig/usage.ts'
+import { CONSUMERS, PRODUCERS, RAMP_MS, type Row, usualShape } from './row.ts'
+import { expectStored } from './stored-messages.ts'
+
+const BATCH = 100
+const BACKLOG_PER_SECOND = 150_000
+
+export function clientRows(): Row[] {
+  return [pushBuffered(1), pushBuffered(BATCH), consume, outrun]
+}
+
+function pushBuffered(batch: 1 | typeof BATCH): Row {
+  return {
+    name: `client-push-buffered-${batch}`,
+    about: `${PRODUCERS} producers of the client, ${batch} messages a push, client-side buffers; beside push-${batch}`,
+    async run({ rig, round, seconds, queue }) {
+      const used = watchUsage(round.broker.pid, rig.postgresPid)
+      const { messagesPerSecond, acknowledged } = await runClientPush(round.broker.url, {
+        ...usualShape(queue, batch),
+        producers: PRODUCERS,
+        seconds,
+        rampMs: RAMP_MS,
+      })
+      const usage = used(acknowledged)
+      await expectStored(round.sql, queue, acknowledged)
+      return { messagesPerSecond, ...usage }
+    },
+  }
+}
+
+const consume: Row = {
+  name: 'client-consume',
+  about: `one consumer of the client, concurrency ${CONSUMERS}, batch ${BATCH}, empties a backlog; beside pop-${BATCH}-ack`,
+  async run({ rig, round, seconds, queue }) {
+    const { acknowledged, numberFrom } = await runPushLoad(round.broker.url, {
+      ...usualShape(queue, BATCH),
+      connections: PRODUCERS,
+      status: 'queued',
+      messagesMax: BACKLOG_PER_SECOND * seconds,
+    })
+    const used = watchUsage(round.broker.pid, rig.postgresPid)
+    const { messagesPerSecond } = await runClientConsume(round.broker.url, {
+      queue,
+      concurrency: CONSUMERS,
+      batch: BATCH,
+      messages: acknowledged,
+      numberOf: (transactionId) => readMessageNumber(Buffer.from(transactionId, 'latin1'), 0),
+      numberFrom,
+    })
+    return { messagesPerSecond, ...used(acknowledged) }
+  },
+}
+
+/** A minute where the other rows take the usual four seconds. */
+const OUTRUN_TIMES_AS_LONG = 15
+
+const outrun: Row = {
+  name: 'client-outrun',
+  about: `a producer of the client that outruns a broker held back, ${OUTRUN_TIMES_AS_LONG} times as long as the other rows`,
+  async run({ round, seconds, queue }) {
+    const outcome = await runOutrun(round.broker, queue, seconds * OUTRUN_TIMES_AS_LONG)
+    const { pushed, unsent, rejected, waits, rssGrowthBytes, bufferedBytesMax } = outcome
+    if (unsent + rejected > 0 || waits === 0) throw new Error(`the producer says ${JSON.stringify(outcome)}`)
+    await expectStored(round.sql, queue, pushed)
+    return { messagesPerSecond: pushed / (seconds * OUTRUN_TIMES_AS_LONG), rssGrowthBytes, bufferedBytesMax }
+  },
+}
