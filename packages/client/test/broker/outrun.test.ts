@@ -21,6 +21,7 @@ test('G9: it waits for room, grows by less than 200 MB, and every message it pus
   expect(outcome.bufferedBytesMax).toBeLessThanOrEqual(BUFFER_BYTES_MAX)
   expect(outcome.rssGrowthBytes).toBeLessThan(GROWTH_BYTES_MAX)
   const { queen } = testClient(instance.url)
+  await queen.admin.refreshConsumerStats()
   const { totals } = await queen.admin.getQueue('outrun')
   expect(totals.total).toBe(outcome.pushed)
 })
@@ -41,6 +42,7 @@ test('close() says what it could not send, and what it says can be pushed again'
   const next = testClient(instance.url).queen
   const byPartition = report.unsentItems.map(({ payload, transactionId }) => ({ data: payload, transactionId }))
   await next.queue('q').push(byPartition)
+  await next.admin.refreshConsumerStats()
   // What was in the buffer is stored now, whether it was sent before the broker died or handed back by close().
   expect((await next.admin.getQueue('q')).totals.total).toBe(buffered)
 })

@@ -224,7 +224,7 @@ export async function administration(admin: Admin, options: AdminOptions): Promi
   const groups: ConsumerGroupFilter = { queue: 'q' }
   expectType<ConsumerGroupSummary[]>()(await admin.listConsumerGroups({ ...groups, ...options }))
   expectType<ConsumerGroupDetail>()(await admin.getConsumerGroup('g', options))
-  expectType<ConsumerGroupPosition[] | undefined>()((await admin.getConsumerGroup('g')).q?.partitions)
+  expectType<ConsumerGroupPosition[]>()((await admin.getConsumerGroup('g')).q!.partitions)
   expectType<LaggingPartition[]>()(await admin.getLaggingConsumers(60, options))
   expectType<Report>()(await admin.refreshConsumerStats(options))
   expectType<ConsumerGroupDeleted>()(await admin.deleteConsumerGroupForQueue('g', 'q', false, options))
