@@ -90,6 +90,8 @@ export class History {
   readonly refusals: Refusal[] = []
   readonly windows: Window[] = []
   readonly counts: Count[] = []
+  /** Messages of queues that were deleted under them; true = they have to be set aside. */
+  readonly doomed = new Map<string, boolean>()
   /** What no fault can excuse, said by whoever saw it. */
   readonly wrongAnswers: string[] = []
   /** How often each thing was done, for the report. */

@@ -72,6 +72,7 @@ function summary({ history, memoryBytes, recoveryMs, violations }: RunResult): L
       name: 'messages',
       text: `${history.messages.size} sent, ${promised} promised: ${list(statuses)}; ${unpromised} without a promise`,
     },
+    { name: 'set aside', text: `${history.doomed.size} messages of queues that were deleted under them` },
     { name: 'deliveries', text: `${history.deliveries.length}` },
     { name: 'refusals', text: list(refusals) },
     { name: 'counts', text: `${history.counts.length} held against the disk, ${counted} of them above 0` },

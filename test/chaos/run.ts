@@ -9,6 +9,7 @@ import { openTables, type Tables } from '../support/tables.ts'
 import { until } from '../support/until.ts'
 import { ask } from './ask.ts'
 import { countAgainstDisk } from './audit.ts'
+import { judgeQuarantine } from './doomed.ts'
 import { FAULTS } from './faults.ts'
 import { History } from './history.ts'
 import {
@@ -251,7 +252,7 @@ async function judgeAll(stage: Stage, tables: Tables, violations: Violation[], f
     if (!(await countAgainstDisk(stage, index, 'all was drained')))
       violations.push(plainly('liveness', `instance ${index} does not come to rest`))
   }
-  violations.push(...judgeCounts(history))
+  violations.push(...judgeCounts(history), ...(await judgeQuarantine(history, instances[0]!)))
   for (const count of history.counts.slice(-INSTANCES)) {
     if (count.said !== 0)
       violations.push(plainly('G2', `instance ${count.instance} still holds ${count.said} messages`))

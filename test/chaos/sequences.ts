@@ -5,6 +5,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { until } from '../support/until.ts'
 import { countAgainstDisk } from './audit.ts'
+import { deleteInWindow } from './doomed.ts'
 import type { FaultKind } from './faults.ts'
 import { during, type Stage } from './stage.ts'
 import { flip, inWindow } from './switching.ts'
@@ -130,6 +131,8 @@ export const SEQUENCES: readonly FaultKind[] = [
       instance.tell({ mood: 'well' })
     })
   }),
+  // G8: messages for a queue that is deleted meanwhile.
+  sequence('doomed', ['switch'], (stage) => deleteInWindow(stage)),
   // G11: it starts, takes pushes and remembers the window while there is no PostgreSQL to ask.
   sequence('dark-start', ['postgres', 'instance'], async (stage, index) => {
     const { history, instances, postgres, random, traffic } = stage
