@@ -12,8 +12,9 @@ export function groupLink(group: string, queue?: string): RouteLocationRaw {
   return { name: 'consumer-group', params: { group }, query: queue === undefined ? {} : { queue } }
 }
 
+/** Of any age: what waits or has failed may be older than the hour that the list begins with. */
 export function messagesLink(filters: { queue: string; partition?: string; status?: string }): RouteLocationRaw {
-  return { path: '/messages', query: filters }
+  return { path: '/messages', query: { ...filters, range: '' } }
 }
 
 export function messageLink(partitionId: string, transactionId: string): RouteLocationRaw {
