@@ -2,6 +2,7 @@
  * A broker that looks lived in, for pictures: ten queues with messages, consumer groups, failures and dead letters, all
  * through the API, and a past that is the last minute's measurements repeated with the swing of a day.
  */
+import { setTimeout as pause } from 'node:timers/promises'
 import type { Api, Delivered } from '../../../../test/support/api.ts'
 import type { Tables } from '../../../../test/support/tables.ts'
 import { until } from '../../../../test/support/until.ts'
@@ -21,6 +22,8 @@ const QUEUES = [
 const GROUPS = ['workers', 'audit']
 const ERRORS = ['Downstream answered 502', 'Address could not be resolved', 'Payload has no field "total"']
 const HOURS = 24
+/** Between two rounds of traffic: about as much as the past shows. */
+const PACE_MS = 2_000
 
 export async function pushRound(api: Api, round: number): Promise<void> {
   const items = QUEUES.flatMap((queue, place) =>
@@ -87,6 +90,25 @@ export async function fillWithDemoData(api: Api, tables: Tables): Promise<void> 
   })
   await repeatIntoThePast(tables)
   await api.post('/api/v1/stats/refresh')
+}
+
+/** Traffic until it is told to end. */
+export function keepGoing(api: Api): { stop(): Promise<void> } {
+  let stopped = false
+  const run = async (): Promise<void> => {
+    for (let round = 24; !stopped; round++) {
+      await pushRound(api, round)
+      await consumeRound(api, round, 97)
+      await pause(PACE_MS)
+    }
+  }
+  const running = run()
+  return {
+    stop() {
+      stopped = true
+      return running
+    },
+  }
 }
 
 async function repeatIntoThePast(tables: Tables): Promise<void> {

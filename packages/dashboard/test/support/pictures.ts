@@ -11,10 +11,14 @@ import { ensureDashboard } from '../../../../scripts/dashboard.mjs'
 import { startInstance } from '../../../../test/support/instance.ts'
 import { endLeftovers, temporaryPostgres } from '../../../../test/support/leftovers.ts'
 import { openTables } from '../../../../test/support/tables.ts'
+import { until } from '../../../../test/support/until.ts'
 import { launchChromium } from './chromium.ts'
-import { fillWithDemoData, pushMany, pushRound } from './demo-data.ts'
+import { fillWithDemoData, keepGoing, pushMany, pushRound } from './demo-data.ts'
 import { type Shot, type ShotOptions, takeScreenshots } from './screenshots.ts'
 
+/** Messages a second that the traffic makes in any whole minute. */
+const RATE_MIN = 40
+const MINUTES_MS = 180_000
 const DOCS = fileURLToPath(new URL('../../../../docs/screenshots', import.meta.url))
 const [folder] = process.argv.slice(2)
 
@@ -37,9 +41,14 @@ try {
   const links = await start.locator('aside nav a').evaluateAll((all) => all.map((each) => each.getAttribute('href')!))
   await start.close()
   const views = links.map((path) => ({ name: path === '/' ? 'dashboard' : path.slice(1), path }))
+  const traffic = keepGoing(api)
+  const pushedPerSecond = async (): Promise<number> =>
+    (await api.get('/api/v1/resources/overview')).body.throughput.ingestedPerSecond
+  await until('a whole minute of traffic is measured', async () => (await pushedPerSecond()) > RATE_MIN, MINUTES_MS)
   if (folder !== undefined) await take(folder, views)
   for (const [index, view] of views.entries()) await take(DOCS, [view], wide(index % 2 === 0 ? 'dark' : 'light'))
 
+  await traffic.stop()
   await api.maintenance(true, 'PostgreSQL upgrade to 18')
   for (let round = 0; round < 40; round++) await pushRound(api, 100 + round)
   const window = [{ name: 'window', path: '/maintenance' }]
