@@ -19,7 +19,7 @@ import { until } from '../support/until.ts'
 
 afterEach(endLeftovers)
 
-const COMMAND = fileURLToPath(new URL('../../scripts/copy-database.mjs', import.meta.url))
+const COMMAND = fileURLToPath(new URL('../../packages/broker/src/copy-database.ts', import.meta.url))
 /** Two servers, seven starts of a broker: a busy machine takes its time. */
 const PATIENCE_MS = 180_000
 
