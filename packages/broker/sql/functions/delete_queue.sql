@@ -13,6 +13,9 @@ DECLARE
 BEGIN
   DELETE FROM queen.consumer_groups g WHERE g.queue_name = p_name;
   DELETE FROM queen.queues q WHERE q.name = p_name RETURNING q.id INTO v_id;
+  -- Also of a queue that is not here: all its messages may still lie in a file buffer, and would bring it to life.
+  INSERT INTO queen.deleted_queues AS t (name, deleted_at) VALUES (p_name, pg_catalog.clock_timestamp())
+  ON CONFLICT (name) DO UPDATE SET deleted_at = excluded.deleted_at;
   IF v_id IS NULL THEN
     RETURN false;
   END IF;
@@ -26,8 +29,6 @@ BEGIN
   INSERT INTO queen.purges AS u (partition_id, before_offset)
   SELECT i.id, NULL FROM pg_catalog.unnest(v_partitions) AS i (id)
   ON CONFLICT (partition_id) DO UPDATE SET before_offset = NULL;
-  INSERT INTO queen.deleted_queues AS t (name, deleted_at) VALUES (p_name, pg_catalog.clock_timestamp())
-  ON CONFLICT (name) DO UPDATE SET deleted_at = excluded.deleted_at;
   PERFORM queen.raise_config_version();
   RETURN true;
 END

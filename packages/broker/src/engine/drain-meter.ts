@@ -29,6 +29,11 @@ export class DrainMeter {
     this.#samples = [{ atMs: this.#nowMs(), drained: 0 }]
   }
 
+  /** The drain goes on after something that stopped it: what it has done stays done, only its rate is measured anew. */
+  resume(): void {
+    this.#samples = [{ atMs: this.#nowMs(), drained: this.#drained }]
+  }
+
   add(records: number): void {
     this.#drained += records
     this.#ever += records

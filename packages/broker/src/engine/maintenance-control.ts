@@ -91,6 +91,8 @@ export class MaintenanceControl {
   #applied = 0
   #stopped = true
   #stateSince = 0
+  /** By an outage: the drain after it is the same one. */
+  #drainInterrupted = false
   #phaseSince = 0
   #roundBegunMs = Number.NEGATIVE_INFINITY
   #asking: Promise<void> | null = null
@@ -260,7 +262,10 @@ export class MaintenanceControl {
     this.#state = to
     this.#stateSince = this.#parts.nowMs()
     if (PHASE[to] !== PHASE[from] || this.#phaseSince === 0) this.#phaseSince = this.#stateSince
-    if (DRAINS[to] && !DRAINS[from]) this.#meter.begin(this.#parts.log.stats.pendingRecords)
+    if (to === 'outage') this.#drainInterrupted ||= DRAINS[from] !== false
+    else if (!DRAINS[to]) this.#drainInterrupted = false
+    else if (!DRAINS[from] && this.#drainInterrupted) this.#meter.resume()
+    else if (!DRAINS[from]) this.#meter.begin(this.#parts.log.stats.pendingRecords)
     if (to === 'direct') {
       this.#lastError = null
       this.#barrierMs = BARRIER_MS_MIN

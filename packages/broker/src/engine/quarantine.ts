@@ -44,6 +44,14 @@ const DAMAGE = 'damage-'
 export function createQuarantine(parts: QuarantineParts): Quarantine {
   const { instanceId, log, store } = parts
 
+  // A list made between the two steps of handing over would show a record twice, or not at all.
+  let turn: Promise<unknown> = Promise.resolve()
+  function inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const mine = turn.then(work)
+    turn = mine.catch(() => {})
+    return mine
+  }
+
   const nameOf = (localId: string): string => (localId.startsWith(DAMAGE) ? `${log.bufferId}.${localId}` : localId)
   const localIdOf = (id: string): string =>
     id.startsWith(`${log.bufferId}.${DAMAGE}`) ? id.slice(log.bufferId.length + 1) : id
@@ -121,21 +129,24 @@ export function createQuarantine(parts: QuarantineParts): Quarantine {
   }
 
   return {
-    async listQuarantine({ queue, instance, limit, offset }) {
-      const stored = await store.list({ queue, instance, limit, offset }).catch(unavailable)
-      const live = new Set([instanceId, ...parts.instances().flatMap((each) => (each.live ? [each.id] : []))])
-      const rows = stored.rows.map((row) => view(row, { instanceId: row.instanceId, live: live.has(row.instanceId) }))
-      // What is still on this instance's disk comes last: it was found after the last drain. Damage has no queue.
-      const onDisk = queue === null && (instance === null || instance === instanceId) ? log.quarantine.count : 0
-      const total = stored.total + onDisk
-      const from = offset + rows.length
-      if (onDisk > 0 && rows.length < limit && from >= stored.total) {
-        const own = await log.quarantine.list({ offset: from - stored.total, limit: limit - rows.length })
-        rows.push(...own.map((entry) => view({ ...entry, id: nameOf(entry.id) }, { instanceId, live: true })))
+    listQuarantine({ queue, instance, limit, offset }) {
+      const read = async () => {
+        const stored = await store.list({ queue, instance, limit, offset }).catch(unavailable)
+        const live = new Set([instanceId, ...parts.instances().flatMap((each) => (each.live ? [each.id] : []))])
+        const rows = stored.rows.map((row) => view(row, { instanceId: row.instanceId, live: live.has(row.instanceId) }))
+        // What is still on this instance's disk comes last: it was found after the last drain. Damage has no queue.
+        const onDisk = queue === null && (instance === null || instance === instanceId) ? log.quarantine.count : 0
+        const total = stored.total + onDisk
+        const from = offset + rows.length
+        if (onDisk > 0 && rows.length < limit && from >= stored.total) {
+          const own = await log.quarantine.list({ offset: from - stored.total, limit: limit - rows.length })
+          rows.push(...own.map((entry) => view({ ...entry, id: nameOf(entry.id) }, { instanceId, live: true })))
+        }
+        const end = offset + rows.length
+        const hasMore = end < total && rows.length > 0
+        return { rows, total, limit, offset, hasMore, next: hasMore ? String(end) : null }
       }
-      const end = offset + rows.length
-      const hasMore = end < total && rows.length > 0
-      return { rows, total, limit, offset, hasMore, next: hasMore ? String(end) : null }
+      return log.quarantine.count > 0 ? inTurn(read) : read()
     },
 
     async retryQuarantined(id, overrides) {
@@ -168,15 +179,20 @@ export function createQuarantine(parts: QuarantineParts): Quarantine {
     },
 
     async handOver() {
-      while (log.quarantine.count > 0) {
-        const entries = await log.quarantine.list({ limit: HAND_OVER_RECORDS })
-        const records = entries.map((entry): QuarantineWrite => {
-          return { ...entry, id: nameOf(entry.id), queue: decode(entry)?.queue ?? null }
-        })
-        if (entries.length === 0 || (await store.add(instanceId, records)) === 'diverted') return
-        for (const { id } of entries) await log.quarantine.remove(id)
-      }
+      let goesOn = true
+      while (goesOn && log.quarantine.count > 0) goesOn = await inTurn(handOverSome)
     },
+  }
+
+  /** False when PostgreSQL may not be written, or nothing was left. */
+  async function handOverSome(): Promise<boolean> {
+    const entries = await log.quarantine.list({ limit: HAND_OVER_RECORDS })
+    const records = entries.map((entry): QuarantineWrite => {
+      return { ...entry, id: nameOf(entry.id), queue: decode(entry)?.queue ?? null }
+    })
+    if (entries.length === 0 || (await store.add(instanceId, records)) === 'diverted') return false
+    for (const { id } of entries) await log.quarantine.remove(id)
+    return true
   }
 }
 

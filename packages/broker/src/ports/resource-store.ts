@@ -1,4 +1,5 @@
-/** What the engine needs of the store to show partitions with their counts. Every call throws StoreError. */
+/** What the engine needs of the store to show queues and partitions with their counts. Every call throws StoreError. */
+import type { QueueEntry } from '../engine/types.ts'
 
 export interface PartitionRow {
   readonly id: string
@@ -21,6 +22,8 @@ export interface PartitionRow {
 }
 
 export interface ResourceStore {
+  /** As it is now; null = there is none of that name. */
+  readQueue(name: string): Promise<QueueEntry | null>
   /**
    * Partitions of one queue, most pending first (`limit` of them) or in name order behind `after`. `group` = the group
    * that counts; null = nobody reads the queue.

@@ -270,3 +270,17 @@ describe('more queues than one answer holds', () => {
     expect(queues.slice(0, 2).map((each: Json) => each.name)).toEqual(expect.arrayContaining(['orders', 'logs']))
   })
 })
+
+describe('a queue by its name', () => {
+  it('is as it was just set, and gone when it was just deleted, however old the counts are', async () => {
+    const path = '/api/v1/resources/queues/changing'
+    await queen.post('/api/v1/configure', { queue: 'changing', options: { leaseTime: 10 } })
+    expect(await queen.get(path)).toMatchObject({ options: { leaseTime: 10 } })
+    for (let leaseTime = 11; leaseTime < 16; leaseTime++) {
+      await queen.post('/api/v1/configure', { queue: 'changing', options: { leaseTime } })
+      expect(await queen.get(path)).toMatchObject({ options: { leaseTime } })
+    }
+    await queen.ask('DELETE', path)
+    expect((await queen.ask('GET', path)).status).toBe(404)
+  })
+})

@@ -32,6 +32,8 @@ async function popped(queen: Queen, queue: string, group: string): Promise<Messa
 
 /** A record that the drain set aside: its queue was deleted while it lay in the file buffer. */
 async function withQuarantined(queen: Queen, count: number): Promise<string> {
+  // While the window of an earlier test drains, the first message would be set aside too.
+  await queen.admin.waitForMaintenance('normal', { intervalMillis: 20 })
   const queue = await withMessages(queen, 1)
   await queen.admin.setMaintenanceMode(true)
   await queen.queue(queue).push(Array.from({ length: count }, (_, n) => ({ late: n })))
@@ -327,9 +329,9 @@ const tests: TestOfEach<Admin> = {
   },
   listQuarantine: async () => {
     const queen = client()
-    const queue = await withQuarantined(queen, 2)
+    const queue = await withQuarantined(queen, 1)
     expect(await queen.admin.listQuarantine({ queue, limit: 1 })).toMatchObject({
-      total: 2,
+      total: 1,
       records: [{ queue, payload: { late: expect.any(Number) }, reason: 'QUEUE_DELETED' }],
     })
     await queen.admin.dropQuarantine({ queue })

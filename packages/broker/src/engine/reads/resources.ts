@@ -30,9 +30,14 @@ export const NO_COUNTS: Counts = { total: 0, pending: 0, processing: 0, complete
 
 export function createResources({ store, stats, throughput }: ResourceParts) {
   async function findQueue(name: string): Promise<QueueStats> {
-    const known = (await stats.read()).byName.get(name) ?? (await stats.refresh()).byName.get(name)
-    if (known === undefined) throw new Refusal('QUEUE_NOT_FOUND')
-    return known
+    // Only counts may lag: whether the queue is there and how it is set is read now.
+    const queue = await answering(() => store.readQueue(name))
+    if (queue === null) throw new Refusal('QUEUE_NOT_FOUND')
+    const isIt = (each: QueueStats | undefined): each is QueueStats => each?.queue.id === queue.id
+    let known = (await stats.read()).byName.get(name)
+    if (!isIt(known)) known = (await stats.refresh()).byName.get(name)
+    if (!isIt(known)) throw new Refusal('QUEUE_NOT_FOUND')
+    return { ...known, queue }
   }
 
   return {

@@ -1,5 +1,6 @@
 /** Partitions with their counts. Reads only. */
 import type { PartitionRow, ResourceStore } from '../../ports/resource-store.ts'
+import { type QueueRow, toEntry } from '../queues.ts'
 import type { Sql } from '../sql.ts'
 import { isoMillis } from '../timestamps.ts'
 
@@ -55,6 +56,15 @@ const BASE = (group: string) => `
 
 export function createResourceStore({ admin }: { readonly admin: Sql }): ResourceStore {
   return {
+    async readQueue(name) {
+      const [row] = await admin.run<QueueRow>(
+        'read_queue',
+        'SELECT q.id, q.name, q.namespace, q.task, q.options, q.created_at FROM queen.queues q WHERE q.name = $1::text',
+        [name],
+      )
+      return row === undefined ? null : toEntry(row)
+    },
+
     async partitionsOf({ queueId, group, order, search, after, offset, limit }) {
       const by = order === 'pending' ? 'unfinished DESC, name' : 'name'
       const rows = await admin.run<Row>(
