@@ -30,7 +30,21 @@ describe('architecture', () => {
     ],
     ['the store knows services', 'broker/src/store/planted.ts', "export { drain } from '../services/drainer.ts'"],
     ['a service knows the store', 'broker/src/services/planted.ts', "const x = await import('../store/pool.ts')"],
-    ['a port runs code of the engine', 'broker/src/ports/planted.ts', "import { frame } from '../engine/frame.ts'"],
+    [
+      'a port runs code of the engine',
+      'broker/src/ports/planted.ts',
+      "import { frame } from '../engine/format/frame.ts'",
+    ],
+    [
+      'a push runs code of pops',
+      'broker/src/engine/push/planted.ts',
+      "import { popMessages } from '../consume/pop.ts'",
+    ],
+    [
+      'a new room of the engine',
+      'broker/src/engine/extra/planted.ts',
+      "import { writeFrame } from '../format/frame.ts'",
+    ],
     ['a new room without a rule', 'broker/src/utils/planted.ts', "import type { Config } from '../config/config.ts'"],
     ['the file buffer knows the broker', 'file-buffer/src/planted.ts', "import { startBroker } from '@queen/broker'"],
     ['the client knows the broker', 'client/src/planted.ts', "import type { Config } from '@queen/broker'"],
@@ -60,7 +74,10 @@ describe('architecture', () => {
         "import { openFileBuffer } from '@queen/file-buffer'\nimport { p } from './store/pool.ts'",
       ],
       ['packages/broker/src/store/push.ts', "import type { S } from '../ports/store.ts'\nimport pg from 'pg'"],
-      ['packages/broker/src/http/push.ts', "import { push } from '../engine/push.ts' // import x from '../store/x.ts'"],
+      [
+        'packages/broker/src/http/push.ts',
+        "import { push } from '../engine/push/push.ts' // import x from '../store/x.ts'",
+      ],
     ])
     expect(violations(importsOf(allowed))).toEqual([])
   })

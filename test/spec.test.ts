@@ -3,7 +3,7 @@ import { globSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
-import { MAINTENANCE_TABLE } from '../packages/broker/src/engine/maintenance-machine.ts'
+import { MAINTENANCE_TABLE } from '../packages/broker/src/engine/maintenance/maintenance-machine.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const SPEC = join(ROOT, 'docs/SPEC.md')

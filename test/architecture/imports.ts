@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, posix, relative, sep } from 'node:path'
 
 export interface Import {
-  /** Path from the project, with "/": `packages/broker/src/engine/push.ts`. */
+  /** Path from the project, with "/": `packages/broker/src/engine/push/push.ts`. */
   readonly from: string
   /** The same for a relative import; otherwise the package name as written. */
   readonly to: string

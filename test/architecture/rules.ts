@@ -20,6 +20,23 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   observe: ['config', 'engine', 'ports'],
 }
 
+/**
+ * The rooms inside the engine, and whose code each may run; words (types) they all share. What lies in none of them
+ * (refusals, types, the engine's own door) is for all.
+ */
+const ENGINE_ROOMS: Readonly<Record<string, readonly string[]>> = {
+  format: [],
+  maintenance: [],
+  queues: ['format'],
+  push: ['format'],
+  settle: ['format'],
+  consume: ['format', 'settle'],
+  drain: ['push', 'maintenance'],
+  reads: ['format'],
+}
+/** Of those that lie in no room, the one that puts the engine together runs code of this one. */
+const ENGINE_DOOR = ['maintenance']
+
 /** Words only: a port speaks in the engine's types, and http may pass on what stands behind a port but not use it. */
 const TYPES_ONLY = new Set(['ports engine', 'http ports'])
 
@@ -68,7 +85,7 @@ function wrongRoom({ from, to, typeOnly }: Import): string | undefined {
   if (home === undefined || !to.startsWith(`packages/${home}/`)) return 'packages meet by their names, never by path'
   if (home !== 'broker') return undefined
   const [here, there] = [roomOf(from), roomOf(to)]
-  if (here === there) return undefined
+  if (here === there) return here === 'engine' && !typeOnly ? wrongEngineRoom(from, to) : undefined
   if (!ROOMS[here]?.includes(there)) return `${here} must not know ${there}`
   if (TYPES_ONLY.has(`${here} ${there}`) && !typeOnly)
     return `${here} may name types of ${there} and run none of its code`
@@ -77,6 +94,18 @@ function wrongRoom({ from, to, typeOnly }: Import): string | undefined {
 
 function roomOf(path: string): string {
   return path.split('/')[3]!
+}
+
+function wrongEngineRoom(from: string, to: string): string | undefined {
+  const [here, there] = [engineRoomOf(from), engineRoomOf(to)]
+  if (there === undefined || here === there) return undefined
+  const allowed = here === undefined ? ENGINE_DOOR : ENGINE_ROOMS[here]
+  return allowed?.includes(there) ? undefined : `engine/${here ?? ''} must not run code of engine/${there}`
+}
+
+function engineRoomOf(path: string): string | undefined {
+  const parts = path.split('/')
+  return parts.length > 5 ? parts[4] : undefined
 }
 
 /** At run time. Types of one room may speak of each other, as the two ends of a pointer do. */

@@ -15,8 +15,8 @@ import pg from 'pg'
 import { pino } from 'pino'
 import { startBroker } from '../src/app.ts'
 import { readConfig } from '../src/config/read-config.ts'
-import { writeFrame } from '../src/engine/frame.ts'
-import { KEY_BYTES, writeTransactionKey } from '../src/engine/transaction-key.ts'
+import { writeFrame } from '../src/engine/format/frame.ts'
+import { KEY_BYTES, writeTransactionKey } from '../src/engine/format/transaction-key.ts'
 
 const MESSAGES = 100
 const ROUNDS = 5

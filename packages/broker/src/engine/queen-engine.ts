@@ -1,18 +1,18 @@
 /** The engine as the routes see it, put together from its parts. It only passes calls on. */
 import type { RecordLog } from '../ports/record-log.ts'
-import type { Configuration } from './configure.ts'
-import type { Consumer } from './consumer.ts'
+import type { Consumer } from './consume/consumer.ts'
+import type { Quarantine } from './drain/quarantine.ts'
+import type { QuarantineCount } from './drain/quarantine-count.ts'
 import type { Engine, Health } from './engine.ts'
-import { isoOfMicros } from './instance-view.ts'
-import type { Maintenance } from './maintenance.ts'
-import type { MaintenanceControl } from './maintenance-control.ts'
-import type { Push } from './push.ts'
-import type { Quarantine } from './quarantine.ts'
-import type { QuarantineCount } from './quarantine-count.ts'
+import { isoOfMicros } from './maintenance/instance-view.ts'
+import type { Maintenance } from './maintenance/maintenance.ts'
+import type { MaintenanceControl } from './maintenance/maintenance-control.ts'
+import type { Push } from './push/push.ts'
+import type { WriteRoute } from './push/write-route.ts'
+import type { Configuration } from './queues/configure.ts'
 import { RateMeter } from './rate-meter.ts'
 import type { Reads } from './reads/reads.ts'
 import { Refusal } from './refusal.ts'
-import type { WriteRoute } from './write-route.ts'
 
 export interface EngineParts {
   readonly configuration: Configuration

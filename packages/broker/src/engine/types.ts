@@ -1,6 +1,6 @@
 /** Values that pass between the routes and the engine. Plain data; no I/O. */
 import type { ErrorCode, ItemErrorCode, QueueOptions } from '@queen/protocol'
-import type { PushTicket } from './push-tickets.ts'
+import type { PushTicket } from './push/push-tickets.ts'
 
 /** A queue as the catalog knows it. */
 export interface QueueEntry {

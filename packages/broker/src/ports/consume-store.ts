@@ -1,6 +1,6 @@
 /** What the engine needs of the store to deliver messages: claims, acks, leases and what feeds the ready lists. */
-import type { OffsetSet } from '../engine/offset-set.ts'
-import type { SegmentRow } from '../engine/segment-body.ts'
+import type { OffsetSet } from '../engine/format/offset-set.ts'
+import type { SegmentRow } from '../engine/format/segment-body.ts'
 import type { Subscription } from '../engine/types.ts'
 
 /** Where a group starts on a partition it has not read yet. */

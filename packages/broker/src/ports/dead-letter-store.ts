@@ -29,7 +29,7 @@ export interface StoredDeadLetter {
   readonly consumerGroup: string
   readonly errorMessage: string | null
   readonly retryCount: number
-  /** See engine/frame.ts. */
+  /** See engine/format/frame.ts. */
   readonly frame: Buffer
   /** ISO 8601, milliseconds. */
   readonly createdAt: string

@@ -1,7 +1,7 @@
 /** What the engine needs of the store to show single messages and to move them out of turn. Every call throws StoreError. */
 import type { QueueOptions } from '@queen/protocol'
-import type { OffsetSet } from '../engine/offset-set.ts'
-import type { SegmentRow } from '../engine/segment-body.ts'
+import type { OffsetSet } from '../engine/format/offset-set.ts'
+import type { SegmentRow } from '../engine/format/segment-body.ts'
 import type { DeadLetterFilter } from './dead-letter-store.ts'
 
 /** Which partitions a list looks at; null = any, for each. */

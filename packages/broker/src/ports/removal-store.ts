@@ -1,5 +1,5 @@
 /** What the engine needs of the store to remove messages by age. Every call throws StoreError. */
-import type { OffsetSet } from '../engine/offset-set.ts'
+import type { OffsetSet } from '../engine/format/offset-set.ts'
 import type { QueueEntry } from '../engine/types.ts'
 
 export interface OverdueMessages {

@@ -2,11 +2,12 @@
  * Tells people what the maintenance machine does: a log line for every change, progress of a drain, and the history of
  * windows and outages. It never changes the machine.
  */
-import type { Maintenance } from '../engine/maintenance.ts'
-import type { MaintenanceControl } from '../engine/maintenance-control.ts'
-import type { MaintenanceState } from '../engine/maintenance-machine.ts'
-import { OutageLedger, type OutageRecord } from '../engine/outage-ledger.ts'
-import type { QuarantineCount } from '../engine/quarantine-count.ts'
+
+import type { QuarantineCount } from '../engine/drain/quarantine-count.ts'
+import type { Maintenance } from '../engine/maintenance/maintenance.ts'
+import type { MaintenanceControl } from '../engine/maintenance/maintenance-control.ts'
+import type { MaintenanceState } from '../engine/maintenance/maintenance-machine.ts'
+import { OutageLedger, type OutageRecord } from '../engine/maintenance/outage-ledger.ts'
 import type { Log } from '../ports/log.ts'
 import type { QuarantineWrite } from '../ports/quarantine-store.ts'
 import type { RecordLog } from '../ports/record-log.ts'

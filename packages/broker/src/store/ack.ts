@@ -1,5 +1,5 @@
 /** The ack verb of the store: entries in, outcomes in the same order; one call of queen.ack_messages. */
-import { countOffsets, formatOffsets, NO_OFFSETS, parseOffsets } from '../engine/offset-set.ts'
+import { countOffsets, formatOffsets, NO_OFFSETS, parseOffsets } from '../engine/format/offset-set.ts'
 import type { AckEntry, AckEntryOutcome } from '../ports/consume-store.ts'
 import type { Sql } from './sql.ts'
 

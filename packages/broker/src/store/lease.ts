@@ -1,5 +1,5 @@
 /** Leases in PostgreSQL: extend, hold to the end of a transaction, give back, credit after an outage. */
-import { leasePlace } from '../engine/lease-id.ts'
+import { leasePlace } from '../engine/format/lease-id.ts'
 import type { Sql } from './sql.ts'
 
 /** The partition to look in, null for the shared index, undefined when the id was never issued. */

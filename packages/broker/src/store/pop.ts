@@ -1,6 +1,6 @@
 /** The claim verb of the store: candidates in, outcomes in the same order; one call of queen.pop_messages. */
-import { parseOffsets } from '../engine/offset-set.ts'
-import type { SegmentRow } from '../engine/segment-body.ts'
+import { parseOffsets } from '../engine/format/offset-set.ts'
+import type { SegmentRow } from '../engine/format/segment-body.ts'
 import type { ClaimCandidate, ClaimOutcome, NotClaimed } from '../ports/consume-store.ts'
 import type { Sql } from './sql.ts'
 

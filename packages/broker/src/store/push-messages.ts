@@ -1,5 +1,5 @@
 /** The write verb of the store: one flush, one call of queen.push_messages. It never looks into bodies. */
-import { messageIdAt } from '../engine/message-id.ts'
+import { messageIdAt } from '../engine/format/message-id.ts'
 import type {
   DrainStep,
   Duplicate,

@@ -2,7 +2,7 @@
  * Reads segments that nobody has claimed yet, for many partitions at once. Only bytes: who may have them is decided by
  * the claims.
  */
-import type { SegmentRow } from '../engine/segment-body.ts'
+import type { SegmentRow } from '../engine/format/segment-body.ts'
 import type { AheadRead } from '../ports/consume-store.ts'
 import type { Sql } from './sql.ts'
 

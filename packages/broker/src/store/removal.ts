@@ -1,5 +1,5 @@
 /** Removing messages by age. The SQL functions decide under their locks; this file only calls them. */
-import { parseOffsets } from '../engine/offset-set.ts'
+import { parseOffsets } from '../engine/format/offset-set.ts'
 import type { RemovalStore } from '../ports/removal-store.ts'
 import { type QueueRow, toEntry } from './queues.ts'
 import type { Database } from './sql.ts'

@@ -1,6 +1,6 @@
 /** Reads of cursors and segments outside a claim: to resolve acks of leases this instance does not remember. */
-import { parseOffsets } from '../engine/offset-set.ts'
-import type { SegmentRow } from '../engine/segment-body.ts'
+import { parseOffsets } from '../engine/format/offset-set.ts'
+import type { SegmentRow } from '../engine/format/segment-body.ts'
 import type { CursorView, SegmentKeys } from '../ports/consume-store.ts'
 import { parseFailures } from './pop.ts'
 import type { Sql } from './sql.ts'

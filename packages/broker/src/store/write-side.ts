@@ -1,5 +1,5 @@
 /** The write side of the store on PostgreSQL: which verb runs on which pool. */
-import type { QueueDepthStore } from '../engine/queue-depth.ts'
+import type { QueueDepthStore } from '../engine/push/queue-depth.ts'
 import type { DrainStep, PushResult, PushStore, SegmentWrite } from '../ports/push-store.ts'
 import { endLostFlushes } from './lost-flushes.ts'
 import type { QueenDatabase } from './pool.ts'

@@ -3,7 +3,7 @@
  * by an instance that never saw the lease.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { Consumer } from '../../src/engine/consumer.ts'
+import type { Consumer } from '../../src/engine/consume/consumer.ts'
 import type { AckItem, PopAnswer } from '../../src/engine/types.ts'
 import { acksOf, type ConsumeFixture, delivered, names, never, openFixture, popRequest } from './fixture.ts'
 

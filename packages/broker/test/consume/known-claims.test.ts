@@ -3,7 +3,7 @@
  * has claimed and completed the first ten messages, believes the group at the eleventh and has all hundred cached.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { Consumer } from '../../src/engine/consumer.ts'
+import type { Consumer } from '../../src/engine/consume/consumer.ts'
 import {
   acksOf,
   type ConsumeFixture,

@@ -1,6 +1,6 @@
 /** When leases get time back, and how much of it: a clock and statements that do as they are told. */
 import { expect, it } from 'vitest'
-import { LeaseCredit } from '../../src/engine/lease-credit.ts'
+import { LeaseCredit } from '../../src/engine/settle/lease-credit.ts'
 import { StoreError, type StoreFailure } from '../../src/ports/store-error.ts'
 
 function scene() {

@@ -5,7 +5,7 @@
  */
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import type { Consumer } from '../../src/engine/consumer.ts'
+import type { Consumer } from '../../src/engine/consume/consumer.ts'
 import type { AckItem, AckStatus } from '../../src/engine/types.ts'
 import { acksOf, type ConsumeFixture, delivered, names, never, openFixture, popRequest } from './fixture.ts'
 

@@ -1,5 +1,5 @@
 /** Segments made by hand, as the engine would have read them. */
-import { FrameFlag, frameBytes, writeFrame } from '../../src/engine/frame.ts'
+import { FrameFlag, frameBytes, writeFrame } from '../../src/engine/format/frame.ts'
 import type { DecodedSegment } from '../../src/engine/types.ts'
 
 export interface HandMade {

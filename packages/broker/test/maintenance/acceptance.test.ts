@@ -3,9 +3,9 @@ import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
-import { Acceptance } from '../../src/engine/acceptance.ts'
-import { HorizonLog } from '../../src/engine/horizon-log.ts'
-import { HostClock } from '../../src/engine/host-clock.ts'
+import { HorizonLog } from '../../src/engine/drain/horizon-log.ts'
+import { Acceptance } from '../../src/engine/maintenance/acceptance.ts'
+import { HostClock } from '../../src/engine/maintenance/host-clock.ts'
 import type { BufferedRecord } from '../../src/ports/record-log.ts'
 
 const run = promisify(execFile)
@@ -18,7 +18,7 @@ function randomNumbers(seed: number): () => number {
   }
 }
 
-const CLOCK = fileURLToPath(new URL('../../src/engine/host-clock.ts', import.meta.url))
+const CLOCK = fileURLToPath(new URL('../../src/engine/maintenance/host-clock.ts', import.meta.url))
 
 describe('the clock of the host', () => {
   it('never goes back and stays within the millisecond that Date shows', () => {

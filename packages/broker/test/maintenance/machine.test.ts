@@ -7,7 +7,7 @@ import {
   type MaintenanceState,
   nextState,
   WRITE_MODE,
-} from '../../src/engine/maintenance-machine.ts'
+} from '../../src/engine/maintenance/maintenance-machine.ts'
 
 const STATES = Object.keys(MAINTENANCE_TABLE) as MaintenanceState[]
 const EVENTS = ['on', 'drain', 'off', 'lost', 'empty', 'late'] as const satisfies MaintenanceEvent[]

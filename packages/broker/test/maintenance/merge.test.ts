@@ -1,8 +1,8 @@
 /** The order of a merge, as a plain function of what is staged. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { mergedList } from '../../src/engine/merge.ts'
-import { decodeStaged, encodeStaged } from '../../src/engine/staged-batch.ts'
+import { mergedList } from '../../src/engine/drain/merge.ts'
+import { decodeStaged, encodeStaged } from '../../src/engine/drain/staged-batch.ts'
 import type { StagedRow } from '../../src/ports/drain-store.ts'
 import type { BufferedRecord } from '../../src/ports/record-log.ts'
 

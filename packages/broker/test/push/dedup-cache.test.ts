@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { DedupCache, type PartitionKeys } from '../../src/engine/dedup-cache.ts'
-import { learn } from '../../src/engine/learn-keys.ts'
-import { KEY_BYTES } from '../../src/engine/transaction-key.ts'
+import { KEY_BYTES } from '../../src/engine/format/transaction-key.ts'
+import { DedupCache, type PartitionKeys } from '../../src/engine/push/dedup-cache.ts'
+import { learn } from '../../src/engine/push/learn-keys.ts'
 
 function keyNumber(number: number, time = 0): Buffer {
   const key = Buffer.alloc(KEY_BYTES)

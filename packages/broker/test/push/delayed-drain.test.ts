@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { DelayedDrain } from '../../src/engine/delayed-drain.ts'
+import { DelayedDrain } from '../../src/engine/drain/delayed-drain.ts'
 
 const P = { queue: 'q', partition: 'p' }
 

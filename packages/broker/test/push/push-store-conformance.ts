@@ -4,8 +4,8 @@
  */
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { MessageIdSource, messageIdAt } from '../../src/engine/message-id.ts'
-import { KEY_BYTES, writeTransactionKey } from '../../src/engine/transaction-key.ts'
+import { MessageIdSource, messageIdAt } from '../../src/engine/format/message-id.ts'
+import { KEY_BYTES, writeTransactionKey } from '../../src/engine/format/transaction-key.ts'
 import type {
   DrainStep,
   PushResult,

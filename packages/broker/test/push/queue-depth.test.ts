@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { QueueDepth } from '../../src/engine/queue-depth.ts'
+import { QueueDepth } from '../../src/engine/push/queue-depth.ts'
 import { item, place } from './push-stack.ts'
 
 const P = place('a0000000-0000-4000-8000-000000000000', 'p', { maxSize: 10 })

@@ -1,7 +1,7 @@
 /** Reads what is in the segments table, decoded, for comparison. */
-import { emptyFrameParts, readFrame } from '../../src/engine/frame.ts'
-import { messageIdAt } from '../../src/engine/message-id.ts'
-import { decodeSegment } from '../../src/engine/segment-body.ts'
+import { emptyFrameParts, readFrame } from '../../src/engine/format/frame.ts'
+import { messageIdAt } from '../../src/engine/format/message-id.ts'
+import { decodeSegment } from '../../src/engine/format/segment-body.ts'
 import type { QueenDatabase } from '../../src/store/pool.ts'
 
 export interface StoredMessage {

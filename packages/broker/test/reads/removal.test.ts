@@ -1,8 +1,8 @@
 /** Retention and eviction on a real database, driven without waiting for their intervals. */
 import { pino } from 'pino'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createRemoval } from '../../src/engine/queues/removal.ts'
 import { Activity } from '../../src/engine/reads/activity.ts'
-import { createRemoval } from '../../src/engine/removal.ts'
 import { openDatabase, type QueenDatabase } from '../../src/store/pool.ts'
 import { createReadStores } from '../../src/store/reads/read-stores.ts'
 import { createRemovalStore } from '../../src/store/removal.ts'

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { Catalog } from '../../src/engine/catalog.ts'
-import { createConfiguration } from '../../src/engine/configure.ts'
+import { Catalog } from '../../src/engine/queues/catalog.ts'
+import { createConfiguration } from '../../src/engine/queues/configure.ts'
 import type { ConfigureRequest } from '../../src/engine/types.ts'
 import type { QueueStore } from '../../src/ports/queue-store.ts'
 import { createQueueStore } from '../../src/store/queues.ts'

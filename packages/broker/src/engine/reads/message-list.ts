@@ -14,11 +14,11 @@ import type {
   SegmentHeader,
   SegmentPosition,
 } from '../../ports/message-store.ts'
-import { viewFrame } from '../frame-view.ts'
-import { messageIdAt } from '../message-id.ts'
-import { hasOffset } from '../offset-set.ts'
+import { viewFrame } from '../format/frame-view.ts'
+import { messageIdAt } from '../format/message-id.ts'
+import { hasOffset } from '../format/offset-set.ts'
+import { decodeSegment, isoMicros } from '../format/segment-body.ts'
 import { Refusal } from '../refusal.ts'
-import { decodeSegment, isoMicros } from '../segment-body.ts'
 import { answering } from '../store-refusal.ts'
 import { type GroupStatus, type MessageStatus, overallStatus, StatusBook } from './message-status.ts'
 

@@ -5,10 +5,10 @@
  */
 import { isUuid } from '@queen/protocol'
 import type { MessageStore, PartitionPlace, SegmentPosition } from '../../ports/message-store.ts'
-import { hasOffset } from '../offset-set.ts'
+import { hasOffset } from '../format/offset-set.ts'
+import { KEY_BYTES, writeTransactionKey } from '../format/transaction-key.ts'
 import { Refusal } from '../refusal.ts'
 import { answering } from '../store-refusal.ts'
-import { KEY_BYTES, writeTransactionKey } from '../transaction-key.ts'
 
 export interface FoundMessage {
   readonly place: PartitionPlace

@@ -1,7 +1,7 @@
 /** What a message is for a group, and for all of them together (http-api sections 2.6 and 10). Pure. */
 import { QUEUE_MODE_GROUP } from '@queen/protocol'
 import type { CursorState, DeadMark } from '../../ports/message-store.ts'
-import { hasOffset } from '../offset-set.ts'
+import { hasOffset } from '../format/offset-set.ts'
 
 export type MessageStatus = 'pending' | 'processing' | 'completed' | 'dead_letter'
 

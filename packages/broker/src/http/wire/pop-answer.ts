@@ -5,7 +5,7 @@
  * slices of the segment's text and go out as the very bytes that came in; only names, which come from the catalog as
  * ordinary strings, are brought into that form, once per partition. Nothing is parsed and nothing is copied twice.
  */
-import { emptyFrameParts, FrameFlag, readFrame } from '../../engine/frame.ts'
+import { emptyFrameParts, FrameFlag, readFrame } from '../../engine/format/frame.ts'
 import type { PartitionEntry, PopAnswer, PoppedRun } from '../../engine/types.ts'
 import type { Cipher } from '../../ports/cipher.ts'
 

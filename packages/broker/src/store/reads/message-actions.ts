@@ -1,5 +1,5 @@
 /** The verbs that take single messages out of turn: delete, bury, retry, purge. Each is one statement and one commit. */
-import { formatOffsets, parseOffsets } from '../../engine/offset-set.ts'
+import { formatOffsets, parseOffsets } from '../../engine/format/offset-set.ts'
 import type { MessageStore } from '../../ports/message-store.ts'
 import type { Sql } from '../sql.ts'
 import { deadLetterFilter } from './dead-letter-filter.ts'

@@ -1,6 +1,6 @@
 /** Reading single messages: places, segment headers and bodies, cursors, dead marks. Reads only. */
-import { parseOffsets } from '../../engine/offset-set.ts'
-import type { SegmentRow } from '../../engine/segment-body.ts'
+import { parseOffsets } from '../../engine/format/offset-set.ts'
+import type { SegmentRow } from '../../engine/format/segment-body.ts'
 import type {
   CursorState,
   DeadLetterCopy,

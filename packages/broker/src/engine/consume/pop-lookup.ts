@@ -1,0 +1,192 @@
+/**
+ * Which feeds a pop is served from, and how it learns of queues and partitions that come into being while it waits.
+ *
+ * Nothing here claims. Lookups of the same thing run once at a time; their number is bounded by the parked requests.
+ */
+import type { ConsumeStore } from '../../ports/consume-store.ts'
+import type { Catalog } from '../queues/catalog.ts'
+import type { Feeds } from './feeds.ts'
+import type { GroupFeed } from './group-feed.ts'
+import type { PopWait } from './pop-wait.ts'
+import { reconcile } from './reconcile.ts'
+import { recordSubscriptions } from './subscription.ts'
+
+export interface LookupHooks {
+  /** The request's partition exists now. */
+  enter(wait: PopWait): void
+  /** The request waits on this feed too. */
+  join(feed: GroupFeed, wait: PopWait): void
+  advance(wait: PopWait): void
+  pump(feed: GroupFeed): void
+  databaseError(error: unknown): void
+}
+
+export interface LookupParts {
+  readonly store: ConsumeStore
+  readonly catalog: Pick<Catalog, 'queue' | 'partition' | 'match'>
+  readonly feeds: Feeds
+  readonly notificationsWork: () => boolean
+}
+
+// A namespace pop looks at this many queues, the highest priorities first.
+const NAMESPACE_QUEUES_MAX = 1_000
+const SEEN_QUEUES_MAX = 10_000
+// How often a namespace is looked at again while somebody waits: news announce new queues while NOTIFY works.
+const WIDEN_MS = 30_000
+const WIDEN_ALONE_MS = 1_000
+// A little longer than the catalog believes that something does not exist.
+const BELIEVED_MISSING_MS = 600
+
+export class PopLookup {
+  readonly #parts: LookupParts
+  readonly #hooks: LookupHooks
+  /** Requests that serve every queue of a namespace or task; new queues may join them. */
+  readonly #namespaceWaits = new Set<PopWait>()
+  #namespaceTimer: NodeJS.Timeout | null = null
+  /** Feeds somebody waits on whose queue did not exist when last looked at. */
+  readonly #queueless = new Set<GroupFeed>()
+  /** Queues already looked at for namespace requests. */
+  readonly #seenQueues = new Set<string>()
+  /** What is being looked up again. */
+  readonly #looking = new Set<object>()
+
+  constructor(parts: LookupParts, hooks: LookupHooks) {
+    this.#parts = parts
+    this.#hooks = hooks
+  }
+
+  /** Makes a request's feeds known and its subscription recorded. @throws StoreError */
+  async lookUp(wait: PopWait): Promise<void> {
+    const { catalog, store } = this.#parts
+    const { queue, partition, namespace, task, consumerGroup, subscription } = wait.request
+    if (queue === null) {
+      const queues = await catalog.match(namespace, task)
+      const feeds = queues.slice(0, NAMESPACE_QUEUES_MAX).map((entry) => {
+        const feed = this.#parts.feeds.get(entry.name, consumerGroup)
+        this.attach(feed, entry)
+        return feed
+      })
+      await recordSubscriptions(store, feeds, subscription, wait.arrivedMs)
+      wait.feeds = feeds
+      return
+    }
+    const feed = this.#parts.feeds.get(queue, consumerGroup)
+    const entry = await catalog.queue(queue)
+    this.attach(feed, entry)
+    await recordSubscriptions(store, [feed], subscription, wait.arrivedMs)
+    if (partition !== null && entry !== null) {
+      const found = await catalog.partition(entry, partition)
+      wait.partitionId = found?.id ?? null
+      if (found !== null) feed.list.state(found.id, performance.now()).entry = found
+    }
+    wait.feeds = [feed]
+  }
+
+  /** The feed reads this incarnation of its queue from now on; null = there is none. */
+  attach(feed: GroupFeed, entry: GroupFeed['queue']): void {
+    const before = feed.queue
+    feed.queue = entry
+    if (before?.id === entry?.id) return
+    if (before !== null) {
+      this.#parts.feeds.detach(feed, before.id)
+      feed.list.clear()
+    }
+    feed.reconciledAtMs = Number.NEGATIVE_INFINITY
+    feed.reconcileAfter = ''
+    if (entry !== null) this.#parts.feeds.attach(feed, entry.id)
+  }
+
+  /** Looks again for a queue or partition that was missing. */
+  async settle(feed: GroupFeed): Promise<void> {
+    this.attach(feed, await this.#parts.catalog.queue(feed.queueName))
+    for (const wait of [...feed.strayWaiters]) {
+      if (feed.queue === null) return
+      const found = await this.#parts.catalog.partition(feed.queue, wait.request.partition!)
+      if (found === null || wait.done) continue
+      feed.strayWaiters.delete(wait)
+      wait.partitionId = found.id
+      feed.list.state(found.id, performance.now()).entry = found
+      this.#hooks.enter(wait)
+    }
+  }
+
+  /** Adds queues to a namespace request that came into being while it waits. */
+  async #widen(wait: PopWait): Promise<void> {
+    const { namespace, task } = wait.request
+    const queues = await this.#parts.catalog.match(namespace, task)
+    if (queues.length === wait.feeds.length || wait.done) return
+    const before = new Set(wait.feeds)
+    await this.lookUp(wait)
+    if (wait.done) return
+    for (const feed of before) feed.waiters.delete(wait)
+    for (const feed of wait.feeds) this.#hooks.join(feed, wait)
+    this.#hooks.advance(wait)
+  }
+
+  /** Somebody waits on this feed and its queue does not exist. */
+  missing(feed: GroupFeed): void {
+    this.#queueless.add(feed)
+  }
+
+  leave(wait: PopWait): void {
+    this.#namespaceWaits.delete(wait)
+  }
+
+  /** Something was stored in this queue. */
+  news(queueId: string): void {
+    for (const feed of this.#queueless) {
+      if (feed.queue !== null || feed.waiting === 0) this.#queueless.delete(feed)
+      else this.lookAgain(feed)
+    }
+    if (this.#namespaceWaits.size === 0 || this.#seenQueues.has(queueId)) return
+    this.#see(queueId)
+    for (const wait of this.#namespaceWaits) this.#once(wait, () => this.#widen(wait))
+  }
+
+  stop(): void {
+    if (this.#namespaceTimer !== null) clearTimeout(this.#namespaceTimer)
+    this.#namespaceTimer = null
+  }
+
+  #see(queueId: string): void {
+    if (this.#seenQueues.size >= SEEN_QUEUES_MAX) this.#seenQueues.clear()
+    this.#seenQueues.add(queueId)
+  }
+
+  /** Looks for new queues of the namespace while the request waits. */
+  watchNamespace(wait: PopWait): void {
+    this.#namespaceWaits.add(wait)
+    for (const feed of wait.feeds) if (feed.queue !== null) this.#see(feed.queue.id)
+    this.#namespaceTimer ??= setTimeout(
+      () => {
+        this.#namespaceTimer = null
+        for (const each of this.#namespaceWaits) this.#once(each, () => this.#widen(each))
+        const [first] = this.#namespaceWaits
+        if (first !== undefined) this.watchNamespace(first)
+      },
+      this.#parts.notificationsWork() ? WIDEN_MS : WIDEN_ALONE_MS,
+    )
+  }
+
+  /** News of a queue or partition that was missing may be about what this feed waits for. */
+  lookAgain(feed: GroupFeed): void {
+    this.#once(feed, async () => {
+      await this.settle(feed)
+      if (feed.queue === null || feed.strayWaiters.size > 0) {
+        // The catalog may still believe an earlier "no".
+        await new Promise((resolve) => setTimeout(resolve, BELIEVED_MISSING_MS))
+        await this.settle(feed)
+      }
+      if (feed.queue !== null) await reconcile(this.#parts.store, feed)
+      this.#hooks.pump(feed)
+    })
+  }
+
+  #once(key: object, work: () => Promise<void>): void {
+    if (this.#looking.has(key)) return
+    this.#looking.add(key)
+    work()
+      .catch((error) => this.#hooks.databaseError(error))
+      .finally(() => this.#looking.delete(key))
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * One pop request from arrival to answer.
+ *
+ * Invariants: it answers exactly once and in time, whatever the database does; at most one claim round of it is under
+ * way; what a claim brings after the answer has left is given back by the claimer, never kept.
+ */
+
+import { sharedLeaseId } from '../format/lease-id.ts'
+import type { EmptyReason, PopAnswer, PoppedRun, PopRequest } from '../types.ts'
+import type { GroupFeed } from './group-feed.ts'
+
+// An empty answer leaves between timeout − min(250 ms, 10 %) and the timeout. Aiming at the middle leaves room for
+// late timers on both sides.
+const EARLY_MS_MAX = 125
+const EARLY_SHARE = 0.05
+// A claim that is under way when the time comes may still be answered until here before the timeout.
+const LAST_CALL_MS = 20
+// wait=false is answered within 3 s even when the database is silent.
+const PROMPT_MS = 2_500
+
+export class PopWait {
+  readonly request: PopRequest
+  readonly arrivedMs: number
+  readonly answer: Promise<PopAnswer>
+  /** In serving order. */
+  feeds: readonly GroupFeed[] = []
+  /** Partition requests only. */
+  partitionId: string | null = null
+  /** A claim round is under way. */
+  claiming = false
+  done = false
+  /** Whether the requests' feeds are known and the subscription is recorded. */
+  ready = false
+  /** A partition request claims once whatever the list says. */
+  tried = false
+  /** The latest reason why a claim brought nothing. */
+  lastReason: EmptyReason | null = null
+  readonly runs: PoppedRun[] = []
+  remaining: number
+  partitionsLeft: number
+  /** Of the answer; made at the first claim. */
+  leaseId = ''
+  readonly shared: boolean
+  #expiresAtMs: number | null = null
+  #timer: NodeJS.Timeout | null = null
+  #resolve!: (answer: PopAnswer) => void
+  #reject!: (error: unknown) => void
+  readonly #onDone: (wait: PopWait) => void
+  readonly #emptyReason: (wait: PopWait) => EmptyReason
+  readonly #signal: AbortSignal
+  readonly #onAbort = (): void => this.finish()
+
+  constructor(
+    request: PopRequest,
+    signal: AbortSignal,
+    nowMs: number,
+    emptyReason: (wait: PopWait) => EmptyReason,
+    onDone: (wait: PopWait) => void,
+  ) {
+    this.request = request
+    this.arrivedMs = nowMs
+    this.remaining = request.batch
+    this.partitionsLeft = request.queue !== null && request.partition !== null ? 1 : request.partitions
+    this.shared = this.partitionsLeft > 1
+    this.#onDone = onDone
+    this.#emptyReason = emptyReason
+    this.#signal = signal
+    this.answer = new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    })
+    if (signal.aborted) {
+      this.finish()
+      return
+    }
+    signal.addEventListener('abort', this.#onAbort, { once: true })
+    const early = Math.min(EARLY_MS_MAX, request.timeoutMs * EARLY_SHARE)
+    this.#timer = setTimeout(() => this.#timeIsUp(), request.wait ? request.timeoutMs - early : PROMPT_MS)
+  }
+
+  get abandoned(): boolean {
+    return this.#signal.aborted
+  }
+
+  get deadlineMs(): number {
+    return this.arrivedMs + (this.request.wait ? this.request.timeoutMs : PROMPT_MS)
+  }
+
+  /** The lease id for the next claim; `''` with autoAck. */
+  leaseIdFor(make: () => string): string {
+    if (this.request.autoAck) return ''
+    // The id of a one-partition lease names its partition, so the next partition that is tried needs another one.
+    if (!this.shared) this.leaseId = make()
+    else if (this.leaseId === '') this.leaseId = sharedLeaseId()
+    return this.leaseId
+  }
+
+  take(runs: readonly PoppedRun[], count: number, untilMs: number | null): void {
+    for (const run of runs) this.runs.push(run)
+    this.remaining -= count
+    this.partitionsLeft--
+    if (untilMs !== null) this.#expiresAtMs = Math.min(this.#expiresAtMs ?? untilMs, untilMs)
+  }
+
+  /** Whether more may be added to what there is. */
+  get wantsMore(): boolean {
+    return !this.done && this.remaining > 0 && this.partitionsLeft > 0
+  }
+
+  finish(reason?: EmptyReason): void {
+    if (this.done) return
+    const empty = this.runs.length === 0
+    const answer: PopAnswer = {
+      runs: this.runs,
+      consumerGroup: this.request.consumerGroup,
+      leaseId: empty ? '' : this.leaseId,
+      leaseExpiresAtMs: empty ? null : this.#expiresAtMs,
+      emptyReason: empty ? (reason ?? this.#emptyReason(this)) : null,
+    }
+    this.#settle()
+    this.#resolve(answer)
+  }
+
+  fail(error: unknown): void {
+    if (this.done) return
+    this.#settle()
+    this.#reject(error)
+  }
+
+  #settle(): void {
+    this.done = true
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#signal.removeEventListener('abort', this.#onAbort)
+    this.#onDone(this)
+  }
+
+  #timeIsUp(): void {
+    const left = this.deadlineMs - performance.now() - LAST_CALL_MS
+    if (!this.claiming || left <= 1) {
+      this.finish()
+      return
+    }
+    this.#timer = setTimeout(() => this.finish(), left)
+  }
+}

@@ -1,0 +1,498 @@
+/**
+ * Pop: parks requests, feeds them claims, answers them.
+ *
+ *   request ─▶ feeds known, start recorded ─▶ ready partition? ──yes──▶ claim ──got──▶ answer
+ *                                                 │ no                    │ nothing
+ *                                                 ▼                       └──▶ next ready partition
+ *                              reconcile ─▶ still none: wait=false answers, wait=true is parked
+ *
+ * Invariants: a pop never fails for database trouble, it waits or answers empty and says why; an idle waiting request
+ * costs nothing but a timer; what is claimed for a request that has gone is given back.
+ */
+import type { ConsumeStore } from '../../ports/consume-store.ts'
+import type { Log } from '../../ports/log.ts'
+import { StoreError } from '../../ports/store-error.ts'
+import { DatabaseTrouble } from '../database-trouble.ts'
+import type { Catalog } from '../queues/catalog.ts'
+import { Refusal } from '../refusal.ts'
+import type { LeaseEnd } from '../settle/ack.ts'
+import type { LeaseBook } from '../settle/lease-book.ts'
+import type { PopAnswer, PopRequest } from '../types.ts'
+import { chooseClaims } from './choose-claims.ts'
+import { ClaimBatch, type ClaimResult, type ClaimRound, type ClaimStats } from './claim-batch.ts'
+import { emptyReason } from './empty-reason.ts'
+import { FeedTimer } from './feed-timer.ts'
+import type { Feeds } from './feeds.ts'
+import type { GroupFeed } from './group-feed.ts'
+import { ClaimOutcomes } from './pop-claims.ts'
+import { PopLookup } from './pop-lookup.ts'
+import { PopWait } from './pop-wait.ts'
+import type { PartitionState } from './ready-list.ts'
+import { reconcile } from './reconcile.ts'
+import type { SegmentCache } from './segment-cache.ts'
+
+export interface PopParts {
+  readonly store: ConsumeStore
+  readonly catalog: Pick<Catalog, 'peekQueue' | 'queue' | 'partition' | 'match' | 'partitionsById' | 'forget'>
+  readonly log: Log
+  readonly cache: SegmentCache
+  readonly book: LeaseBook
+  readonly feeds: Feeds
+  /** Whether hints of other instances arrive at present. */
+  readonly notificationsWork: () => boolean
+  /** Requests parked at once; beyond it they are refused. */
+  readonly waitersMax: number
+}
+
+// After a defect in a claim: long enough not to spin, short enough to be noticed in the log and not by consumers.
+const DEFECT_MS = 1_000
+// A consumer that has not asked for this long will not find what is cached for it.
+const FOLLOWED_MS = 60_000
+
+export class Popper {
+  readonly #parts: PopParts
+  readonly feeds: Feeds
+  readonly #batch: ClaimBatch
+  readonly #trouble: DatabaseTrouble
+  readonly #waits = new Set<PopWait>()
+  /** Requests whose feeds could not be looked up yet. */
+  readonly #unready = new Set<PopWait>()
+  readonly #lookup: PopLookup
+  readonly #outcomes: ClaimOutcomes
+  readonly #timer: FeedTimer
+  #paused = false
+  #stopped = false
+
+  constructor(parts: PopParts) {
+    this.#parts = parts
+    this.feeds = parts.feeds
+    const pump = (feed: GroupFeed): void => this.#pump(feed)
+    const databaseError = (error: unknown): void => this.#databaseError(error, null)
+    this.#lookup = new PopLookup(parts, {
+      enter: (wait) => this.#enter(wait),
+      join: (feed, wait) => this.#await(feed, wait),
+      advance: (wait) => this.#advance(wait),
+      pump,
+      databaseError,
+    })
+    this.#timer = new FeedTimer(parts.store, parts.notificationsWork, {
+      quiet: () => this.#paused || this.#stopped || this.#trouble.active,
+      pump,
+      settle: (feed) => this.#lookup.settle(feed),
+      databaseError,
+    })
+    this.#outcomes = new ClaimOutcomes(parts, {
+      ended: ({ queueName, group }, partitionId, leaseId, committed) => {
+        this.leaseEnded({ queueName, group, partitionId, leaseId, committed, pauseMs: 0 })
+      },
+      pump,
+      databaseError,
+    })
+    this.#batch = new ClaimBatch(parts.store, parts.cache, {
+      resolve: (states) => this.#resolve(states),
+      results: (round, results) => this.#results(round, results),
+      failure: (rounds, error) => this.#failure(rounds, error),
+    })
+    this.#trouble = new DatabaseTrouble(
+      () => this.#probe(),
+      () => this.#recovered(),
+    )
+  }
+
+  get waiting(): number {
+    return this.#waits.size
+  }
+
+  claimStats(): ClaimStats {
+    return this.#batch.stats()
+  }
+
+  async popMessages(request: PopRequest, abandoned: AbortSignal): Promise<PopAnswer> {
+    if (this.#waits.size >= this.#parts.waitersMax) throw new Refusal('OVERLOADED')
+    const wait = new PopWait(
+      request,
+      abandoned,
+      performance.now(),
+      (each) => emptyReason(each, this.#paused, this.#trouble.active),
+      (each) => this.#leave(each),
+    )
+    if (wait.done) return wait.answer
+    if (this.#stopped) wait.finish('no_message')
+    else if (this.#paused && !request.wait) wait.finish('paused')
+    else if (this.#trouble.active && !request.wait) wait.finish('database_unavailable')
+    else {
+      this.#waits.add(wait)
+      this.#prepare(wait)
+    }
+    return wait.answer
+  }
+
+  /** Messages of a partition were committed by this instance. */
+  onStored(queueId: string, partitionId: string, nextOffset: number): void {
+    this.#news(queueId, partitionId, nextOffset)
+  }
+
+  /** Another instance stored messages or ended leases there. */
+  onHint(queueId: string, partitionIds: readonly string[]): void {
+    for (const partitionId of partitionIds) this.#news(queueId, partitionId, null)
+  }
+
+  /** An operator moved, deleted or subscribed the group anew: what is remembered of it is looked up again. */
+  groupMoved(group: string, queueName: string | null): void {
+    for (const feed of this.feeds.all()) {
+      if (feed.group !== group || (queueName !== null && feed.queueName !== queueName)) continue
+      // Queue mode starts at the oldest message whatever happens.
+      if (feed.startReadAtMs !== Number.POSITIVE_INFINITY) feed.startReadAtMs = Number.NEGATIVE_INFINITY
+      feed.list.forgetPositions()
+      feed.reconciledAtMs = Number.NEGATIVE_INFINITY
+      if (feed.waiting === 0) continue
+      this.#pump(feed)
+      this.#timer.tick(feed)
+    }
+  }
+
+  /**
+   * A lease ended with its last message, or was given back.
+   * @returns whether a feed of this instance knew the partition as leased by this very lease
+   */
+  leaseEnded({ queueName, group, partitionId, leaseId, committed, pauseMs }: Omit<LeaseEnd, 'queueId'>): boolean {
+    const feed = this.feeds.peek(queueName, group)
+    const state = feed?.list.peek(partitionId)
+    if (feed === undefined || state === undefined) return false
+    const nowMs = performance.now()
+    if (committed >= 0) feed.list.finished(state, committed)
+    if (state.place === 'claiming') {
+      state.again = true
+      return false
+    }
+    if (state.place !== 'asleep' || state.reason !== 'leased') return false
+    if (state.leaseId !== null && leaseId !== null && state.leaseId !== leaseId) return false
+    const own = state.leaseId !== null
+    const more = state.again || committed < 0 || committed < state.nextOffset
+    if (pauseMs > 0 && more) feed.list.toSleep(state, 'paused', nowMs + pauseMs, nowMs)
+    else if (more) feed.list.toReady(state, nowMs)
+    else feed.list.toIdle(state, nowMs)
+    this.#pump(feed, partitionId)
+    return own
+  }
+
+  /** The database has extended the lease: the list must not believe it over before. */
+  leaseExtended(queueName: string, group: string, partitionId: string, leaseId: string, untilInMs: number): void {
+    const list = this.feeds.peek(queueName, group)?.list
+    const state = list?.peek(partitionId)
+    if (list === undefined || state?.place !== 'asleep' || state.leaseId !== leaseId) return
+    const nowMs = performance.now()
+    list.toSleep(state, 'leased', Math.max(state.wakeAtMs, nowMs + untilInMs), nowMs)
+  }
+
+  /** The queue was deleted; one of the same name may exist already. */
+  queueGone(queueId: string): void {
+    for (const feed of [...(this.feeds.ofQueue(queueId) ?? [])]) {
+      this.#lookup.attach(feed, null)
+      if (feed.waiting > 0) this.#lookup.missing(feed)
+    }
+  }
+
+  pausePops(on: boolean): void {
+    this.#paused = on
+    if (!on) this.lookAgain()
+  }
+
+  setDatabaseAvailable(available: boolean): void {
+    this.#trouble.setAvailable(available)
+  }
+
+  /** Whether somebody reads at the end of this queue, so that new segments will be wanted at once. */
+  followed(queueId: string): boolean {
+    for (const feed of this.feeds.ofQueue(queueId) ?? []) {
+      if (feed.list.readyCount === 0 && performance.now() - feed.lastUsedMs < FOLLOWED_MS) return true
+    }
+    return false
+  }
+
+  start(): void {
+    this.#stopped = false
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#trouble.stop()
+    for (const wait of [...this.#waits]) wait.finish('no_message')
+    this.#lookup.stop()
+    for (const feed of this.feeds.all()) {
+      if (feed.timer !== null) clearTimeout(feed.timer)
+      feed.timer = null
+    }
+  }
+
+  // ── arrival ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #prepare(wait: PopWait): void {
+    const { queue, partition, consumerGroup } = wait.request
+    if (queue !== null && partition === null) {
+      // The common case without a promise: everything is known already.
+      const entry = this.#parts.catalog.peekQueue(queue)
+      const feed = entry === undefined ? undefined : this.feeds.peek(queue, consumerGroup)
+      if (
+        entry !== undefined &&
+        feed !== undefined &&
+        feed.start !== null &&
+        performance.now() - feed.startReadAtMs < 60_000
+      ) {
+        this.#lookup.attach(feed, entry)
+        feed.lastUsedMs = wait.arrivedMs
+        wait.feeds = [feed]
+        this.#enter(wait)
+        return
+      }
+    }
+    this.#lookup.lookUp(wait).then(
+      () => {
+        this.#trouble.worked()
+        if (!wait.done) this.#enter(wait)
+      },
+      (error) => {
+        if (wait.done) return
+        this.#unready.add(wait)
+        this.#databaseError(error, wait)
+      },
+    )
+  }
+
+  #enter(wait: PopWait): void {
+    this.#unready.delete(wait)
+    wait.ready = true
+    const [feed] = wait.feeds
+    if (wait.request.queue !== null && wait.request.partition !== null && feed !== undefined) {
+      if (wait.partitionId === null) {
+        feed.strayWaiters.add(wait)
+        if (feed.queue === null) this.#lookup.missing(feed)
+      } else {
+        let waits = feed.partitionWaiters.get(wait.partitionId)
+        if (waits === undefined) {
+          waits = new Set()
+          feed.partitionWaiters.set(wait.partitionId, waits)
+        }
+        waits.add(wait)
+      }
+    } else {
+      for (const each of wait.feeds) this.#await(each, wait)
+      if (wait.request.queue === null) this.#lookup.watchNamespace(wait)
+    }
+    this.#advance(wait)
+  }
+
+  #await(feed: GroupFeed, wait: PopWait): void {
+    feed.waiters.add(wait)
+    if (!wait.request.wait) feed.promptWaiters.add(wait)
+    if (feed.queue === null) this.#lookup.missing(feed)
+  }
+
+  #leave(wait: PopWait): void {
+    this.#waits.delete(wait)
+    this.#unready.delete(wait)
+    this.#lookup.leave(wait)
+    for (const feed of wait.feeds) {
+      feed.waiters.delete(wait)
+      feed.promptWaiters.delete(wait)
+      feed.strayWaiters.delete(wait)
+    }
+    if (wait.partitionId === null) return
+    const waits = wait.feeds[0]?.partitionWaiters.get(wait.partitionId)
+    waits?.delete(wait)
+    if (waits?.size === 0) wait.feeds[0]!.partitionWaiters.delete(wait.partitionId)
+  }
+
+  // ── serving ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Takes a request as far as it gets now: a claim, an answer, or parked. */
+  #advance(wait: PopWait): void {
+    if (wait.done || wait.claiming || !wait.ready) return
+    if (this.#submit(wait)) return
+    const some = wait.runs.length > 0
+    if (some && !wait.wantsMore) {
+      wait.finish()
+      return
+    }
+    if (this.#paused || this.#trouble.active) {
+      if (some || !wait.request.wait) wait.finish()
+      return
+    }
+    if (wait.partitionId === null && wait.request.partition === null) {
+      const stale = wait.feeds.find((feed) => feed.queue !== null && this.#timer.stale(feed, wait))
+      if (stale !== undefined) {
+        reconcile(this.#parts.store, stale).then(
+          () => {
+            this.#pump(stale)
+            this.#advance(wait)
+          },
+          (error) => {
+            if (wait.runs.length > 0) wait.finish()
+            this.#databaseError(error, wait)
+          },
+        )
+        return
+      }
+      if (some) {
+        wait.finish()
+        return
+      }
+    } else if (wait.partitionId !== null && !wait.request.wait) {
+      // Somebody claims this very partition at the moment: its outcome will tell.
+      if (wait.feeds[0]!.list.peek(wait.partitionId)?.place === 'claiming') return
+    }
+    if (!wait.request.wait) {
+      // What is being claimed at the moment may leave something; its outcome will tell.
+      if (wait.request.partition === null && wait.feeds.some((feed) => feed.list.claimingCount > 0)) return
+      wait.finish()
+      return
+    }
+    for (const feed of wait.feeds) this.#timer.arm(feed)
+  }
+
+  #submit(wait: PopWait): boolean {
+    if (this.#paused || this.#trouble.active || wait.claiming || !wait.wantsMore) return false
+    const claims = chooseClaims(wait)
+    if (claims.length === 0) return false
+    wait.claiming = true
+    this.#batch.submit({ wait, claims })
+    return true
+  }
+
+  /** Offers what is ready in a feed to those who wait for it; `partitionId` = the only partition that changed. */
+  #pump(feed: GroupFeed, partitionId: string | null = null): void {
+    if (feed.waiting === 0) return
+    if (!this.#paused && !this.#trouble.active) {
+      feed.list.wake(performance.now())
+      if (feed.partitionWaiters.size > 0) {
+        if (partitionId !== null) this.#pumpPartition(feed, partitionId)
+        else for (const each of [...feed.partitionWaiters.keys()]) this.#pumpPartition(feed, each)
+      }
+      for (const wait of feed.waiters) {
+        if (feed.list.readyCount === 0) break
+        if (!wait.claiming && !wait.done) this.#submit(wait)
+      }
+      for (const wait of feed.promptWaiters) this.#advance(wait)
+    }
+    this.#timer.arm(feed)
+  }
+
+  #pumpPartition(feed: GroupFeed, partitionId: string): void {
+    for (const wait of feed.partitionWaiters.get(partitionId) ?? []) {
+      if (feed.list.peek(partitionId)?.place === 'claiming') return
+      this.#advance(wait)
+    }
+  }
+
+  // ── what claims bring ────────────────────────────────────────────────────────────────────────────────────────────
+
+  async #resolve(states: readonly PartitionState[]): Promise<void> {
+    const entries = await this.#parts.catalog.partitionsById(states.map(({ id }) => id))
+    for (const state of states) state.entry = entries.get(state.id) ?? null
+  }
+
+  #results(round: ClaimRound, results: readonly ClaimResult[]): void {
+    this.#trouble.worked()
+    const { wait } = round
+    wait.claiming = false
+    const nowMs = performance.now()
+    for (const result of results) {
+      try {
+        this.#outcomes.take(wait, result, nowMs)
+      } catch (error) {
+        this.#parts.log.error({ err: error }, 'A claim could not be delivered')
+        result.claim.feed.list.toSleep(result.claim.state, 'busy', nowMs + DEFECT_MS, nowMs)
+      }
+    }
+    if (!wait.done) {
+      if (wait.runs.length > 0 && !wait.wantsMore) wait.finish()
+      else this.#advance(wait)
+    }
+    for (const { claim } of results) this.#pump(claim.feed, claim.state.id)
+  }
+
+  #failure(rounds: readonly ClaimRound[], error: unknown): void {
+    const transient = error instanceof StoreError && error.transient
+    const nowMs = performance.now()
+    const feeds = new Set<GroupFeed>()
+    for (const { wait, claims } of rounds) {
+      wait.claiming = false
+      for (const { feed, state } of claims) {
+        feeds.add(feed)
+        if (transient) feed.list.toReady(state, nowMs, true)
+        else feed.list.toSleep(state, 'busy', nowMs + DEFECT_MS, nowMs)
+      }
+      if (!transient) wait.fail(error)
+    }
+    this.#databaseError(error, null)
+    for (const { wait } of rounds) if (!wait.done) this.#advance(wait)
+    for (const feed of feeds) this.#timer.arm(feed)
+  }
+
+  #databaseError(error: unknown, wait: PopWait | null): void {
+    if (error instanceof StoreError && error.transient) {
+      // A conflict is over with the next try; it is no trouble of the database.
+      this.#trouble.failed(error.failure === 'conflict')
+      for (const each of [...this.#waits]) if (!each.request.wait && !each.claiming) each.finish('database_unavailable')
+      return
+    }
+    this.#parts.log.error({ err: error }, 'A statement of the consume path failed')
+    wait?.fail(error)
+  }
+
+  // ── trouble and its end ──────────────────────────────────────────────────────────────────────────────────────────
+
+  /** One small try: the first request or feed that has something to ask. */
+  #probe(): void {
+    this.#batch.statementsMax = 1
+    for (const wait of this.#unready) {
+      this.#prepare(wait)
+      return
+    }
+    for (const wait of this.#waits) {
+      if (this.#submit(wait)) return
+    }
+    for (const feed of this.feeds.all()) {
+      if (feed.waiting === 0 || feed.queue === null || feed.start === null) continue
+      reconcile(this.#parts.store, feed).then(
+        () => this.#trouble.worked(),
+        (error) => this.#databaseError(error, null),
+      )
+      return
+    }
+    this.#trouble.worked()
+  }
+
+  #recovered(): void {
+    this.#batch.statementsMax = Number.POSITIVE_INFINITY
+    for (const wait of [...this.#unready]) this.#prepare(wait)
+    this.lookAgain()
+  }
+
+  /** Hints may have been lost, or leases forgotten. */
+  lookAgain(): void {
+    for (const feed of this.feeds.all()) {
+      feed.reconciledAtMs = Number.NEGATIVE_INFINITY
+      if (feed.waiting === 0) continue
+      this.#pump(feed)
+      this.#timer.tick(feed)
+    }
+  }
+
+  // ── news ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** `nextOffset` null = told by another instance. */
+  #news(queueId: string, partitionId: string, nextOffset: number | null): void {
+    const feeds = this.feeds.ofQueue(queueId)
+    const nowMs = performance.now()
+    if (feeds !== undefined) {
+      for (const feed of feeds) {
+        if (nextOffset === null) feed.list.hint(partitionId, nowMs)
+        else feed.list.stored(partitionId, nextOffset, nowMs)
+        if (feed.strayWaiters.size > 0) this.#lookup.lookAgain(feed)
+        if (feed.waiting > 0) this.#pump(feed, partitionId)
+      }
+    }
+    this.#lookup.news(queueId)
+  }
+}

@@ -1,0 +1,221 @@
+/**
+ * One instance's part in a drain of the whole cluster, round by round (docs/decisions/cluster-drain.md). The maintenance
+ * control decides when; this knows how: report, store or stage own records, merge, finish.
+ *
+ * Invariants: the frontier it reports is true at the moment of the report; a gate that was promised is opened only after
+ * a report that takes the promise back was answered; reports of this instance reach PostgreSQL one after the other.
+ */
+import type { DrainAsker, DrainStore, DrainView } from '../../ports/drain-store.ts'
+import type { RecordLog } from '../../ports/record-log.ts'
+import type { Acceptance } from '../maintenance/acceptance.ts'
+import { readSwitch, type SwitchState } from '../maintenance/switch-state.ts'
+import { within } from '../within.ts'
+import type { Drain } from './drain.ts'
+import type { HorizonLog } from './horizon-log.ts'
+import type { Merge } from './merge.ts'
+import type { QuarantineCount } from './quarantine-count.ts'
+import type { Staging } from './staging.ts'
+
+export interface ClusterDrainParts {
+  readonly instanceId: string
+  readonly store: DrainStore
+  readonly log: Pick<RecordLog, 'stats'>
+  readonly acceptance: Acceptance
+  readonly nowMicros: () => number
+  readonly horizon: HorizonLog
+  readonly quarantined: Pick<QuarantineCount, 'everSetAside'>
+  readonly drain: Drain
+  readonly staging: Staging
+  readonly merge: Merge
+  /** Live pushes that are not in PostgreSQL yet, and appends to the buffer that have not ended. */
+  readonly inFlight: () => number
+  /** How long a silent instance is waited for. */
+  readonly handoffTimeoutMs: number
+  /** The cluster is back to normal, and this instance saw to it. */
+  readonly onFinished: (counts: { drainedMessages: number; quarantinedMessages: number }) => void
+}
+
+/** What a round found. */
+export type RoundEnd =
+  /** The switch is not what the round was for. */
+  | { readonly status: 'switch'; readonly switch: SwitchState }
+  /**
+   * Everybody's buffers and the stage are small enough to finish them behind closed gates. `called`: another instance
+   * has closed its own; if not, it is this instance's turn to call.
+   */
+  | { readonly status: 'near'; readonly called: boolean }
+  /** There is more to store at once. */
+  | { readonly status: 'busy' }
+  | { readonly status: 'waiting' }
+
+interface Reported {
+  readonly atMicros: number
+  readonly frontierMicros: number
+  readonly view: DrainView
+}
+
+// What is left when the gates close is stored while pushes wait: a small part of a second.
+const NEAR_RECORDS = 2_000
+// An instance that stores for longer without a report would look dead, and hold the others up.
+const RUN_MS = 500
+// Staged ahead of the others, it only makes the database larger.
+const STAGED_MAX = 400_000
+// While gates are closed, pushes wait for this answer.
+const ANSWER_MS_MAX = 1_000
+
+export class ClusterDrain {
+  readonly #parts: ClusterDrainParts
+  #turn: Promise<unknown> = Promise.resolve()
+  #epoch = 0
+  #expectSince = ''
+  #sinceMs = 0
+  #drained = 0
+  #setAsideBefore = 0
+  #promised = false
+  #serial: number
+
+  constructor(parts: ClusterDrainParts) {
+    this.#parts = parts
+    this.#serial = parts.nowMicros()
+  }
+
+  /** Whether others may act on our promise to have the gate closed. */
+  get promised(): boolean {
+    return this.#promised
+  }
+
+  /** Records that left this instance's buffer. */
+  add(records: number): void {
+    this.#drained += records
+  }
+
+  /** The control enters the drain of this switch, for the first time or again. */
+  begin(state: SwitchState): void {
+    this.#sinceMs = performance.now()
+    if (state.epoch === this.#epoch) return
+    this.#promised = false
+    this.#epoch = state.epoch
+    this.#expectSince = state.expectSince ?? new Date(0).toISOString()
+    this.#drained = 0
+    this.#setAsideBefore = this.#parts.quarantined.everSetAside
+  }
+
+  /** One round. @param held whether new pushes wait in memory now. @throws StoreError */
+  async round(held: () => boolean): Promise<RoundEnd> {
+    const { instanceId, log, merge, store } = this.#parts
+    const { atMicros, frontierMicros, view } = await this.#report(held)
+    const now = readSwitch(view.switch)
+    if (now.enabled || !now.draining || now.epoch !== this.#epoch) return { status: 'switch', switch: now }
+    if (this.#promised && this.#allDone(view)) {
+      const finished = await this.#inTurn(() => within(ANSWER_MS_MAX, store.finish(this.#asker())))
+      if (finished !== null) {
+        this.#promised = false
+        this.#parts.onFinished({
+          drainedMessages: finished.drained - finished.setAside,
+          quarantinedMessages: finished.setAside,
+        })
+        return { status: 'switch', switch: readSwitch(finished.switch) }
+      }
+    }
+    const others = view.frontierMicros ?? Number.POSITIVE_INFINITY
+    // Whoever joins after this report accepts nothing older than it.
+    const left = await this.#storeOwn(view, Math.min(atMicros - 1, others), frontierMicros)
+    if (left === 'diverted') return { status: 'waiting' }
+    // One merges and calls; which one does not matter, and for a moment there may be two.
+    const leads = view.firstId === null || instanceId < view.firstId
+    const merges = leads && view.staged > 0 && view.awaited === 0
+    if (merges) await merge.run(Math.min(frontierMicros, others), RUN_MS)
+    // Under a steady load there is always something left: a little is enough to close the gates.
+    const small = log.stats.pendingRecords + view.pending + view.staged <= NEAR_RECORDS
+    if (!held() && small && view.awaited === 0 && (leads || view.called)) return { status: 'near', called: view.called }
+    return { status: left === 'more' || merges ? 'busy' : 'waiting' }
+  }
+
+  /** Takes a promise back; the switch as it is then. @throws StoreError when nobody can tell whether it was acted on */
+  async withdraw(): Promise<SwitchState> {
+    const { view } = await this.#report(() => false)
+    return readSwitch(view.switch)
+  }
+
+  /** Without PostgreSQL a promise cannot be taken back: the caller goes its own way, and says so to nobody. */
+  forget(): void {
+    this.#promised = false
+  }
+
+  #allDone(view: DrainView): boolean {
+    return view.awaited === 0 && view.pending === 0 && view.ungated === 0 && view.staged === 0
+  }
+
+  async #storeOwn(view: DrainView, upToMicros: number, frontierMicros: number): Promise<'empty' | 'more' | 'diverted'> {
+    const { drain, horizon, log, staging } = this.#parts
+    if (log.stats.pendingRecords === 0) return 'empty'
+    const alone = view.pending === 0 && view.staged === 0 && view.awaited === 0
+    if (!alone) {
+      // Whoever is furthest behind goes on: the others' staged records wait for its.
+      const ahead = view.awaited > 0 || frontierMicros > (view.frontierMicros ?? frontierMicros)
+      if (ahead && view.staged > STAGED_MAX) return 'empty'
+      horizon.upToMicros = Number.POSITIVE_INFINITY
+      return staging.run()
+    }
+    horizon.upToMicros = upToMicros
+    const endsAt = performance.now() + RUN_MS
+    try {
+      const end = await drain.run(() => performance.now() < endsAt)
+      return end === 'diverted' ? 'diverted' : log.stats.pendingRecords > 0 ? 'more' : 'empty'
+    } finally {
+      horizon.upToMicros = Number.POSITIVE_INFINITY
+    }
+  }
+
+  #report(held: () => boolean): Promise<Reported> {
+    return this.#inTurn(async () => {
+      const { inFlight, log, nowMicros, quarantined, store } = this.#parts
+      const atMicros = nowMicros()
+      const { pendingRecords } = log.stats
+      const frontierMicros = this.#frontier()
+      const closing = held()
+      const gated = closing && pendingRecords === 0 && inFlight() === 0
+      if (gated) this.#promised = true
+      const view = await within(
+        ANSWER_MS_MAX,
+        store.report({
+          ...this.#asker(),
+          serial: ++this.#serial,
+          frontierMicros,
+          pending: pendingRecords,
+          closing,
+          gated,
+          drained: this.#drained,
+          setAside: quarantined.everSetAside - this.#setAsideBefore,
+        }),
+      )
+      if (!gated) this.#promised = false
+      return { atMicros, frontierMicros, view }
+    })
+  }
+
+  /** Everything accepted up to then has left the buffer, and what comes later is later. */
+  #frontier(): number {
+    const { acceptance, log, nowMicros } = this.#parts
+    const { oldestAcceptedAtMicros, pendingRecords } = log.stats
+    const oldest = pendingRecords === 0 ? nowMicros() : (oldestAcceptedAtMicros ?? 1)
+    return Math.min(oldest, acceptance.oldestMicros ?? oldest) - 1
+  }
+
+  #asker(): DrainAsker {
+    const { handoffTimeoutMs, instanceId } = this.#parts
+    return {
+      instanceId,
+      epoch: this.#epoch,
+      expectSince: this.#expectSince,
+      silentMs: handoffTimeoutMs,
+      patienceOver: performance.now() - this.#sinceMs > handoffTimeoutMs,
+    }
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(work)
+    this.#turn = done.catch(() => {})
+    return done
+  }
+}

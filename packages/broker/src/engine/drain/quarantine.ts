@@ -1,0 +1,214 @@
+/**
+ * Records that could not be stored, for the operator: list, store after all, drop.
+ *
+ * They lie in PostgreSQL, where the drain put them, so any instance acts on all of them. Damage that an instance found
+ * on its own disk lies there first and is handed over as soon as PostgreSQL may be written.
+ *
+ * Invariants: a record leaves PostgreSQL's quarantine in the transaction that stores it; it leaves the disk only after
+ * PostgreSQL has it; nothing is handed over while maintenance is on (the database may be about to be replaced).
+ */
+import type { QuarantineRow, QuarantineStore, QuarantineWrite } from '../../ports/quarantine-store.ts'
+import type { RecordLog, SetAsideRecord } from '../../ports/record-log.ts'
+import { StoreError } from '../../ports/store-error.ts'
+import type { PayloadCipher } from '../cipher.ts'
+import type { Engine, QuarantinedRecord } from '../engine.ts'
+import { isoOfMicros } from '../maintenance/instance-view.ts'
+import { RecordReader } from '../push/buffered-message.ts'
+import { Refusal } from '../refusal.ts'
+import type { TransactionPush } from '../settle/transaction.ts'
+import { toRefusal } from '../store-refusal.ts'
+import type { MaintenancePhase, PushItem } from '../types.ts'
+
+export interface QuarantineParts {
+  readonly store: QuarantineStore
+  readonly log: Pick<RecordLog, 'bufferId' | 'quarantine'>
+  readonly cipher: PayloadCipher | null
+  readonly instanceId: string
+  readonly phase: () => MaintenancePhase
+  /** The other instances as last heard of. */
+  readonly instances: () => readonly { id: string; live: boolean; bufferId: string | null; onDisk: number | null }[]
+  readonly preparePush: (items: readonly PushItem[]) => Promise<TransactionPush>
+}
+
+export type Quarantine = Pick<Engine, 'listQuarantine' | 'retryQuarantined' | 'dropQuarantined'> & {
+  /** Hands over what lies on this instance's disk. @throws StoreError */
+  handOver(): Promise<void>
+}
+
+// One answer's worth of raw bytes of a damaged record.
+const RAW_BYTES_MAX = 64 * 1024
+const HAND_OVER_RECORDS = 100
+// Only what a buffer finds damaged is named by its place; everything else already has a name that is unique everywhere.
+const DAMAGE = 'damage-'
+
+export function createQuarantine(parts: QuarantineParts): Quarantine {
+  const { instanceId, log, store } = parts
+
+  // A list made between the two steps of handing over would show a record twice, or not at all.
+  let turn: Promise<unknown> = Promise.resolve()
+  function inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const mine = turn.then(work)
+    turn = mine.catch(() => {})
+    return mine
+  }
+
+  const nameOf = (localId: string): string => (localId.startsWith(DAMAGE) ? `${log.bufferId}.${localId}` : localId)
+  const localIdOf = (id: string): string =>
+    id.startsWith(`${log.bufferId}.${DAMAGE}`) ? id.slice(log.bufferId.length + 1) : id
+
+  function payloadOf(item: PushItem): Buffer | null {
+    const bytes = item.source.subarray(item.payloadStart, item.payloadEnd)
+    if (!item.encrypted) return bytes
+    try {
+      return parts.cipher?.decrypt(bytes) ?? null
+    } catch {
+      return null
+    }
+  }
+
+  function view(entry: SetAsideRecord, of: { instanceId: string; live: boolean }): QuarantinedRecord {
+    const item = decode(entry)
+    return {
+      id: entry.id,
+      ...of,
+      queue: item?.queue ?? null,
+      partition: item?.partition ?? null,
+      transactionId: item?.transactionId ?? null,
+      traceId: item?.traceId ?? null,
+      producerSub: item?.producerSub ?? null,
+      payload: item === null ? null : payloadOf(item),
+      payloadBytes: item === null ? entry.bytes : item.payloadEnd - item.payloadStart,
+      acceptedAt: entry.acceptedAtMicros === null ? null : isoOfMicros(entry.acceptedAtMicros),
+      quarantinedAt: isoOfMicros(entry.quarantinedAtMicros),
+      attempts: entry.attempts,
+      reason: entry.reason,
+      error: entry.error,
+      sqlState: entry.sqlState,
+      rawBase64: item === null ? entry.body.subarray(0, RAW_BYTES_MAX).toString('base64') : null,
+    }
+  }
+
+  /** Why a record nobody here knows cannot be acted on. */
+  function refuse(id: string): never {
+    const owner = parts.instances().find(({ bufferId }) => bufferId !== null && id.startsWith(`${bufferId}.${DAMAGE}`))
+    if (owner === undefined || owner.onDisk === 0) throw new Refusal('QUARANTINE_NOT_FOUND')
+    if (!owner.live) throw new Refusal('INSTANCE_NOT_LIVE')
+    throw new Refusal('MAINTENANCE', `The record is still on the disk of instance '${owner.id}'`)
+  }
+
+  /** The item a retry stores. */
+  function itemOf(entry: QuarantineRow, overrides: Parameters<Quarantine['retryQuarantined']>[1]): PushItem {
+    const decoded = decode(entry)
+    const queue = overrides.queue ?? decoded?.queue
+    const payload = overrides.payload ?? (decoded === null ? null : payloadOf(decoded))
+    if (queue === undefined || payload === null) {
+      const lacks = queue === undefined ? 'is damaged: give queue and payload' : 'cannot be decrypted: give a payload'
+      throw new Refusal('INVALID_PAYLOAD', `The record ${lacks} to store it`)
+    }
+    return {
+      queue,
+      partition: overrides.partition ?? decoded?.partition ?? 'Default',
+      transactionId: decoded?.transactionId ?? '',
+      traceId: decoded?.traceId ?? null,
+      producerSub: decoded?.producerSub ?? null,
+      source: payload,
+      idStart: -1,
+      payloadStart: 0,
+      payloadEnd: payload.length,
+      encrypted: false,
+      generatedId: false,
+      acceptedAtMicros: null,
+      innocentBelow: 0,
+      ticket: null,
+      status: null,
+      messageId: null,
+      partitionId: null,
+      code: null,
+      error: null,
+    }
+  }
+
+  return {
+    listQuarantine({ queue, instance, limit, offset }) {
+      const read = async () => {
+        const stored = await store.list({ queue, instance, limit, offset }).catch(unavailable)
+        const live = new Set([instanceId, ...parts.instances().flatMap((each) => (each.live ? [each.id] : []))])
+        const rows = stored.rows.map((row) => view(row, { instanceId: row.instanceId, live: live.has(row.instanceId) }))
+        // What is still on this instance's disk comes last: it was found after the last drain. Damage has no queue.
+        const onDisk = queue === null && (instance === null || instance === instanceId) ? log.quarantine.count : 0
+        const total = stored.total + onDisk
+        const from = offset + rows.length
+        if (onDisk > 0 && rows.length < limit && from >= stored.total) {
+          const own = await log.quarantine.list({ offset: from - stored.total, limit: limit - rows.length })
+          rows.push(...own.map((entry) => view({ ...entry, id: nameOf(entry.id) }, { instanceId, live: true })))
+        }
+        const end = offset + rows.length
+        const hasMore = end < total && rows.length > 0
+        return { rows, total, limit, offset, hasMore, next: hasMore ? String(end) : null }
+      }
+      return log.quarantine.count > 0 ? inTurn(read) : read()
+    },
+
+    async retryQuarantined(id, overrides) {
+      if (parts.phase() !== 'normal') throw new Refusal('MAINTENANCE')
+      if ((await log.quarantine.get(localIdOf(id))) !== null) await this.handOver().catch(unavailable)
+      const entry = await store.get(id).catch(unavailable)
+      if (entry === null) return refuse(id)
+      const item = itemOf(entry, overrides)
+      try {
+        const push = await parts.preparePush([item])
+        const dropped = await store.dropWith(id, async (session) => {
+          if ((await push.run({ session })) !== null) throw new NotStorable()
+        })
+        // Somebody else was faster.
+        if (!dropped) throw new Refusal('QUARANTINE_NOT_FOUND')
+        push.committed()
+        return item
+      } catch (error) {
+        const refused = error instanceof NotStorable || (error instanceof StoreError && error.failure === 'rejected')
+        if (!refused) throw error instanceof StoreError ? toRefusal(error) : error
+        await store.attempted(id).catch(unavailable)
+        const why = error instanceof NotStorable ? item.error : error.message
+        throw new Refusal('INVALID_PAYLOAD', `The record still cannot be stored: ${why}`)
+      }
+    },
+
+    async dropQuarantined(id) {
+      if (await log.quarantine.remove(localIdOf(id))) return
+      if (!(await store.drop(id).catch(unavailable))) refuse(id)
+    },
+
+    async handOver() {
+      let goesOn = true
+      while (goesOn && log.quarantine.count > 0) goesOn = await inTurn(handOverSome)
+    },
+  }
+
+  /** False when PostgreSQL may not be written, or nothing was left. */
+  async function handOverSome(): Promise<boolean> {
+    const entries = await log.quarantine.list({ limit: HAND_OVER_RECORDS })
+    const records = entries.map((entry): QuarantineWrite => {
+      return { ...entry, id: nameOf(entry.id), queue: decode(entry)?.queue ?? null }
+    })
+    if (entries.length === 0 || (await store.add(instanceId, records)) === 'diverted') return false
+    for (const { id } of entries) await log.quarantine.remove(id)
+    return true
+  }
+}
+
+/** Rolls the transaction back; the item says why. */
+class NotStorable extends Error {}
+
+function decode(entry: SetAsideRecord): PushItem | null {
+  const { acceptedAtMicros, body, flags, number } = entry
+  if (number === null || acceptedAtMicros === null || flags === null) return null
+  try {
+    return new RecordReader().read({ number, acceptedAtMicros, flags, body })
+  } catch {
+    return null
+  }
+}
+
+function unavailable(error: unknown): never {
+  throw toRefusal(error)
+}

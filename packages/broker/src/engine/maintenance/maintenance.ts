@@ -1,0 +1,411 @@
+/**
+ * The operator's verbs of maintenance: flip the switch, wait for the fence, tell where everything stands.
+ *
+ * Invariant: a call that answers "on" has seen the fence pass after the switch was committed, so from then on no
+ * instance can write a message (G5). Counts are those of the instances' buffers; what cannot be known is null (G10).
+ */
+import type { RecordLog } from '../../ports/record-log.ts'
+import { StoreError } from '../../ports/store-error.ts'
+import type { InstanceRow, SwitchValue, SystemStore, WindowRow } from '../../ports/system-store.ts'
+import type { QuarantineCount } from '../drain/quarantine-count.ts'
+import type { InstanceStatus, MaintenanceStatus, MaintenanceWindow, PopMaintenanceStatus } from '../engine.ts'
+import { Refusal } from '../refusal.ts'
+import type { Page } from '../types.ts'
+import { within } from '../within.ts'
+import { instanceStatus, isoOfMicros, LIVE_MS_MAX, millis, selfReport, sumOf } from './instance-view.ts'
+import type { MaintenanceControl } from './maintenance-control.ts'
+import {
+  flipMaintenance,
+  flipSwitch,
+  maintenanceMessage,
+  readSwitch,
+  SWITCH_OFF,
+  type SwitchState,
+} from './switch-state.ts'
+
+export interface MaintenanceParts {
+  readonly system: SystemStore
+  readonly control: MaintenanceControl
+  readonly log: RecordLog
+  readonly quarantined: QuarantineCount
+  readonly self: { readonly id: string; readonly hostname: string; readonly startedAt: string; readonly pid: number }
+  readonly nowMs: () => number
+  readonly databaseUp: () => boolean
+  readonly onPopMaintenance: (on: boolean) => void
+  /** Who else is there, as of this heartbeat. */
+  readonly onInstances: (rows: readonly InstanceRow[]) => void
+}
+
+// POST waits at most 20 s for running writes (http-api 15.1).
+const FENCE_MS_MAX = 20_000
+// A status must not wait for a database that hangs: after this the last known state is shown as stale.
+const STATUS_MS_MAX = 2_000
+// Three seconds in all: ending a window is one statement.
+const HISTORY_LOOKS = 15
+const HISTORY_PAUSE_MS = 200
+
+export class Maintenance {
+  readonly #parts: MaintenanceParts
+  #instances: readonly InstanceRow[] = []
+  #instancesAtMs = Number.NEGATIVE_INFINITY
+  #popSwitch: SwitchState = SWITCH_OFF
+  #windowId: string | null = null
+
+  constructor(parts: MaintenanceParts) {
+    this.#parts = parts
+  }
+
+  get popMaintenance(): boolean {
+    return this.#popSwitch.enabled
+  }
+
+  /** Reports this instance and remembers the others. @throws StoreError */
+  async heartbeat(): Promise<void> {
+    const { system, self } = this.#parts
+    this.#learnInstances(await system.heartbeat({ ...self, report: { ...this.#selfReport() } }))
+  }
+
+  /** The other instances as last heard of. */
+  others(): { id: string; live: boolean; bufferId: string | null; onDisk: number | null }[] {
+    const ageMs = this.#parts.nowMs() - this.#instancesAtMs
+    return this.#instances
+      .filter((row) => row.id !== this.#parts.self.id)
+      .map(({ id, report, silentMs }) => ({
+        id,
+        live: silentMs + ageMs <= LIVE_MS_MAX,
+        bufferId: typeof report.bufferId === 'string' ? report.bufferId : null,
+        onDisk: typeof report.quarantinedOnDisk === 'number' ? report.quarantinedOnDisk : null,
+      }))
+  }
+
+  /** What a read of the system state says about pops. */
+  learnPopSwitch(value: unknown): void {
+    const was = this.#popSwitch.enabled
+    this.#popSwitch = readSwitch(value)
+    if (this.#popSwitch.enabled !== was) this.#parts.onPopMaintenance(this.#popSwitch.enabled)
+  }
+
+  async set(enabled: boolean, reason: string | null, by: string | null): Promise<MaintenanceStatus> {
+    const { control } = this.#parts
+    const ticket = control.ticket()
+    const { before, state } = await this.#commit(enabled, reason, by)
+    // A look that began later than this call may have been answered earlier, with what the call has replaced since.
+    const outdated = control.switch === null || control.switch.since === before.since
+    await control.learn(state, outdated ? control.ticket() : ticket)
+    if (enabled && state.safeAt === null) await this.#passFence(state.since, FENCE_MS_MAX)
+    await this.heartbeat().catch(() => {})
+    const status = await this.status()
+    // 200 says that it is safe. Not when a write is still running, nor when somebody else has switched it off again.
+    if (enabled && !status.safeToMigrate) {
+      throw new Refusal('MAINTENANCE_PENDING', undefined, {
+        details: { phase: status.phase, safeToMigrate: false, blockers: status.blockers },
+        retryAfterSeconds: 2,
+      })
+    }
+    return status
+  }
+
+  /** Finishes what a call that died in between had begun: the switch is on and the fence is not recorded. */
+  async completeFence(waitMs: number): Promise<void> {
+    const { switch: state } = this.#parts.control
+    if (state?.enabled === true && state.safeAt === null) await this.#passFence(state.since, waitMs)
+  }
+
+  async status(): Promise<MaintenanceStatus> {
+    const { control, log, system } = this.#parts
+    const ticket = control.ticket()
+    const read = await within(STATUS_MS_MAX, Promise.all([system.readSystemState(), system.listInstances()])).catch(
+      () => null,
+    )
+    if (read !== null) {
+      const [state, instances] = read
+      this.#learnInstances(instances)
+      this.learnPopSwitch(state.popMaintenance)
+      await control.learn(readSwitch(state.maintenance), ticket)
+    }
+    const known = control.switch
+    const state = known ?? SWITCH_OFF
+    const instances = this.#instanceStatuses()
+    const live = instances.filter((instance) => instance.live)
+    const draining = state.draining || (!state.enabled && live.some((instance) => instance.phase === 'draining'))
+    const phase = state.enabled ? 'maintenance' : draining ? 'draining' : 'normal'
+    const safeToMigrate = phase === 'maintenance' && state.safeAt !== null
+    const oldest = instances
+      .map((instance) => instance.oldestBufferedAt)
+      .filter((at) => at !== null)
+      .sort()[0]
+    return {
+      maintenanceMode: known === null ? null : state.enabled,
+      popMaintenanceMode: known === null ? null : this.#popSwitch.enabled,
+      phase,
+      since: state.since,
+      reason: state.reason,
+      by: state.by,
+      safeToMigrate,
+      blockers: await this.#blockers(phase, safeToMigrate, instances, read !== null),
+      stale: read === null,
+      bufferedMessages: sumOf(instances.map((instance) => instance.bufferedMessages)),
+      bufferedBytes: sumOf(instances.map((instance) => instance.bufferedBytes)),
+      oldestBufferedAt: oldest ?? null,
+      quarantinedMessages: sumOf(instances.map((instance) => instance.quarantinedMessages)),
+      bufferHealthy: this.#selfReport().bufferHealthy && this.#othersHealthy(),
+      drain: phase === 'draining' ? this.#drainProgress() : null,
+      message: maintenanceMessage({ phase, safeToMigrate }, this.#parts.databaseUp()),
+      bufferStats: {
+        pendingCount: log.stats.pendingRecords,
+        failedCount: this.#parts.quarantined.records,
+        dbHealthy: this.#parts.databaseUp(),
+        failedFiles: { count: log.stats.quarantinedRecords, failoverCount: 0, qos0Count: 0, totalBytes: 0, totalMB: 0 },
+      },
+      instances,
+    }
+  }
+
+  async history(limit: number, offset: number): Promise<Page<MaintenanceWindow>> {
+    const { windows, total } = await this.#parts.system.listWindows(limit, offset).catch(refuse)
+    const hasMore = offset + windows.length < total
+    return {
+      rows: windows.map(windowOf),
+      total,
+      limit,
+      offset,
+      hasMore,
+      next: hasMore ? String(offset + windows.length) : null,
+    }
+  }
+
+  async popStatus(): Promise<PopMaintenanceStatus> {
+    const read = await within(STATUS_MS_MAX, this.#parts.system.readSystemState()).catch(() => null)
+    if (read !== null) this.learnPopSwitch(read.popMaintenance)
+    return this.#popAnswer()
+  }
+
+  async setPop(enabled: boolean, reason: string | null): Promise<PopMaintenanceStatus> {
+    const at = new Date(this.#parts.nowMs()).toISOString()
+    const value = await this.#parts.system
+      .changeSwitch('pop_maintenance_mode', (current) =>
+        asValue(flipSwitch(readSwitch(current), enabled, reason, null, at)),
+      )
+      .catch(refuse)
+    this.learnPopSwitch(value)
+    return this.#popAnswer()
+  }
+
+  /**
+   * The cluster has drained what was ended: the history is completed. Whoever ended the window may still be writing that
+   * down, on another instance even, and the next one may be open already: so it is looked for, and waited for a little.
+   * @throws StoreError
+   */
+  async windowDrained(counts: { drainedMessages: number; quarantinedMessages: number }): Promise<void> {
+    const { system } = this.#parts
+    for (let look = 0; look < HISTORY_LOOKS; look++) {
+      const { windows } = await system.listWindows(20, 0)
+      const ended = windows.filter(
+        (row) => row.kind === 'maintenance' && row.endedAt !== null && row.drainedAt === null,
+      )
+      const [latest, ...earlier] = ended
+      if (latest !== undefined) {
+        const bufferedMessages = counts.drainedMessages + counts.quarantinedMessages
+        await system.changeWindow(latest.id, { drained: true, bufferedMessages, ...counts })
+        // Reopened before they were drained: their records went with the latest.
+        for (const { id } of earlier) await system.changeWindow(id, { drained: true })
+        return
+      }
+      await new Promise((resolve) => setTimeout(resolve, HISTORY_PAUSE_MS))
+    }
+  }
+
+  async #commit(
+    enabled: boolean,
+    reason: string | null,
+    by: string | null,
+  ): Promise<{ before: SwitchState; state: SwitchState }> {
+    const { system, nowMs } = this.#parts
+    const at = new Date(nowMs()).toISOString()
+    let flipped = false
+    let before = SWITCH_OFF
+    const value = await system
+      .changeSwitch('maintenance_mode', (current) => {
+        before = readSwitch(current)
+        const next = flipMaintenance(before, enabled, reason, by, at)
+        flipped = next !== null && next.enabled !== before.enabled
+        return asValue(next)
+      })
+      .catch(refuse)
+    // The history is a record, not the switch: its failure must not make the switch look unset.
+    if (flipped) await this.#writeHistory(enabled, reason, by).catch(() => {})
+    return { before, state: readSwitch(value) }
+  }
+
+  async #writeHistory(enabled: boolean, reason: string | null, by: string | null): Promise<void> {
+    const { system } = this.#parts
+    if (enabled) {
+      this.#windowId = await system.openWindow({
+        kind: 'maintenance',
+        instanceId: null,
+        startedAt: null,
+        reason,
+        startedBy: by,
+      })
+      return
+    }
+    const { windows } = await system.listWindows(20, 0)
+    const open = windows.find((row) => row.kind === 'maintenance' && row.endedAt === null)
+    if (open === undefined) return
+    this.#windowId = open.id
+    await system.changeWindow(open.id, { ended: true, endedBy: by })
+  }
+
+  /** @param since of the position that was switched on: the fence proves nothing about any other */
+  async #passFence(since: string | null, waitMs: number): Promise<void> {
+    const { control, nowMs, system } = this.#parts
+    if (!(await system.fence(waitMs).catch(refuse))) return
+    const at = new Date(nowMs()).toISOString()
+    const ticket = control.ticket()
+    const value = await system
+      .changeSwitch('maintenance_mode', (current) => {
+        const state = readSwitch(current)
+        // Switched off, or off and on again, meanwhile?
+        const same = state.enabled && state.since === since
+        return same && state.safeAt === null ? asValue({ ...state, safeAt: at }) : null
+      })
+      .catch(refuse)
+    const state = readSwitch(value)
+    await control.learn(state, control.switch?.since === since ? control.ticket() : ticket)
+    if (this.#windowId !== null && state.safeAt !== null) {
+      await system.changeWindow(this.#windowId, { safe: true }).catch(() => {})
+    }
+  }
+
+  #learnInstances(rows: readonly InstanceRow[]): void {
+    const { nowMs, onInstances, quarantined, self } = this.#parts
+    this.#instances = rows
+    this.#instancesAtMs = nowMs()
+    const own = rows.find((row) => row.id === self.id)
+    if (own !== undefined) quarantined.heard(own.quarantined)
+    onInstances(rows)
+  }
+
+  #selfReport() {
+    const { control, log } = this.#parts
+    const drain = control.phase === 'draining' ? control.meter.progress(log.stats.pendingRecords) : null
+    return selfReport(log, control.phase, drain)
+  }
+
+  /** All known instances; this one as it is now, not as it last reported. */
+  #instanceStatuses(): InstanceStatus[] {
+    const { self, log, control, nowMs } = this.#parts
+    const report = this.#selfReport()
+    const own: InstanceStatus = {
+      id: self.id,
+      hostname: self.hostname,
+      startedAt: self.startedAt,
+      lastSeenAt: new Date(nowMs()).toISOString(),
+      phase: control.phase,
+      bufferedMessages: report.bufferedMessages,
+      bufferedBytes: report.bufferedBytes,
+      oldestBufferedAt:
+        log.stats.oldestAcceptedAtMicros === null ? null : isoOfMicros(log.stats.oldestAcceptedAtMicros),
+      quarantinedMessages: this.#parts.quarantined.records,
+      diskFreeBytes: report.diskFreeBytes,
+      capacityBytes: report.capacityBytes,
+      timeToFullSeconds: report.timeToFullSeconds,
+      live: true,
+    }
+    const ageMs = nowMs() - this.#instancesAtMs
+    const others = this.#instances
+      .filter((row) => row.id !== self.id)
+      .map((row) => instanceStatus({ ...row, silentMs: row.silentMs + ageMs }))
+      .filter((status) => status.live || status.bufferedMessages !== 0 || status.quarantinedMessages !== 0)
+    return [own, ...others].sort((a, b) => (a.id < b.id ? -1 : 1))
+  }
+
+  #othersHealthy(): boolean {
+    const ageMs = this.#parts.nowMs() - this.#instancesAtMs
+    return this.#instances.every(
+      (row) =>
+        row.id === this.#parts.self.id ||
+        !instanceStatus({ ...row, silentMs: row.silentMs + ageMs }).live ||
+        row.report.bufferHealthy === true,
+    )
+  }
+
+  #drainProgress(): MaintenanceStatus['drain'] {
+    const own = this.#selfReport().drain
+    const reported = this.#instances
+      .filter((row) => row.id !== this.#parts.self.id && row.report.phase === 'draining')
+      .map((row) => row.report.drain as { total: number; drained: number; ratePerSecond: number } | null)
+    const all = [own, ...reported].filter((drain) => drain !== null && drain !== undefined)
+    const total = all.reduce((sum, drain) => sum + drain.total, 0)
+    const drained = all.reduce((sum, drain) => sum + drain.drained, 0)
+    const ratePerSecond = all.reduce((sum, drain) => sum + drain.ratePerSecond, 0)
+    return {
+      total,
+      drained,
+      ratePerSecond,
+      etaSeconds: ratePerSecond > 0 ? Math.ceil((total - drained) / ratePerSecond) : null,
+    }
+  }
+
+  async #blockers(
+    phase: string,
+    safe: boolean,
+    instances: readonly InstanceStatus[],
+    reachable: boolean,
+  ): Promise<MaintenanceStatus['blockers']> {
+    const of = (instance: InstanceStatus, reason: MaintenanceStatus['blockers'][number]['reason']) => ({
+      instanceId: instance.id,
+      hostname: instance.hostname,
+      reason,
+      bufferedMessages: instance.bufferedMessages,
+      lastSeenAt: instance.lastSeenAt,
+    })
+    if (phase === 'normal' || (phase === 'maintenance' && safe)) return []
+    const own = instances.find((instance) => instance.id === this.#parts.self.id)!
+    if (!reachable) return [of(own, 'DATABASE_UNAVAILABLE')]
+    if (phase === 'draining') {
+      return instances
+        .filter((instance) => instance.bufferedMessages !== 0)
+        .map((instance) => of(instance, instance.live ? 'BUFFER_NOT_EMPTY' : 'NOT_LIVE'))
+    }
+    const holders = await within(STATUS_MS_MAX, this.#parts.system.fenceHolders()).catch(() => [])
+    return holders.map((holder) => {
+      const id = holder.applicationName.replace(/^queen /, '')
+      const instance = instances.find((each) => each.id === id)
+      return {
+        instanceId: id,
+        hostname: instance?.hostname ?? '',
+        reason: 'IN_FLIGHT_WRITES' as const,
+        bufferedMessages: instance?.bufferedMessages ?? null,
+        lastSeenAt: instance?.lastSeenAt ?? null,
+      }
+    })
+  }
+
+  #popAnswer(): PopMaintenanceStatus {
+    const { enabled, since, reason } = this.#popSwitch
+    const message = enabled ? 'Pops are paused: consumers wait.' : 'Pops are served.'
+    return { popMaintenanceMode: enabled, since, reason, message }
+  }
+}
+
+function windowOf(row: WindowRow): MaintenanceWindow {
+  const { id: _, startedBy, ...rest } = row
+  return {
+    ...rest,
+    startedAt: millis(row.startedAt)!,
+    safeAt: millis(row.safeAt),
+    endedAt: millis(row.endedAt),
+    drainedAt: millis(row.drainedAt),
+    by: startedBy,
+  }
+}
+
+function asValue(state: SwitchState | null): SwitchValue | null {
+  return state === null ? null : { ...state }
+}
+
+function refuse(error: unknown): never {
+  if (error instanceof StoreError && error.transient) throw new Refusal('DATABASE_UNAVAILABLE')
+  throw error
+}

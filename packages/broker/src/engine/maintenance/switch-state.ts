@@ -1,0 +1,89 @@
+/** The maintenance switch as `queen.system_state` and the file beside the buffer hold it. */
+import type { MaintenanceStatus } from '../engine.ts'
+
+export interface SwitchState {
+  readonly enabled: boolean
+  /** Of the present position; null = never touched. ISO 8601. */
+  readonly since: string | null
+  readonly reason: string | null
+  readonly by: string | null
+  /** When the fence had proved that no write could happen any more; null = not yet, or off. */
+  readonly safeAt: string | null
+  /** Off, and the cluster's buffers are being drained. */
+  readonly draining: boolean
+  /** Counts the drains. */
+  readonly epoch: number
+  /** While draining: instances heard of since then may hold records. ISO 8601. */
+  readonly expectSince: string | null
+}
+
+export const SWITCH_OFF: SwitchState = {
+  enabled: false,
+  since: null,
+  reason: null,
+  by: null,
+  safeAt: null,
+  draining: false,
+  epoch: 0,
+  expectSince: null,
+}
+
+// An instance that died shortly before the window began may hold records of an outage that led to it.
+const EXPECT_BEFORE_MS = 15_000
+
+/** Reads what is stored. Anything that does not say clearly `false` counts as on: never drain on a guess (G11). */
+export function readSwitch(value: unknown): SwitchState {
+  if (typeof value !== 'object' || value === null) return { ...SWITCH_OFF, enabled: true }
+  const fields = value as Record<string, unknown>
+  const text = (name: string): string | null => (typeof fields[name] === 'string' ? (fields[name] as string) : null)
+  return {
+    enabled: fields.enabled !== false,
+    since: text('since'),
+    reason: text('reason'),
+    by: text('by'),
+    safeAt: text('safeAt'),
+    draining: fields.enabled === false && fields.draining === true,
+    epoch: typeof fields.epoch === 'number' ? fields.epoch : 0,
+    expectSince: text('expectSince'),
+  }
+}
+
+/** The switch after an operator's call, null = no change: the same position keeps its time, a new reason replaces the old. */
+export function flipSwitch(
+  now: SwitchState,
+  enabled: boolean,
+  reason: string | null,
+  by: string | null,
+  at: string,
+): SwitchState | null {
+  if (now.enabled !== enabled)
+    return { ...SWITCH_OFF, enabled, since: at, reason: enabled ? reason : null, by, epoch: now.epoch }
+  return enabled && reason !== null && reason !== now.reason ? { ...now, reason } : null
+}
+
+/** The same for push maintenance: what follows a window is a drain of the whole cluster. */
+export function flipMaintenance(...given: Parameters<typeof flipSwitch>): SwitchState | null {
+  const now = given[0]
+  const next = flipSwitch(...given)
+  if (next === null || next.enabled === now.enabled || next.enabled) return next
+  const beganMs = Date.parse(now.since ?? '')
+  const expectSince = new Date(Number.isNaN(beganMs) ? 0 : beganMs - EXPECT_BEFORE_MS).toISOString()
+  return { ...next, draining: true, epoch: now.epoch + 1, expectSince }
+}
+
+const MESSAGES = {
+  entering: 'Maintenance mode is on: waiting for running writes to end. It is not safe to migrate yet.',
+  safe: 'Maintenance mode is on: pushes are buffered on disk. It is safe to migrate.',
+  draining: 'Maintenance mode is off: the buffered messages are being stored, new pushes go behind them.',
+  outage: 'PostgreSQL is unreachable: pushes are buffered on disk and will be stored when it is back.',
+  normal: 'Maintenance mode is off: pushes are stored in PostgreSQL.',
+} as const
+
+export function maintenanceMessage(
+  status: Pick<MaintenanceStatus, 'phase' | 'safeToMigrate'>,
+  databaseUp: boolean,
+): string {
+  if (status.phase === 'maintenance') return status.safeToMigrate ? MESSAGES.safe : MESSAGES.entering
+  if (status.phase === 'draining') return MESSAGES.draining
+  return databaseUp ? MESSAGES.normal : MESSAGES.outage
+}

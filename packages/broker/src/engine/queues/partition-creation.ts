@@ -1,0 +1,85 @@
+/**
+ * Creates the partitions that pushes name for the first time.
+ *
+ * While a statement for a queue is under way, everything else that is missing there waits for the next one, so ten
+ * thousand new partitions are a few statements, not ten thousand.
+ */
+import type { QueueStore } from '../../ports/queue-store.ts'
+import { StoreError } from '../../ports/store-error.ts'
+import type { PartitionEntry, QueueEntry } from '../types.ts'
+
+export interface CreationParts {
+  readonly store: QueueStore
+  readonly ensureQueue: (name: string) => Promise<QueueEntry>
+  readonly forget: (queue: string) => void
+  readonly add: (queue: QueueEntry, id: string, name: string) => PartitionEntry
+}
+
+type Created = Map<string, PartitionEntry>
+
+interface Batch {
+  readonly names: Set<string>
+  readonly done: Promise<Created>
+}
+
+// Queues of one request that are worked on at the same time: one request must not fill the pool.
+const QUEUES_AT_ONCE = 4
+// A queue that is deleted each time between two statements is a fight nobody should wait for.
+const ATTEMPTS = 3
+
+export class PartitionCreation {
+  readonly #parts: CreationParts
+  readonly #waiting = new Map<string, Batch>()
+  readonly #running = new Map<string, Promise<unknown>>()
+
+  constructor(parts: CreationParts) {
+    this.#parts = parts
+  }
+
+  /** All partitions of `wanted` (by queue), created where missing. @throws StoreError */
+  async ensure(wanted: ReadonlyMap<string, ReadonlySet<string>>): Promise<Map<string, Created>> {
+    const results = new Map<string, Created>()
+    const queues = wanted[Symbol.iterator]()
+    const work = async (): Promise<void> => {
+      for (const [queue, names] of queues) results.set(queue, await this.#join(queue, names))
+    }
+    await Promise.all(Array.from({ length: Math.min(QUEUES_AT_ONCE, wanted.size) }, work))
+    return results
+  }
+
+  #join(queue: string, names: ReadonlySet<string>): Promise<Created> {
+    let batch = this.#waiting.get(queue)
+    if (batch === undefined) {
+      const collected = new Set<string>()
+      batch = { names: collected, done: this.#run(queue, collected) }
+      this.#waiting.set(queue, batch)
+    }
+    for (const name of names) batch.names.add(name)
+    return batch.done
+  }
+
+  async #run(queue: string, names: Set<string>): Promise<Created> {
+    // Also without a predecessor this waits for the end of the tick, so that its other callers can join.
+    await this.#running.get(queue)?.catch(() => {})
+    await Promise.resolve()
+    this.#waiting.delete(queue)
+    const running = this.#create(queue, names)
+    this.#running.set(queue, running)
+    try {
+      return await running
+    } finally {
+      if (this.#running.get(queue) === running) this.#running.delete(queue)
+    }
+  }
+
+  async #create(queueName: string, names: Set<string>): Promise<Created> {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const queue = await this.#parts.ensureQueue(queueName)
+      const found = await this.#parts.store.ensurePartitions(queue.id, [...names])
+      if (found !== null) return new Map(found.map(({ id, name }) => [name, this.#parts.add(queue, id, name)]))
+      // Deleted, perhaps by another instance.
+      this.#parts.forget(queueName)
+    }
+    throw new StoreError('conflict', 'the queue was deleted while its partitions were created')
+  }
+}

@@ -1,0 +1,262 @@
+/**
+ * Acks: resolved, written together with what arrives in the same tick, repeated while the database is in trouble.
+ *
+ *   request ─▶ resolved ─▶ everything one lease holds, completed? ──yes──▶ lease ended by a cheap statement ─▶ answered
+ *                              │ no                                             │ it was not as believed
+ *                              └───────────────▶ judged message by message ◀────┘
+ *
+ * Invariants: all acks of one request are in one statement and commit together; a call whose outcome is unknown is
+ * repeated, which the lease makes harmless; within the deadline there is an answer, after it a 503.
+ */
+import type { AckEntryOutcome, ConsumeStore, LeaseFinish } from '../../ports/consume-store.ts'
+import type { Log } from '../../ports/log.ts'
+import { StoreError } from '../../ports/store-error.ts'
+import type { SegmentCache } from '../consume/segment-cache.ts'
+import { hasOffset } from '../format/offset-set.ts'
+import type { Catalog } from '../queues/catalog.ts'
+import { StatementGate } from '../statement-gate.ts'
+import { toRefusal } from '../store-refusal.ts'
+import type { AckItem, AckResult } from '../types.ts'
+import type { AckPlan } from './ack-plan.ts'
+import { resolveAcks } from './ack-resolve.ts'
+import { combine, type EntryWrite, prepareWrite, settle } from './ack-write.ts'
+import type { LeaseBook } from './lease-book.ts'
+import { finishedOutcome, leaseFinishOf } from './lease-finish.ts'
+
+export interface AckParts {
+  readonly store: ConsumeStore
+  readonly catalog: Pick<Catalog, 'partitionsById'>
+  readonly log: Log
+  readonly cache: SegmentCache
+  readonly book: LeaseBook
+  /** A lease ended in a partition; `leaseId` null when it is not known which. */
+  readonly onLeaseEnded: (end: LeaseEnd) => void
+}
+
+export interface LeaseEnd {
+  readonly queueId: string
+  readonly queueName: string
+  readonly group: string
+  readonly partitionId: string
+  readonly leaseId: string | null
+  readonly committed: number
+  readonly pauseMs: number
+}
+
+interface Pending {
+  readonly plan: AckPlan
+  readonly deadlineMs: number
+  /** The outcome of an earlier try is not known. */
+  again: boolean
+  answered: boolean
+  resolve(): void
+  reject(error: unknown): void
+}
+
+// Every request is answered within 10 s; this leaves room for one last statement that runs into its limit.
+const DEADLINE_MS = 8_000
+// Entries of one statement; a request is never split, so one may be larger.
+const ENTRIES_MAX = 1_000
+const RETRY_FIRST_MS = 20
+const RETRY_LAST_MS = 500
+
+export class Acker {
+  readonly #parts: AckParts
+  #pending: Pending[] = []
+  readonly #gate = new StatementGate(() => this.#flush())
+  #scheduled = false
+  /** Failures in a row; spaces the repeats. */
+  #tries = 0
+  statements = 0
+  finishStatements = 0
+  finishedLeases = 0
+
+  constructor(parts: AckParts) {
+    this.#parts = parts
+  }
+
+  /** Results in the order of the items. @throws Refusal DATABASE_UNAVAILABLE */
+  async ackMessages(items: readonly AckItem[]): Promise<AckResult[]> {
+    if (items.length === 0) return []
+    const deadlineMs = performance.now() + DEADLINE_MS
+    const plan = await this.#resolve(items, deadlineMs)
+    if (plan.entries.length === 0) return plan.results
+    await new Promise<void>((resolve, reject) => {
+      this.#submit({ plan, deadlineMs, again: false, answered: false, resolve, reject })
+    })
+    return plan.results
+  }
+
+  async #resolve(items: readonly AckItem[], deadlineMs: number): Promise<AckPlan> {
+    for (let delayMs = RETRY_FIRST_MS; ; delayMs = Math.min(RETRY_LAST_MS, delayMs * 2)) {
+      try {
+        return await resolveAcks(this.#parts, items, [])
+      } catch (error) {
+        if (!isTransient(error) || performance.now() + delayMs >= deadlineMs) throw toRefusal(error)
+        await sleep(delayMs)
+      }
+    }
+  }
+
+  #submit(pending: Pending): void {
+    this.#pending.push(pending)
+    if (this.#scheduled) return
+    this.#scheduled = true
+    setImmediate(() => {
+      this.#scheduled = false
+      this.#flush()
+    })
+  }
+
+  #flush(): void {
+    while (this.#pending.length > 0 && this.#gate.isOpen()) {
+      const taken: Pending[] = []
+      let entries = 0
+      let at = 0
+      // First tries and repeats are judged differently, so they travel apart.
+      const again = this.#pending[0]!.again
+      while (at < this.#pending.length && entries < ENTRIES_MAX && this.#pending[at]!.again === again) {
+        const next = this.#pending[at++]!
+        taken.push(next)
+        entries += next.plan.entries.length
+      }
+      this.#pending = this.#pending.slice(at)
+      void this.#send(taken, again)
+    }
+  }
+
+  async #send(taken: readonly Pending[], again: boolean): Promise<void> {
+    this.#gate.started()
+    try {
+      await this.#write(taken, again)
+      this.#tries = 0
+      for (const pending of taken) answer(pending)
+    } catch (error) {
+      this.#failed(
+        taken.filter(({ answered }) => !answered),
+        error,
+      )
+    } finally {
+      this.#gate.ended()
+      this.#flush()
+    }
+  }
+
+  async #write(taken: readonly Pending[], again: boolean): Promise<void> {
+    let writes = combine(taken.map(({ plan }) => plan))
+    for (const write of writes) await prepareWrite(this.#parts, write)
+    // What is repeated has to be told what the first try did, so it is judged message by message.
+    if (!again) writes = await this.#finish(writes)
+    if (writes.length === 0) return
+    if (writes.length < taken.length) {
+      const left = new Set(writes.flatMap(({ planned }) => planned.map(({ plan }) => plan)))
+      for (const pending of taken) if (!left.has(pending.plan)) answer(pending)
+    }
+    this.statements++
+    const outcomes = await this.#parts.store.ackMessages(writes.map(({ entry }) => entry!))
+    for (let i = 0; i < writes.length; i++) {
+      const write = writes[i]!
+      let outcome = outcomes[i]!
+      if (outcome.state === 'frames') outcome = await writeWithFrames(this.#parts, this.#parts.store, write, outcome)
+      settle(write, outcome, again)
+      const end = leaseEndOf(write, outcome, again)
+      if (end !== null) this.#parts.onLeaseEnded(end)
+    }
+  }
+
+  /** Ends the leases that are completed as a whole; returns what is left to be judged. @throws StoreError */
+  async #finish(writes: readonly EntryWrite[]): Promise<EntryWrite[]> {
+    const whole: { write: EntryWrite; finish: LeaseFinish }[] = []
+    const rest: EntryWrite[] = []
+    for (const write of writes) {
+      const finish = leaseFinishOf(this.#parts.book, write)
+      if (finish === null) rest.push(write)
+      else whole.push({ write, finish })
+    }
+    if (whole.length === 0) return rest
+    this.statements++
+    this.finishStatements++
+    const ended = await this.#parts.store.finishLeases(whole.map(({ finish }) => finish))
+    whole.forEach(({ write, finish }, i) => {
+      if (ended[i] !== true) {
+        rest.push(write)
+        return
+      }
+      this.finishedLeases++
+      const outcome = finishedOutcome(finish)
+      settle(write, outcome, false)
+      const end = leaseEndOf(write, outcome, false)
+      if (end !== null) this.#parts.onLeaseEnded(end)
+    })
+    return rest
+  }
+
+  #failed(taken: readonly Pending[], error: unknown): void {
+    const nowMs = performance.now()
+    const unknown = error instanceof StoreError && error.outcomeUnknown
+    const transient = isTransient(error)
+    if (!transient && taken.length > 1) {
+      // One of them is to blame; alone, the others succeed.
+      for (const pending of taken) void this.#send([pending], pending.again)
+      return
+    }
+    if (!transient) this.#parts.log.error({ err: error }, 'An ack failed')
+    const delayMs = Math.min(RETRY_LAST_MS, RETRY_FIRST_MS * 2 ** Math.min(5, this.#tries++))
+    for (const pending of taken) {
+      pending.again ||= unknown
+      if (!transient || nowMs + delayMs >= pending.deadlineMs)
+        pending.reject(toRefusal(pending.again ? doubtful(error) : error))
+      else setTimeout(() => this.#submit(pending), delayMs)
+    }
+  }
+}
+
+/** Once more with the frames the database found to be needed. @throws StoreError */
+export async function writeWithFrames(
+  parts: AckParts,
+  store: Pick<ConsumeStore, 'ackMessages'>,
+  write: EntryWrite,
+  outcome: AckEntryOutcome,
+): Promise<AckEntryOutcome> {
+  const entry = await prepareWrite(parts, write, outcome.dead)
+  const [second] = await store.ackMessages([entry])
+  return second!
+}
+
+/** What the ready lists and the other instances have to hear; null when nothing ended. */
+export function leaseEndOf(write: EntryWrite, outcome: AckEntryOutcome, again: boolean): LeaseEnd | null {
+  if (!outcome.ended && !(again && outcome.state === 'ended')) return null
+  const { partition, group, leaseId } = write.planned[0]!.entry
+  const { id, name, options } = partition.queue
+  const failed = write.entry!.failed
+  let paused = false
+  for (let i = 0; i < failed.length && !paused; i += 2) paused = !hasOffset(outcome.dead, failed[i]!)
+  return {
+    queueId: id,
+    queueName: name,
+    group,
+    partitionId: partition.id,
+    leaseId,
+    committed: outcome.committed,
+    pauseMs: paused ? options.retryDelay : 0,
+  }
+}
+
+function answer(pending: Pending): void {
+  pending.answered = true
+  pending.resolve()
+}
+
+/** An earlier try may have been committed, whatever the last one ended with. */
+function doubtful(error: unknown): unknown {
+  if (!(error instanceof StoreError) || error.outcomeUnknown) return error
+  return new StoreError(error.failure, error.message, { outcomeUnknown: true, sqlState: error.sqlState, cause: error })
+}
+
+function isTransient(error: unknown): boolean {
+  return error instanceof StoreError && error.transient
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}
