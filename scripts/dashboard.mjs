@@ -22,7 +22,9 @@ const SOURCES = [
   'packages/dashboard/index.html',
   'packages/dashboard/vite.config.ts',
   'packages/client/src',
+  'packages/client/package.json',
   'packages/protocol/src',
+  'packages/protocol/package.json',
   'package-lock.json',
 ]
 

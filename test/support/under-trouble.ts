@@ -232,7 +232,7 @@ export class UnderTrouble {
         await client.connect()
         while (going()) {
           const { rows } = await client.query(
-            `SELECT count(*)::int AS count FROM pg_stat_activity WHERE application_name LIKE 'queen %'`,
+            `SELECT count(*)::int AS count FROM pg_stat_activity WHERE application_name LIKE 'queen %' AND datname = current_database()`,
           )
           heard(rows[0].count)
           await pause(200)

@@ -136,13 +136,16 @@ export class Activity {
         own = this.#of(queueName)
         if (own !== null) own.ackRequests++
       }
-      const good = success && items[i]!.status === 'completed'
+      const { status } = items[i]!
+      const good = success && status === 'completed'
+      // What was given back neither succeeded nor failed.
+      const bad = !success || status === 'failed' || status === 'dlq'
       if (good) this.#total.ackSuccess++
-      else this.#total.ackFailed++
+      if (bad) this.#total.ackFailed++
       if (dlq) this.#total.deadLetters++
       if (own === null || queueName === null) continue
       if (good) own.ackSuccess++
-      else own.ackFailed++
+      if (bad) own.ackFailed++
       if (dlq) own.deadLetters++
     }
   }
