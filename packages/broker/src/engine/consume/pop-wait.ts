@@ -95,6 +95,16 @@ export class PopWait {
     return this.leaseId
   }
 
+  /**
+   * A claim whose answer was lost may have come about, and is given back by its lease id, again and again for seconds: nothing
+   * may be claimed under that id any more. What was claimed before goes out with it; otherwise the next claim has another.
+   */
+  claimLost(): void {
+    if (!this.shared) return
+    if (this.runs.length > 0) this.finish()
+    else this.leaseId = ''
+  }
+
   take(runs: readonly PoppedRun[], count: number, untilMs: number | null): void {
     for (const run of runs) this.runs.push(run)
     this.remaining -= count

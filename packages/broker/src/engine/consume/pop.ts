@@ -423,6 +423,7 @@ export class Popper {
         else feed.list.toSleep(state, 'busy', nowMs + DEFECT_MS, nowMs)
       }
       if (!transient) wait.fail(error)
+      else if (error.outcomeUnknown) wait.claimLost()
     }
     this.#databaseError(error, null)
     for (const { wait } of rounds) if (!wait.done) this.#advance(wait)
