@@ -2,7 +2,7 @@
  * When the next statement of one kind may leave. One at a time: what arrives meanwhile shares the next one, and ten
  * consumers in a loop cost two statements a round, not four (each costs PostgreSQL as much as three to five of its
  * members, a disk flush included). A second one only beside a first that is slow, so that a lock or a slow disk does not
- * hold up everybody.
+ * hold up everybody, or when it is heavy: then its members weigh more than the statement, and waiting gains nothing.
  *
  * No timer runs unless somebody waits.
  */
@@ -27,10 +27,11 @@ export class StatementGate {
     return this.#underWay
   }
 
-  /** Whether a statement may leave now. Ask only with something to send. */
-  isOpen(): boolean {
+  /** Whether a statement may leave now; `heavy` = its members cost far more than itself. Ask only with something to send. */
+  isOpen(heavy = false): boolean {
     if (this.#underWay === 0) return true
     if (this.#underWay >= STATEMENTS_MAX) return false
+    if (heavy) return true
     const waitMs = this.#startedMs + SLOW_MS - performance.now()
     if (waitMs <= 0) return true
     this.#timer ??= setTimeout(() => {

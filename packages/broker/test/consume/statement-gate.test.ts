@@ -35,3 +35,14 @@ it('keeps no timer when its statement has ended', () => {
   vi.advanceTimersByTime(1000)
   expect(opened).toBe(0)
 })
+
+it('lets a heavy one leave beside a fast one, but no third', () => {
+  const gate = new StatementGate(() => {})
+  gate.started()
+  expect(gate.isOpen()).toBe(false)
+  expect(gate.isOpen(true)).toBe(true)
+  gate.started()
+  expect(gate.isOpen(true)).toBe(false)
+  gate.ended()
+  gate.ended()
+})

@@ -71,6 +71,10 @@ interface Lane {
 const LARGE_FLUSHES_MAX = 1
 const LARGE_BYTES = 512 * 1024
 const FLUSH_BYTES_MAX = 4 * 1024 * 1024
+// So many bytes cost PostgreSQL more than the commit does: they leave beside another flush. In few lanes only, because
+// each lane costs something too.
+const HEAVY_BYTES = 128 * 1024
+const HEAVY_LANES_MAX = 64
 const FLUSH_ITEMS_MAX = 10_000
 // Of one lane in one flush: a giant push is built and answered in slices, so that small ones beside it find their turn.
 const LANE_ITEMS_MAX = 1_000
@@ -160,7 +164,7 @@ export class PushLanes {
   }
 
   #pump(): void {
-    while (this.#small.length > 0 && this.#gate.isOpen()) {
+    while (this.#small.length > 0 && this.#gate.isOpen(isHeavy(this.#small))) {
       this.#gate.started()
       const lanes = this.#take(this.#small)
       void this.#flush(lanes).finally(() => {
@@ -463,6 +467,13 @@ export class PushLanes {
       this.#idle = null
     }
   }
+}
+
+function isHeavy(lanes: readonly Lane[]): boolean {
+  if (lanes.length > HEAVY_LANES_MAX) return false
+  let bytes = 0
+  for (const lane of lanes) bytes += lane.pendingBytes
+  return bytes >= HEAVY_BYTES
 }
 
 /** Whether PostgreSQL has nothing to look for: the usual flush takes the cheap way. */
