@@ -4,6 +4,7 @@
  */
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Instance } from '../support/instance.ts'
+import { ask } from './ask.ts'
 import type { History } from './history.ts'
 import { plainly, type Violation } from './judge.ts'
 import type { Stage } from './stage.ts'
@@ -27,6 +28,7 @@ export async function deleteInWindow(stage: Stage): Promise<void> {
   const queue = `doomed-${history.operations.get('queue deleted') ?? 0}-${random.whole(0, 1_000_000)}`
   if (!(await insist(stage, (instance) => instance.api.post('/api/v1/configure', { queue })))) return
   await inWindow(stage, async () => {
+    const before = await windowNow(stage)
     const sent: { id: string; promised: boolean }[] = []
     for (let push = 0; push < PUSHES; push++) {
       const index = traffic.pick(random)
@@ -40,9 +42,19 @@ export async function deleteInWindow(stage: Stage): Promise<void> {
     const path = `/api/v1/resources/queues/${queue}`
     const deleted = await insist(stage, (instance) => instance.api.call('DELETE', path))
     history.did('queue deleted')
-    // Without an answer it may be deleted or not: then they may be set aside, and need not.
-    for (const { id, promised } of sent) history.doomed.set(id, deleted && promised)
+    // Without an answer it may be deleted or not; and when somebody else ended the window meanwhile they may have been
+    // stored, and then went with the queue. In both cases they may be set aside, and need not.
+    const certain = deleted && before !== null && (await windowNow(stage)) === before
+    for (const { id, promised } of sent) history.doomed.set(id, certain && promised)
   })
+}
+
+/** Since when the window is open that is open now; null = none, or nobody could be asked. */
+function windowNow({ databaseUrl }: Stage): Promise<string | null> {
+  return ask(
+    databaseUrl,
+    `SELECT value ->> 'since' AS answer FROM queen.system_state WHERE key = 'maintenance' AND (value ->> 'enabled')::boolean`,
+  )
 }
 
 /** Repeats a call until it is answered 200; false when it never was. */

@@ -174,6 +174,7 @@ export class FileBuffer {
         onEvent,
       },
       nextRecord,
+      Math.max(recovered.lastRecord, drainedThrough),
     )
     const reader = new Reader(disk, files, recorder)
     const parts = { disk, directory, lock, files, writer, reader, progressFile, capacity, states, quarantine }

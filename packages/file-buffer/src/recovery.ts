@@ -73,6 +73,11 @@ export interface RecoveryOptions {
 export interface Recovered {
   /** No number below this may be given out. */
   readonly nextRecord: number
+  /**
+   * Highest number that a record bears, or may have borne where the end of a file is damaged; 0 = no file. Numbers above
+   * it that must not be given out again belonged to appends that failed: nobody misses them.
+   */
+  readonly lastRecord: number
   /** Bytes of files that are kept aside. */
   readonly asideBytes: number
 }
@@ -107,7 +112,8 @@ export async function recoverFiles(options: RecoveryOptions): Promise<Recovered>
     }
   }
   await disk.syncDirectory(directory)
-  return { nextRecord: Math.max(nextRecord, files.files.at(-1)?.lastRecord ?? 0), asideBytes }
+  const lastRecord = files.files.at(-1)?.lastRecord ?? 0
+  return { nextRecord: Math.max(nextRecord, lastRecord), lastRecord, asideBytes }
 }
 
 /** A disk hiccup at start-up must not cost the records of a file: what looks unreadable is read again. */

@@ -72,10 +72,11 @@ export class Writer {
   #running: Promise<void> | null = null
   #closed: FileBufferError | null = null
 
-  constructor(options: WriterOptions, nextRecord: number) {
+  /** @param lastRecord below nextRecord - 1 when numbers between them were given up and stand for nothing */
+  constructor(options: WriterOptions, nextRecord: number, lastRecord: number) {
     this.#options = options
     this.nextRecord = nextRecord
-    this.lastRecord = nextRecord - 1
+    this.lastRecord = lastRecord
   }
 
   append(source: RecordSource): Promise<Appended> {

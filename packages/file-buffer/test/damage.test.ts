@@ -212,6 +212,25 @@ describe('damage on disk', () => {
     await buffer.close()
   })
 
+  it('numbers of appends that failed are no missing records, whatever a restart makes of them', async () => {
+    const disk = new FaultDisk()
+    let buffer = await open(disk)
+    await buffer.append(sourceOf(['one']))
+    disk.fail('datasync', 'EIO', { times: 1 })
+    await expect(buffer.append(sourceOf(['promised to nobody', 'nor this one']))).rejects.toThrow('could not write')
+    await buffer.close()
+    for (const body of ['four', 'five']) {
+      buffer = await open(disk)
+      await buffer.append(sourceOf([body]))
+      await buffer.close()
+    }
+    expect((await checkBufferDirectory(DIRECTORY, { disk })).gaps).toEqual([])
+    buffer = await open(disk)
+    expect(await readAll(buffer)).toMatchObject({ numbers: [1, 4, 5], bodies: ['one', 'four', 'five'] })
+    expect(await buffer.quarantine.list()).toEqual([])
+    await buffer.close()
+  })
+
   it('G10: damage that appears while the buffer runs is set aside and leaves the counts true', async () => {
     const disk = new FaultDisk()
     const buffer = await open(disk)
