@@ -53,7 +53,7 @@ export async function deleteInWindow(stage: Stage): Promise<void> {
 function windowNow({ databaseUrl }: Stage): Promise<string | null> {
   return ask(
     databaseUrl,
-    `SELECT value ->> 'since' AS answer FROM queen.system_state WHERE key = 'maintenance' AND (value ->> 'enabled')::boolean`,
+    `SELECT value ->> 'since' AS answer FROM queen.system_state WHERE key = 'maintenance_mode' AND (value ->> 'enabled')::boolean`,
   )
 }
 
