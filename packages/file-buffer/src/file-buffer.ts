@@ -174,14 +174,14 @@ export class FileBuffer {
         onEvent,
       },
       nextRecord,
-      Math.max(recovered.lastRecord, drainedThrough),
+      Math.max(recovered.lastRecord, progress?.lastRecord ?? 0, drainedThrough),
     )
     const reader = new Reader(disk, files, recorder)
     const parts = { disk, directory, lock, files, writer, reader, progressFile, capacity, states, quarantine }
     const buffer = new FileBuffer({ ...parts, fsyncTimes, onEvent, bufferId, nextRecord, used })
     await buffer.#moveDrained(drainedThrough)
     // Durable at once: numbers of files that were set aside or cut are known only now.
-    await progressFile.save({ drainedThrough, nextRecord }, true)
+    await progressFile.save({ drainedThrough, nextRecord, lastRecord: writer.lastRecord }, true)
     const { pendingRecords: records, pendingBytes: bytes } = files
     onEvent({ type: 'recovered', files: files.files.length, records, bytes })
     return buffer
@@ -266,7 +266,7 @@ export class FileBuffer {
       }
       if (through <= this.#files.drainedThrough) return
       await this.#moveDrained(through)
-      await this.#progress.save({ drainedThrough: through, nextRecord: this.#writer.nextRecord }, false)
+      await this.#saveProgress(through, false)
       await this.#unlinkDrained()
     })
   }
@@ -291,7 +291,7 @@ export class FileBuffer {
       }
       await this.#moveDrained(through)
       this.#reader.rewind()
-      await this.#progress.save({ drainedThrough: through, nextRecord: this.#writer.nextRecord }, true)
+      await this.#saveProgress(through, true)
       await this.#unlinkDrained()
     })
   }
@@ -326,10 +326,15 @@ export class FileBuffer {
     await this.#reader.close()
     if (!this.#lost) {
       const { drainedThrough } = this.#files
-      await this.#progress.save({ drainedThrough, nextRecord: this.#writer.nextRecord }, true).catch(() => {})
+      await this.#saveProgress(drainedThrough, true).catch(() => {})
     }
     await this.#progress.close().catch(() => {})
     await this.#lock.release()
+  }
+
+  #saveProgress(drainedThrough: number, durable: boolean): Promise<void> {
+    const { lastRecord, nextRecord } = this.#writer
+    return this.#progress.save({ drainedThrough, nextRecord, lastRecord }, durable)
   }
 
   async #moveDrained(through: number): Promise<void> {
@@ -374,7 +379,7 @@ export class FileBuffer {
     const finished = files.filter((file) => file.sealed && file.lastRecord <= drainedThrough)
     if (finished.length === 0) return
     // The numbers of a file must be remembered before the file that shows them is gone.
-    await this.#progress.save({ drainedThrough, nextRecord: this.#writer.nextRecord }, true)
+    await this.#saveProgress(drainedThrough, true)
     for (const file of finished) {
       if (file.keep) {
         await this.#disk.rename(file.path, join(this.#directory, file.name + ASIDE_SUFFIX))

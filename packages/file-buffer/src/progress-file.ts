@@ -1,8 +1,10 @@
 /**
- * The local memory of two numbers: how far the buffer is drained, and which record number comes next.
+ * The local memory of three numbers: how far the buffer is drained, which record number comes next, and up to which
+ * records were acknowledged.
  *
  * The database's word on draining is final (`setDrainedThrough`); this is the best guess until it can be asked.
  * `nextRecord` is not a hint: once all files are unlinked nothing else on this disk knows which numbers were used.
+ * `lastRecord` lies below it when appends failed: with it, a newest file that vanished is missed, and they are not.
  *
  * Two slots are written in turn, each with a checksum and a sequence: a torn write costs one slot, never both.
  * A save without `durable` costs one small write and survives the process; with it, a power cut.
@@ -16,6 +18,8 @@ import { readUInt64, writeUInt64 } from './record.ts'
 export interface Progress {
   readonly drainedThrough: number
   readonly nextRecord: number
+  /** Highest number acknowledged. */
+  readonly lastRecord: number
 }
 
 const FILE_NAME = 'progress'
@@ -86,6 +90,8 @@ export class ProgressFile {
     writeUInt64(slot, this.#sequence, 8)
     writeUInt64(slot, progress.drainedThrough, 16)
     writeUInt64(slot, progress.nextRecord, 24)
+    // One more than it is: 0 stands in slots of a version that did not know it.
+    writeUInt64(slot, progress.lastRecord + 1, 32)
     slot.writeUInt32LE(crc32(slot, 8, SLOT_BYTES, SEED), 4)
     await writeFully(this.#file, slot, 0, SLOT_BYTES, (this.#sequence % 2) * SLOT_DISTANCE_BYTES)
   }
@@ -101,7 +107,9 @@ async function readSlots(file: DiskFile): Promise<(Progress & { sequence: number
     if (slot.readUInt32LE(4) !== crc32(slot, 8, SLOT_BYTES, SEED)) continue
     const sequence = readUInt64(slot, 8)
     if (latest === null || sequence > latest.sequence) {
-      latest = { sequence, drainedThrough: readUInt64(slot, 16), nextRecord: readUInt64(slot, 24) }
+      const nextRecord = readUInt64(slot, 24)
+      const lastRecord = (readUInt64(slot, 32) || nextRecord) - 1
+      latest = { sequence, drainedThrough: readUInt64(slot, 16), nextRecord, lastRecord }
     }
   }
   return latest

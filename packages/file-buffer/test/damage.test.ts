@@ -212,6 +212,20 @@ describe('damage on disk', () => {
     await buffer.close()
   })
 
+  it('the newest file that vanished is noticed too, when the next one has followed', async () => {
+    const disk = new FaultDisk()
+    for (const body of ['one', 'two', null, 'three', null]) {
+      const buffer = await open(disk)
+      if (body !== null) await buffer.append(sourceOf([body]))
+      await buffer.close()
+      if (body === 'two') await disk.unlink(`${DIRECTORY}/${'2'.padStart(20, '0')}.qbuf`)
+    }
+    const buffer = await open(disk)
+    expect((await readAll(buffer)).bodies).toEqual(['one', 'three'])
+    expect(await buffer.quarantine.list()).toMatchObject([{ number: 2, lastNumber: 2, reason: 'CORRUPT', bytes: 0 }])
+    await buffer.close()
+  })
+
   it('numbers of appends that failed are no missing records, whatever a restart makes of them', async () => {
     const disk = new FaultDisk()
     let buffer = await open(disk)
