@@ -15,6 +15,9 @@ const BATCH = 3
 /** Locks and outages hold the operator's calls up; then there is nothing to expect. */
 const PATIENCE_MS = 15_000
 const RETRY_MS = 200
+const CLOSED = 'closed'
+const WINDOW_SINCE = `SELECT CASE WHEN (value ->> 'enabled')::boolean THEN value ->> 'since' ELSE '${CLOSED}' END AS answer
+  FROM queen.system_state WHERE key = 'maintenance_mode'`
 const PAGE = 500
 
 interface Listed {
@@ -45,16 +48,18 @@ export async function deleteInWindow(stage: Stage): Promise<void> {
     // Without an answer it may be deleted or not; and when somebody else ended the window meanwhile they may have been
     // stored, and then went with the queue. In both cases they may be set aside, and need not.
     const certain = deleted && before !== null && (await windowNow(stage)) === before
+    if (certain) history.did('queue deleted in its window')
     for (const { id, promised } of sent) history.doomed.set(id, certain && promised)
   })
 }
 
-/** Since when the window is open that is open now; null = none, or nobody could be asked. */
-function windowNow({ databaseUrl }: Stage): Promise<string | null> {
-  return ask(
-    databaseUrl,
-    `SELECT value ->> 'since' AS answer FROM queen.system_state WHERE key = 'maintenance_mode' AND (value ->> 'enabled')::boolean`,
-  )
+/** Since when the window is open that is open now; null = none, or nobody could be asked in time. */
+async function windowNow({ databaseUrl }: Stage): Promise<string | null> {
+  for (const endsAt = performance.now() + PATIENCE_MS; performance.now() < endsAt; await pause(RETRY_MS)) {
+    const answer = await ask(databaseUrl, WINDOW_SINCE)
+    if (answer !== null) return answer === CLOSED ? null : answer
+  }
+  return null
 }
 
 /** Repeats a call until it is answered 200; false when it never was. */

@@ -403,4 +403,30 @@ describe('lanes', () => {
     await done.promise
     expect(large[0]!.status).toBe('queued')
   })
+
+  test.each([
+    ['what is heavy leaves', 200_000, 2],
+    ['what is light waits', 100, 1],
+  ])('beside a flush that has only begun, %s', async (_, bytes, flushes) => {
+    const { scripted, lanes, add } = bench()
+    const held = Promise.withResolvers<void>()
+    scripted.script = [
+      async (writes) => {
+        await held.promise
+        return scripted.stored(writes)
+      },
+    ]
+    // Its clock stands still: no flush is slow.
+    vi.useFakeTimers({ toFake: ['performance'] })
+    const first = add(A, 'first')
+    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
+    const second = Promise.withResolvers<void>()
+    const items = [item('orders', 'b', 'second', JSON.stringify('x'.repeat(bytes)))]
+    lanes.add(B, items, { remaining: 1, startedAtMs: Date.now(), done: second.resolve })
+    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
+    expect(scripted.flushes.length).toBe(flushes)
+    held.resolve()
+    await Promise.all([first, second.promise])
+    expect(scripted.flushes.length).toBe(2)
+  })
 })
