@@ -1,5 +1,6 @@
 /** Three instances, producers that hop between them with every push, and an operator who opens and closes windows. */
 import { setTimeout as pause } from 'node:timers/promises'
+import pg from 'pg'
 import { afterEach, describe, expect, test } from 'vitest'
 import { ALL_IS_WELL, verdict } from '../support/checker.ts'
 import { type Instance, startInstance } from '../support/instance.ts'
@@ -36,6 +37,21 @@ const inPhase = (instance: Instance, phase: string): Promise<unknown> =>
 
 const produce = ({ instances, recorder }: Cluster) =>
   startProducers(PRODUCERS, { queue: 'orders', instances, recorder })
+
+/** Promises, and taking them back, take up to 0.5 s each: as long as a barrier holds, and no longer than a push can wait. */
+async function slowPromises(databaseUrl: string): Promise<void> {
+  const client = new pg.Client({ connectionString: databaseUrl })
+  await client.connect()
+  await client.query(`
+    CREATE FUNCTION public.slow_promise() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      PERFORM pg_sleep(random() * 0.5);
+      RETURN new;
+    END $$;
+    CREATE TRIGGER slow_promise BEFORE UPDATE ON queen.drain_members FOR EACH ROW
+      WHEN (old.gated IS DISTINCT FROM new.gated) EXECUTE FUNCTION public.slow_promise()`)
+  await client.end()
+}
 
 async function expectAllIsWell({ instances, recorder, tables }: Cluster): Promise<void> {
   for (const instance of instances) expect(await instance.buffered()).toBe(0)
@@ -143,6 +159,24 @@ describe('G4 a cluster drains as one', () => {
     const { lost, twice, invented } = await verdict(recorder, first, 'orders', cluster.tables)
     expect({ lost, twice, invented }).toEqual({ lost: [], twice: [], invented: [] })
   })
+
+  test('G4 a PostgreSQL that answers the instances slowly costs time, and no order', async () => {
+    const cluster = await startCluster()
+    const { databaseUrl, instances, recorder } = cluster
+    await slowPromises(databaseUrl)
+    const producers = produce(cluster)
+    for (let window = 0; window < 3; window++) {
+      expect((await instances[window % 3]!.api.maintenance(true)).status).toBe(200)
+      await recorder.more(300, 'buffered')
+      expect((await instances[0]!.api.maintenance(false)).status).toBe(200)
+      for (const instance of instances) await inPhase(instance, 'normal')
+      await recorder.more(100, 'queued')
+    }
+    await stopAll(producers)
+    expect(recorder.refusals).toEqual({})
+    expect(recorder.slowestMs).toBeLessThan(3_000)
+    await expectAllIsWell(cluster)
+  }, 90_000)
 
   test('G4 instances join and leave while the cluster drains', async () => {
     const cluster = await startCluster(2)

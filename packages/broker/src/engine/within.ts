@@ -5,10 +5,10 @@ import { StoreError } from '../ports/store-error.ts'
 export async function within<T>(ms: number, work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new StoreError('unavailable', 'PostgreSQL does not answer', { outcomeUnknown: true })),
-      ms,
-    )
+    const giveUp = (): void =>
+      reject(new StoreError('unavailable', 'PostgreSQL does not answer', { outcomeUnknown: true }))
+    // After this process stood still, timers run before sockets are read: the answer may be there already.
+    timer = setTimeout(() => setImmediate(giveUp), ms)
   })
   try {
     return await Promise.race([work, late])

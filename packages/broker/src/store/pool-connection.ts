@@ -132,14 +132,17 @@ export class DatabaseConnection {
         reject(storeError)
       }
       const statement = new Statement(name, text, values, this.#known, settle)
-      timer = setTimeout(() => {
+      const giveUp = (): void => {
+        if (timer === null) return
         const error = new StoreError('unavailable', 'PostgreSQL does not answer', {
           outcomeUnknown: final && statement.sent,
         })
         this.#break(true)
         settle(error)
         this.destroy()
-      }, patienceMs)
+      }
+      // After this process stood still, timers run before sockets are read: the answer may be there already.
+      timer = setTimeout(() => setImmediate(giveUp), patienceMs)
       this.#client.query(statement as unknown as pg.Submittable)
     })
   }

@@ -7,6 +7,7 @@
  */
 import type { DrainAsker, DrainStore, DrainView } from '../../ports/drain-store.ts'
 import type { RecordLog } from '../../ports/record-log.ts'
+import { StoreError } from '../../ports/store-error.ts'
 import type { Acceptance } from '../maintenance/acceptance.ts'
 import { readSwitch, type SwitchState } from '../maintenance/switch-state.ts'
 import { within } from '../within.ts'
@@ -35,6 +36,14 @@ export interface ClusterDrainParts {
   readonly onFinished: (counts: { drainedMessages: number; quarantinedMessages: number }) => void
 }
 
+/** Whether new pushes wait in memory, and for how long they still may. */
+export interface Hold {
+  /** They wait, and go on waiting until a promise was kept or taken back. */
+  readonly promises: () => boolean
+  /** `performance.now()` at which they have to be let go, whatever was promised; null: none wait. */
+  readonly untilMs: () => number | null
+}
+
 /** What a round found. */
 export type RoundEnd =
   /** The switch is not what the round was for. */
@@ -60,8 +69,10 @@ const NEAR_RECORDS = 2_000
 const RUN_MS = 500
 // Staged ahead of the others, it only makes the database larger.
 const STAGED_MAX = 400_000
-// While gates are closed, pushes wait for this answer.
+// How long an answer is waited for while no push waits with it.
 const ANSWER_MS_MAX = 1_000
+// A refusal while a promise stands is no reason to open the gate yet; it is asked again after this.
+const ASK_AGAIN_MS = 20
 
 export class ClusterDrain {
   readonly #parts: ClusterDrainParts
@@ -100,14 +111,14 @@ export class ClusterDrain {
     this.#setAsideBefore = this.#parts.quarantined.everSetAside
   }
 
-  /** One round. @param held whether new pushes wait in memory now. @throws StoreError */
-  async round(held: () => boolean): Promise<RoundEnd> {
+  /** One round. @throws StoreError */
+  async round(hold: Hold): Promise<RoundEnd> {
     const { instanceId, log, merge, store } = this.#parts
-    const { atMicros, frontierMicros, view } = await this.#report(held)
+    const { atMicros, frontierMicros, view } = await this.#report(hold, false)
     const now = readSwitch(view.switch)
     if (now.enabled || !now.draining || now.epoch !== this.#epoch) return { status: 'switch', switch: now }
     if (this.#promised && this.#allDone(view)) {
-      const finished = await this.#inTurn(() => within(ANSWER_MS_MAX, store.finish(this.#asker())))
+      const finished = await this.#inTurn(() => within(patienceMs(hold), store.finish(this.#asker())))
       if (finished !== null) {
         this.#promised = false
         this.#parts.onFinished({
@@ -127,14 +138,23 @@ export class ClusterDrain {
     if (merges) await merge.run(Math.min(frontierMicros, others), RUN_MS)
     // Under a steady load there is always something left: a little is enough to close the gates.
     const small = log.stats.pendingRecords + view.pending + view.staged <= NEAR_RECORDS
-    if (!held() && small && view.awaited === 0 && (leads || view.called)) return { status: 'near', called: view.called }
+    if (!hold.promises() && small && view.awaited === 0 && (leads || view.called))
+      return { status: 'near', called: view.called }
     return { status: left === 'more' || merges ? 'busy' : 'waiting' }
   }
 
   /** Takes a promise back; the switch as it is then. @throws StoreError when nobody can tell whether it was acted on */
-  async withdraw(): Promise<SwitchState> {
-    const { view } = await this.#report(() => false)
-    return readSwitch(view.switch)
+  async withdraw(hold: Hold): Promise<SwitchState> {
+    while (true) {
+      try {
+        const { view } = await this.#report(hold, true)
+        return readSwitch(view.switch)
+      } catch (error) {
+        const again = error instanceof StoreError && error.transient && patienceMs(hold) > ASK_AGAIN_MS
+        if (!again || hold.untilMs() === null) throw error
+        await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS))
+      }
+    }
   }
 
   /** Without PostgreSQL a promise cannot be taken back: the caller goes its own way, and says so to nobody. */
@@ -167,28 +187,31 @@ export class ClusterDrain {
     }
   }
 
-  #report(held: () => boolean): Promise<Reported> {
+  #report(hold: Hold, withdraws: boolean): Promise<Reported> {
     return this.#inTurn(async () => {
       const { inFlight, log, nowMicros, quarantined, store } = this.#parts
       const atMicros = nowMicros()
       const { pendingRecords } = log.stats
       const frontierMicros = this.#frontier()
-      const closing = held()
+      const closing = !withdraws && hold.promises()
       const gated = closing && pendingRecords === 0 && inFlight() === 0
+      const stood = this.#promised
       if (gated) this.#promised = true
-      const view = await within(
-        ANSWER_MS_MAX,
-        store.report({
-          ...this.#asker(),
-          serial: ++this.#serial,
-          frontierMicros,
-          pending: pendingRecords,
-          closing,
-          gated,
-          drained: this.#drained,
-          setAside: quarantined.everSetAside - this.#setAsideBefore,
-        }),
-      )
+      const answer = store.report({
+        ...this.#asker(),
+        serial: ++this.#serial,
+        frontierMicros,
+        pending: pendingRecords,
+        closing,
+        gated,
+        drained: this.#drained,
+        setAside: quarantined.everSetAside - this.#setAsideBefore,
+      })
+      const view = await within(patienceMs(hold), answer).catch((error) => {
+        // Refused for certain: nobody has heard a promise that was not made before.
+        if (error instanceof StoreError && !error.outcomeUnknown) this.#promised = stood
+        throw error
+      })
       if (!gated) this.#promised = false
       return { atMicros, frontierMicros, view }
     })
@@ -218,4 +241,10 @@ export class ClusterDrain {
     this.#turn = done.catch(() => {})
     return done
   }
+}
+
+/** How long an answer may be waited for. */
+function patienceMs(hold: Hold): number {
+  const untilMs = hold.untilMs()
+  return untilMs === null ? ANSWER_MS_MAX : Math.max(0, untilMs - performance.now())
 }

@@ -9,7 +9,7 @@
 import type { Log } from '../../ports/log.ts'
 import type { RecordLog } from '../../ports/record-log.ts'
 import { StoreError } from '../../ports/store-error.ts'
-import type { ClusterDrain } from '../drain/cluster-drain.ts'
+import type { ClusterDrain, Hold } from '../drain/cluster-drain.ts'
 import type { DelayedDrain } from '../drain/delayed-drain.ts'
 import type { Drain } from '../drain/drain.ts'
 import type { WriteRoute } from '../push/write-route.ts'
@@ -55,13 +55,17 @@ const GATE_MS_MAX = 250
 // need one.
 const BARRIER_MS_MIN = 250
 const BARRIER_MS_MAX = 900
+// While a promise stands and PostgreSQL is too slow to take it back, pushes stay held: opening the gate would let others'
+// later pushes overtake them. What is left of their 3 s is for the disk.
+const HELD_MS_MAX = 2_000
 // Between two looks at the others, at leisure and while pushes are held.
 const ROUND_MS = 20
 const BARRIER_ROUND_MS = 3
 // Between two barriers pushes go on for at least as long as they were held.
 const BARRIER_PAUSE_SHARE = 1.5
-// An instance that starts in the middle of a drain reports before it serves; without an answer it does not wait longer.
-const FIRST_ROUND_MS_MAX = 1_000
+// An instance that starts in the middle of a drain reports before it serves, or others would not wait for what it accepts.
+// A PostgreSQL that is gone ends the wait at once; this is for one that is slow.
+const FIRST_ROUND_MS_MAX = 5_000
 // In an outage PostgreSQL is asked this often; "drains by itself within 5 s" leaves room, a server that is just coming
 // up is not bothered.
 const PROBE_MS = 250
@@ -74,6 +78,7 @@ const RETRY_MS = 1_000
 export class MaintenanceControl {
   readonly #parts: ControlParts
   readonly #meter: DrainMeter
+  readonly #hold: Hold
   #state: MaintenanceState = 'outage'
   #switch: SwitchState = SWITCH_OFF
   #switchKnown = false
@@ -83,6 +88,7 @@ export class MaintenanceControl {
   #retry: NodeJS.Timeout | null = null
   #barrier: NodeJS.Timeout | null = null
   #barrierMs = BARRIER_MS_MIN
+  #barrierSinceMs = 0
   #barrierNotBeforeMs = 0
   #resume: (() => void) | null = null
   #firstRound: PromiseWithResolvers<void> | null = null
@@ -102,6 +108,11 @@ export class MaintenanceControl {
   constructor(parts: ControlParts) {
     this.#parts = parts
     this.#meter = new DrainMeter(parts.nowMs)
+    this.#hold = {
+      // Once the barrier is being opened, no report may promise anew: the gate would open with that promise in force.
+      promises: () => this.#state === 'barrier' && this.#barrier !== null,
+      untilMs: () => (this.#state === 'barrier' ? this.#barrierSinceMs + HELD_MS_MAX : null),
+    }
   }
 
   get state(): MaintenanceState {
@@ -277,8 +288,14 @@ export class MaintenanceControl {
     this.#parts.wakeLanes()
     this.#resume?.()
     if (from === 'barrier') this.#leaveBarrier(to)
-    if (to === 'barrier') this.#barrier = setTimeout(() => void this.#openBarrier(), this.#barrierMs)
-    if (to === 'outage') this.#scheduleProbe()
+    if (to === 'barrier') {
+      this.#barrierSinceMs = performance.now()
+      this.#barrier = setTimeout(() => void this.#openBarrier(), this.#barrierMs)
+    }
+    if (to === 'outage') {
+      this.#scheduleProbe()
+      this.#firstRound?.resolve()
+    }
     if (DRAINS[to]) this.#work()
   }
 
@@ -341,6 +358,10 @@ export class MaintenanceControl {
           this.handle('empty')
         }
       } catch (error) {
+        if (this.#mustHold(error)) {
+          await this.#rest(BARRIER_ROUND_MS)
+          continue
+        }
         this.#failed(error)
         if (this.#retry !== null) return
       }
@@ -351,7 +372,7 @@ export class MaintenanceControl {
     const { cluster } = this.#parts
     const ticket = this.ticket()
     const begunMs = performance.now()
-    const end = await cluster.round(() => this.#state === 'barrier')
+    const end = await cluster.round(this.#hold)
     this.#roundBegunMs = begunMs
     this.#firstRound?.resolve()
     if (end.status === 'switch') return this.learn(end.switch, ticket)
@@ -365,6 +386,13 @@ export class MaintenanceControl {
     await this.#rest(this.#state === 'barrier' ? BARRIER_ROUND_MS : ROUND_MS)
   }
 
+  /** A promise stands, and there is time left to hear whether it was acted on: then a refusal opens no gate. */
+  #mustHold(error: unknown): boolean {
+    const untilMs = this.#hold.untilMs()
+    if (untilMs === null || performance.now() >= untilMs || !this.#parts.cluster.promised) return false
+    return error instanceof StoreError && error.transient
+  }
+
   /** Pushes were held for as long as they may be. A promise that others may act on is taken back first. */
   async #openBarrier(): Promise<void> {
     const { cluster } = this.#parts
@@ -372,7 +400,7 @@ export class MaintenanceControl {
     if (cluster.promised) {
       const ticket = this.ticket()
       try {
-        await this.learn(await cluster.withdraw(), ticket)
+        await this.learn(await cluster.withdraw(this.#hold), ticket)
       } catch (error) {
         if (this.#state === 'barrier') this.#failed(error)
         return

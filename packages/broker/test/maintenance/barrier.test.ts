@@ -1,0 +1,176 @@
+/**
+ * The barrier of a cluster against a PostgreSQL that is slow to answer: the control and the cluster drain themselves, over
+ * a store that answers when the test says so. Whoever has promised to hold its pushes holds them.
+ */
+import { afterEach, describe, expect, it } from 'vitest'
+import { ClusterDrain } from '../../src/engine/drain/cluster-drain.ts'
+import type { DelayedDrain } from '../../src/engine/drain/delayed-drain.ts'
+import type { Drain } from '../../src/engine/drain/drain.ts'
+import { HorizonLog } from '../../src/engine/drain/horizon-log.ts'
+import type { Merge } from '../../src/engine/drain/merge.ts'
+import type { Staging } from '../../src/engine/drain/staging.ts'
+import { Acceptance } from '../../src/engine/maintenance/acceptance.ts'
+import { FreezeWatch } from '../../src/engine/maintenance/freeze-watch.ts'
+import { MaintenanceControl } from '../../src/engine/maintenance/maintenance-control.ts'
+import type { MaintenanceState } from '../../src/engine/maintenance/maintenance-machine.ts'
+import { readSwitch } from '../../src/engine/maintenance/switch-state.ts'
+import { WriteRoute } from '../../src/engine/push/write-route.ts'
+import type { DrainReport, DrainStore, DrainView } from '../../src/ports/drain-store.ts'
+import type { Log } from '../../src/ports/log.ts'
+import type { RecordLog } from '../../src/ports/record-log.ts'
+import { StoreError } from '../../src/ports/store-error.ts'
+
+const DRAINING = { enabled: false, draining: true, epoch: 1, since: '2026-01-01T00:00:00.000Z' }
+const NORMAL = { ...DRAINING, draining: false }
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+const never = (): Promise<never> => new Promise(() => {})
+
+/** The others are ready and wait for this instance, which has nothing in its buffer. */
+function view(over: Partial<DrainView> = {}): DrainView {
+  return {
+    switch: DRAINING,
+    staged: 0,
+    awaited: 0,
+    frontierMicros: 9e15,
+    pending: 0,
+    ungated: 1,
+    firstId: 'a',
+    called: true,
+    ...over,
+  }
+}
+
+const defects: unknown[] = []
+const controls: MaintenanceControl[] = []
+afterEach(async () => {
+  for (const control of controls.splice(0)) await control.stop()
+  expect(defects).toEqual([])
+})
+
+/** A control in the barrier of a cluster. @param answer what PostgreSQL says to each report, and when */
+async function inBarrier(answer: (report: DrainReport, reports: readonly DrainReport[]) => Promise<DrainView>) {
+  const reports: DrainReport[] = []
+  const entered: MaintenanceState[] = []
+  const log = {
+    stats: { pendingRecords: 0, oldestAcceptedAtMicros: null, drainedThrough: 0 },
+    readState: async () => null,
+    writeState: async () => {},
+  } as unknown as RecordLog
+  const drain = { run: async () => 'empty', sync: async () => {} } as unknown as Drain
+  const store = {
+    report: (report: DrainReport) => {
+      reports.push(report)
+      return answer(report, reports)
+    },
+    finish: async () => null,
+  } as unknown as DrainStore
+  const nowMicros = (): number => Math.round((performance.timeOrigin + performance.now()) * 1000)
+  const cluster = new ClusterDrain({
+    instanceId: 'b',
+    store,
+    log,
+    acceptance: new Acceptance(nowMicros),
+    nowMicros,
+    horizon: new HorizonLog(log),
+    quarantined: { everSetAside: 0 },
+    drain,
+    staging: {} as Staging,
+    merge: {} as Merge,
+    inFlight: () => 0,
+    handoffTimeoutMs: 30_000,
+    onFinished: () => {},
+  })
+  const route = new WriteRoute()
+  const control = new MaintenanceControl({
+    readSwitch: async () => readSwitch(DRAINING),
+    log,
+    route,
+    delayed: { release: () => {}, writing: false } as unknown as DelayedDrain,
+    drain,
+    cluster,
+    inFlight: () => 0,
+    appending: () => 0,
+    freeze: new FreezeWatch(15_000),
+    lanesIdle: async () => {},
+    wakeLanes: () => {},
+    nowMs: Date.now,
+    report: { error: ({ err }: { err: unknown }) => defects.push(err) } as unknown as Log,
+    onChange: (_, to) => entered.push(to),
+  })
+  controls.push(control)
+  await control.start()
+  for (let look = 0; look < 200 && control.state !== 'barrier'; look++) await pause(1)
+  expect(control.state).toBe('barrier')
+  entered.length = 0
+  return { control, cluster, entered, reports, route }
+}
+
+describe('G4 a promise to hold pushes', () => {
+  it('is kept while its report is slow, and the answer decides', async () => {
+    let position = DRAINING
+    const { entered, route } = await inBarrier(async ({ gated }) => {
+      if (gated) {
+        await pause(1_400)
+        position = NORMAL
+      }
+      return view({ switch: position })
+    })
+    await pause(1_200)
+    expect(route.mode).toBe('held')
+    await pause(600)
+    expect(route.mode).toBe('direct')
+    expect(entered).not.toContain('outage')
+  })
+
+  it('is not made again between taking it back and opening the gate', async () => {
+    let takenBack = false
+    const { control, entered, reports } = await inBarrier(async ({ gated }, all) => {
+      // Taking it back takes so long that the next round stands in line behind it.
+      if (!gated && all.some((report) => report.gated) && !takenBack) {
+        takenBack = true
+        await pause(100)
+      }
+      return view({ called: !takenBack })
+    })
+    for (let look = 0; look < 200 && control.state === 'barrier'; look++) await pause(5)
+    await pause(50)
+    expect(entered[0]).toBe('gathering')
+    const lastPromise = reports.findLastIndex((report) => report.gated)
+    expect(lastPromise).toBeGreaterThan(0)
+    // The first of them takes it back, the others stood in line.
+    expect(reports.length - lastPromise).toBeGreaterThan(2)
+    expect(reports.slice(0, lastPromise).findLastIndex((report) => !report.gated)).toBeLessThan(
+      reports.findIndex((report) => report.gated),
+    )
+  })
+
+  it('stands through refusals for as long as a push can wait, and not longer', async () => {
+    let refuse = false
+    const { entered, route } = await inBarrier(async ({ gated }) => {
+      if (refuse) throw new StoreError('locked', 'canceling statement due to lock timeout')
+      refuse = gated
+      return view()
+    })
+    await pause(1_500)
+    expect(route.mode).toBe('held')
+    await pause(900)
+    expect(entered[0]).toBe('outage')
+  })
+
+  it('ends after as long when PostgreSQL says nothing at all', async () => {
+    const { entered } = await inBarrier(({ gated }) => (gated ? never() : Promise.resolve(view())))
+    await pause(1_700)
+    expect(entered).toEqual([])
+    await pause(700)
+    expect(entered[0]).toBe('outage')
+  })
+
+  it('that certainly did not arrive holds nobody: the outage begins at once', async () => {
+    const { entered } = await inBarrier(async ({ gated }) => {
+      if (gated) throw new StoreError('unavailable', 'connection refused')
+      return view()
+    })
+    await pause(100)
+    expect(entered[0]).toBe('outage')
+  })
+})
