@@ -3,12 +3,23 @@
  * database creates its own empty one there.
  */
 import { defineConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
+
+/** The longest file (three minutes) first: last, it would run alone while the other core has nothing left to do. */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files)
+    const longest = sorted.filter((file) => file.moduleId.endsWith('test/chaos/chaos.test.ts'))
+    return [...longest, ...sorted.filter((file) => !longest.includes(file))]
+  }
+}
 
 export default defineConfig({
   test: {
     include: ['packages/*/test/**/*.test.ts', 'test/**/*.test.ts'],
     exclude: ['**/node_modules/**'],
     globalSetup: ['packages/embedded-postgres/src/testing/global-setup.ts'],
+    sequence: { sequencer: LongestFirst },
     pool: 'forks',
     // Two cores: one file per core beside PostgreSQL. More only makes timing tests wait for each other.
     maxWorkers: 2,

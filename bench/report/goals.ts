@@ -52,6 +52,11 @@ export function goals(results: Results): Goal[] {
       max: 2,
     })),
     { name: 'push 100 with a dashboard / without', value: figure(results, 'push-100-dashboard', 'ratio'), min: 0.97 },
+    ...[1, 100].map((batch) => ({
+      name: `push ${batch} / without maintenance`,
+      value: figure(results, `push-${batch}-maintenance`, 'ratio'),
+      min: 0.97,
+    })),
     ...(['Push', 'Pop'] as const).map((verb) => ({
       name: `${verb.toLowerCase()} statement, never analysed / analysed`,
       value: within('statistics', `never${verb}Micros`, `fresh${verb}Micros`),

@@ -6,6 +6,7 @@ import { clusterWindowRow } from './cluster-window.ts'
 import { dashboardRow } from './dashboard.ts'
 import { idleRow } from './idle.ts'
 import { latencyRows } from './latency.ts'
+import { maintenanceCostRows } from './maintenance-cost.ts'
 import { popRows } from './pop.ts'
 import { pushRows } from './push.ts'
 import type { Row } from './row.ts'
@@ -22,6 +23,7 @@ export function allRows(): Row[] {
     ...latencyRows(),
     ...besideRows(),
     dashboardRow,
+    ...maintenanceCostRows(),
     ...statisticsRows(),
   ]
 }

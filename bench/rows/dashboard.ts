@@ -4,7 +4,7 @@
  */
 import { setInterval as every } from 'node:timers/promises'
 import { runPushLoad } from '../load/push-load.ts'
-import { median } from '../report/median.ts'
+import { inTurn } from './in-turn.ts'
 import { PRODUCERS, RAMP_MS, type Row, usualShape } from './row.ts'
 import { expectStored } from './stored-messages.ts'
 
@@ -21,8 +21,6 @@ const PATHS = [
   '/api/v1/analytics/queue-lag',
 ] as const
 const POLL_MS = 2_000
-/** Of with and without; the noise of one pair is many times what is looked for. */
-const PAIRS_PER_SECOND = 2
 
 export const dashboardRow: Row = {
   name: 'push-100-dashboard',
@@ -47,18 +45,9 @@ export const dashboardRow: Row = {
       acknowledged += outcome.acknowledged
       return outcome.messagesPerSecond
     }
-    const rates: number[] = []
-    const ratios: number[] = []
-    for (let pair = 0; pair < Math.max(2, Math.round(PAIRS_PER_SECOND * seconds)); pair++) {
-      // Each goes first in every other pair: what changes steadily hits both.
-      const first = await slice(pair % 2 === 0)
-      const second = await slice(pair % 2 !== 0)
-      const [polled, alone] = pair % 2 === 0 ? [first, second] : [second, first]
-      rates.push(polled)
-      ratios.push(polled / alone)
-    }
+    const result = await inTurn(seconds, slice)
     await expectStored(round.sql, queue, acknowledged)
-    return { messagesPerSecond: median(rates), ratio: median(ratios) }
+    return result
   },
 }
 
