@@ -96,7 +96,7 @@ export function createListener(options: ListenerOptions): Listener {
         await current.run('notify', NOTIFY, values, options.statementTimeoutMs, false)
         sending = []
       } else if (connected) {
-        await current.run('heartbeat', 'SELECT 1 AS one', [], options.statementTimeoutMs, false)
+        await current.run('listener_alive', 'SELECT 1 AS one', [], options.statementTimeoutMs, false)
       }
       if (!connected) {
         connected = true

@@ -12,8 +12,8 @@ import { type Columns, columnsOf, readRow } from './pool-columns.ts'
 import { toWireValue, type WireValue } from './pool-parameters.ts'
 import type { RowMessage } from './pool-wire.ts'
 
-/** What the statements of one Database are known to answer, by statement name. */
-export type KnownColumns = Map<string, Columns>
+/** What the statements of one Database are known to answer, by statement name. A name stands for one text everywhere. */
+export type KnownColumns = Map<string, { readonly text: string; readonly columns: Columns }>
 
 interface WireConnection extends pg.Connection {
   readonly parsedStatements: Record<string, string>
@@ -71,11 +71,12 @@ export class Statement {
 
   #submitNamed(connection: WireConnection): void {
     const previous = connection.parsedStatements[this.name]
-    if (previous !== undefined && previous !== this.text)
-      throw new TypeError(`two statements share the name ${this.name}`)
     const known = this.#known.get(this.name)
-    this.#columns = known ?? null
-    const bind = bindMessage(this.name, this.#values.map(toWireValue), known?.formats ?? NO_FORMATS)
+    // On another connection too: it would be sent with the columns of the other one.
+    if ((previous ?? known?.text ?? this.text) !== this.text)
+      throw new TypeError(`two statements share the name ${this.name}`)
+    this.#columns = known?.columns ?? null
+    const bind = bindMessage(this.name, this.#values.map(toWireValue), known?.columns.formats ?? NO_FORMATS)
     const { stream } = connection
     stream.cork()
     if (previous === undefined) stream.write(parseMessage(this.name, this.text))
@@ -92,7 +93,7 @@ export class Statement {
 
   handleRowDescription(message: { fields: readonly { name: string; dataTypeID: number }[] }): void {
     this.#columns = columnsOf(message.fields, false)
-    if (this.#described) this.#known.set(this.name, columnsOf(message.fields, true))
+    if (this.#described) this.#known.set(this.name, { text: this.text, columns: columnsOf(message.fields, true) })
     // A simple statement may hold several commands: only the last one's rows count.
     this.rows.length = 0
   }

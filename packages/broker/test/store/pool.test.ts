@@ -1,3 +1,5 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { StoreError } from '../../src/ports/store-error.ts'
 import { openDatabase } from '../../src/store/pool.ts'
@@ -135,6 +137,28 @@ describe('sessions', () => {
         { a: 1, b: Buffer.from([0, 255]) },
       ])
     await ddl('DROP TABLE queen.changing')
+  })
+})
+
+describe('names of statements', () => {
+  it('stand for one text on every connection: another one is our defect and is not sent', async () => {
+    const { hot, state } = opened.database
+    expect(await hot.run('shared_name', 'SELECT 1 AS a, 2 AS b', [])).toEqual([{ a: 1, b: 2 }])
+    const failure = await failureOf(state.run('shared_name', 'SELECT 1 AS a', []))
+    expect(failure).toMatchObject({ failure: 'defect', message: 'two statements share the name shared_name' })
+    expect(await hot.run('shared_name', 'SELECT 1 AS a, 2 AS b', [])).toEqual([{ a: 1, b: 2 }])
+  })
+
+  it('are given once in the source', () => {
+    const directory = fileURLToPath(new URL('../../src/store/', import.meta.url))
+    const places = new Map<string, string[]>()
+    for (const file of readdirSync(directory, { recursive: true, encoding: 'utf8' })) {
+      if (!file.endsWith('.ts')) continue
+      for (const [, name] of readFileSync(directory + file, 'utf8').matchAll(/\.run(?:<[^(]*?>)?\(\s*'(\w+)'/g))
+        places.set(name!, [...(places.get(name!) ?? []), file])
+    }
+    expect(places.size).toBeGreaterThan(100)
+    expect([...places].filter(([, files]) => files.length > 1)).toEqual([])
   })
 })
 
