@@ -9,7 +9,7 @@ import { inTurn } from './in-turn.ts'
 import { PRODUCERS, RAMP_MS, type Row, usualShape } from './row.ts'
 import { expectStored } from './stored-messages.ts'
 
-const SLICE_SECONDS = 1
+const SLICE_SECONDS = 2
 
 const FENCE = /PERFORM pg_catalog\.pg_advisory_xact_lock_shared\(queen\.fence_key\w*\(\)\);/
 const SWITCH = /SELECT pg_catalog\.bool_or\(s\.key = 'maintenance_mode'[\s\S]*?(?=,\s*pg_catalog\.max\()/

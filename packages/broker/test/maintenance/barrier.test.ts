@@ -48,21 +48,24 @@ afterEach(async () => {
 })
 
 /** A control in the barrier of a cluster. @param answer what PostgreSQL says to each report, and when */
-async function inBarrier(answer: (report: DrainReport, reports: readonly DrainReport[]) => Promise<DrainView>) {
+async function inBarrier(
+  answer: (report: DrainReport, reports: readonly DrainReport[]) => Promise<DrainView>,
+  over: { sync?: () => Promise<void>; finish?: DrainStore['finish']; saveMs?: number } = {},
+) {
   const reports: DrainReport[] = []
   const entered: MaintenanceState[] = []
   const log = {
     stats: { pendingRecords: 0, oldestAcceptedAtMicros: null, drainedThrough: 0 },
     readState: async () => null,
-    writeState: async () => {},
+    writeState: () => pause(over.saveMs ?? 0),
   } as unknown as RecordLog
-  const drain = { run: async () => 'empty', sync: async () => {} } as unknown as Drain
+  const drain = { run: async () => 'empty', sync: over.sync ?? (async () => {}) } as unknown as Drain
   const store = {
     report: (report: DrainReport) => {
       reports.push(report)
       return answer(report, reports)
     },
-    finish: async () => null,
+    finish: over.finish ?? (async () => null),
   } as unknown as DrainStore
   const nowMicros = (): number => Math.round((performance.timeOrigin + performance.now()) * 1000)
   const cluster = new ClusterDrain({
@@ -158,7 +161,9 @@ describe('G4 a promise to hold pushes', () => {
   })
 
   it('ends after as long when PostgreSQL says nothing at all', async () => {
-    const { entered } = await inBarrier(({ gated }) => (gated ? never() : Promise.resolve(view())))
+    const { entered } = await inBarrier((_, all) =>
+      all.some(({ gated }) => gated) ? never() : Promise.resolve(view()),
+    )
     await pause(1_700)
     expect(entered).toEqual([])
     await pause(700)
@@ -172,5 +177,59 @@ describe('G4 a promise to hold pushes', () => {
     })
     await pause(100)
     expect(entered[0]).toBe('outage')
+  })
+
+  it('stands until the end of the drain is acted on, however long the disk takes to remember it', async () => {
+    let position = DRAINING
+    const { entered } = await inBarrier(async ({ gated }) => view({ switch: position, ungated: gated ? 0 : 1 }), {
+      // The barrier's time ends while the disk still writes.
+      finish: async () => {
+        await pause(150)
+        position = NORMAL
+        return { switch: NORMAL, drained: 0, setAside: 0 }
+      },
+      saveMs: 200,
+    })
+    await pause(900)
+    expect(entered).toEqual(['gate', 'direct'])
+  })
+
+  it('is made only when nothing has to be asked of PostgreSQL behind the gate', async () => {
+    let synced = false
+    let early = 0
+    const { reports } = await inBarrier(
+      async ({ gated }) => {
+        if (gated && !synced) early++
+        return view()
+      },
+      {
+        sync: async () => {
+          if (synced) return
+          await pause(60)
+          synced = true
+        },
+      },
+    )
+    await pause(50)
+    expect(reports.some(({ gated }) => gated)).toBe(true)
+    expect(early).toBe(0)
+  })
+
+  it('leaves nothing behind that could end in an outage when the others are normal', async () => {
+    let position = DRAINING
+    const { entered } = await inBarrier(
+      async ({ gated }, all) => {
+        // Stood in line behind the one that took the promise back.
+        if (position === NORMAL) throw new StoreError('locked', 'canceling statement due to lock timeout')
+        if (!gated && all.some((report) => report.gated)) {
+          await pause(100)
+          position = NORMAL
+        }
+        return view({ switch: position })
+      },
+      { saveMs: 50 },
+    )
+    await pause(900)
+    expect(entered).toEqual(['gate', 'direct'])
   })
 })

@@ -113,14 +113,16 @@ export class ClusterDrain {
 
   /** One round. @throws StoreError */
   async round(hold: Hold): Promise<RoundEnd> {
-    const { instanceId, log, merge, store } = this.#parts
+    const { drain, instanceId, log, merge, store } = this.#parts
+    // Behind the gate nothing may have to be asked of PostgreSQL any more: the others go the direct way by then.
+    if (!this.#promised) await drain.sync()
     const { atMicros, frontierMicros, view } = await this.#report(hold, false)
     const now = readSwitch(view.switch)
     if (now.enabled || !now.draining || now.epoch !== this.#epoch) return { status: 'switch', switch: now }
     if (this.#promised && this.#allDone(view)) {
       const finished = await this.#inTurn(() => within(patienceMs(hold), store.finish(this.#asker())))
       if (finished !== null) {
-        this.#promised = false
+        // The promise stands until the switch is acted on: a barrier that is opened meanwhile asks first, and is told.
         this.#parts.onFinished({
           drainedMessages: finished.drained - finished.setAside,
           quarantinedMessages: finished.setAside,
@@ -157,7 +159,10 @@ export class ClusterDrain {
     }
   }
 
-  /** Without PostgreSQL a promise cannot be taken back: the caller goes its own way, and says so to nobody. */
+  /**
+   * The barrier is left. Either the promise was kept or taken back, or, without PostgreSQL, it cannot be: then the caller
+   * goes its own way, and says so to nobody.
+   */
   forget(): void {
     this.#promised = false
   }

@@ -111,7 +111,7 @@ export class MaintenanceControl {
     this.#hold = {
       // Once the barrier is being opened, no report may promise anew: the gate would open with that promise in force.
       promises: () => this.#state === 'barrier' && this.#barrier !== null,
-      untilMs: () => (this.#state === 'barrier' ? this.#barrierSinceMs + HELD_MS_MAX : null),
+      untilMs: () => (WRITE_MODE[this.#state] === 'held' ? this.#barrierSinceMs + HELD_MS_MAX : null),
     }
   }
 
@@ -287,7 +287,7 @@ export class MaintenanceControl {
     this.#parts.onChange(from, to)
     this.#parts.wakeLanes()
     this.#resume?.()
-    if (from === 'barrier') this.#leaveBarrier(to)
+    if (from === 'barrier') this.#leaveBarrier()
     if (to === 'barrier') {
       this.#barrierSinceMs = performance.now()
       this.#barrier = setTimeout(() => void this.#openBarrier(), this.#barrierMs)
@@ -358,7 +358,7 @@ export class MaintenanceControl {
           this.handle('empty')
         }
       } catch (error) {
-        if (this.#mustHold(error)) {
+        if (DRAINS[state] === 'cluster' && this.#mustHold(error)) {
           await this.#rest(BARRIER_ROUND_MS)
           continue
         }
@@ -386,11 +386,13 @@ export class MaintenanceControl {
     await this.#rest(this.#state === 'barrier' ? BARRIER_ROUND_MS : ROUND_MS)
   }
 
-  /** A promise stands, and there is time left to hear whether it was acted on: then a refusal opens no gate. */
+  /** Whether a round that failed opens no gate: what becomes of the pushes that are held is decided elsewhere, or later. */
   #mustHold(error: unknown): boolean {
+    if (WRITE_MODE[this.#state] !== 'held' || !(error instanceof StoreError) || !error.transient) return false
+    // The cluster became normal while the round waited for its answer, or the promise is being taken back.
+    if (this.#state !== 'barrier' || this.#barrier === null) return true
     const untilMs = this.#hold.untilMs()
-    if (untilMs === null || performance.now() >= untilMs || !this.#parts.cluster.promised) return false
-    return error instanceof StoreError && error.transient
+    return this.#parts.cluster.promised && untilMs !== null && performance.now() < untilMs
   }
 
   /** Pushes were held for as long as they may be. A promise that others may act on is taken back first. */
@@ -409,10 +411,10 @@ export class MaintenanceControl {
     if (this.#state === 'barrier') this.handle('late')
   }
 
-  #leaveBarrier(to: MaintenanceState): void {
+  #leaveBarrier(): void {
     if (this.#barrier !== null) clearTimeout(this.#barrier)
     this.#barrier = null
-    if (to === 'outage') this.#parts.cluster.forget()
+    this.#parts.cluster.forget()
     this.#barrierNotBeforeMs = performance.now() + this.#barrierMs * BARRIER_PAUSE_SHARE
     this.#barrierMs = Math.min(BARRIER_MS_MAX, this.#barrierMs * 1.5)
   }
