@@ -50,7 +50,7 @@ afterEach(async () => {
 /** A control in the barrier of a cluster. @param answer what PostgreSQL says to each report, and when */
 async function inBarrier(
   answer: (report: DrainReport, reports: readonly DrainReport[]) => Promise<DrainView>,
-  over: { sync?: () => Promise<void>; finish?: DrainStore['finish']; saveMs?: number } = {},
+  over: { sync?: () => Promise<void>; finish?: DrainStore['finish']; saveMs?: number; readMs?: number } = {},
 ) {
   const reports: DrainReport[] = []
   const entered: MaintenanceState[] = []
@@ -59,7 +59,10 @@ async function inBarrier(
     readState: async () => null,
     writeState: () => pause(over.saveMs ?? 0),
   } as unknown as RecordLog
-  const drain = { run: async () => 'empty', sync: over.sync ?? (async () => {}) } as unknown as Drain
+  const drain = {
+    run: () => pause(over.readMs ?? 0).then(() => 'empty'),
+    sync: over.sync ?? (async () => {}),
+  } as unknown as Drain
   const store = {
     report: (report: DrainReport) => {
       reports.push(report)
@@ -230,6 +233,19 @@ describe('G4 a promise to hold pushes', () => {
       { saveMs: 50 },
     )
     await pause(900)
+    expect(entered).toEqual(['gate', 'direct'])
+  })
+
+  it('opens the gate when it is kept, however long the disk takes to show that the buffer is empty', async () => {
+    let position = DRAINING
+    const { entered } = await inBarrier(
+      async ({ gated }) => {
+        if (gated) position = NORMAL
+        return view({ switch: position })
+      },
+      { readMs: 400 },
+    )
+    await pause(600)
     expect(entered).toEqual(['gate', 'direct'])
   })
 })

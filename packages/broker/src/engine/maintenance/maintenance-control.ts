@@ -297,6 +297,13 @@ export class MaintenanceControl {
       this.#firstRound?.resolve()
     }
     if (DRAINS[to]) this.#work()
+    // The promise is kept: nothing can have reached the buffer. Looking through it costs the disk's time, in which the
+    // others go the direct way already, and a gate that opens late would let them overtake.
+    if (from === 'barrier' && to === 'gate' && this.#isEmpty()) this.handle('empty')
+  }
+
+  #isEmpty(): boolean {
+    return this.#parts.log.stats.pendingRecords === 0 && this.#parts.inFlight() === 0
   }
 
   #scheduleProbe(): void {
@@ -354,7 +361,7 @@ export class MaintenanceControl {
           // What is still in a lane was on its way into PostgreSQL; it belongs behind the records of its partition.
           await lanesIdle()
           if (log.stats.pendingRecords === 0) this.handle('empty')
-        } else if (log.stats.pendingRecords === 0 && inFlight() === 0) {
+        } else if (this.#isEmpty()) {
           this.handle('empty')
         }
       } catch (error) {
