@@ -140,7 +140,8 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
   const quarantined = new QuarantineCount(buffer)
   const cipher = config.encryptionKey === null ? null : new PayloadCipher(config.encryptionKey)
   const key = new KeyCheck({ cipher, log, keepSealed: (sealed) => system.keepOnce('encryption_check', sealed) })
-  const catalog = new Catalog({ store: queueStore, log, nowMs })
+  const stats = new Stats(createStatsStore(database))
+  const catalog = new Catalog({ store: queueStore, log, nowMs, onChange: () => stats.queuesChanged() })
 
   const announce = (queueId: string, partitionId: string): void =>
     database.listener.notify('queen_stored', `${queueId} ${partitionId}`)
@@ -328,9 +329,14 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     nowMs,
     log,
   })
-  const configuration = createConfiguration({ store: queueStore, catalog, encryption: cipher !== null, log })
+  const configuration = createConfiguration({
+    store: queueStore,
+    catalog,
+    encryption: cipher !== null,
+    log,
+    onDelete: () => stats.queuesChanged(),
+  })
   const stores = createReadStores(database)
-  const stats = new Stats(createStatsStore(database))
   let port = config.port
   const flush = new MetricsFlush({
     activity,

@@ -19,6 +19,8 @@ export interface CatalogParts {
   readonly store: QueueStore
   readonly log: Log
   readonly nowMs: () => number
+  /** A later version of the configuration was noticed. */
+  readonly onChange?: () => void
   readonly queuesMax?: number
   readonly partitionsMax?: number
 }
@@ -58,6 +60,7 @@ export class Catalog {
       onChange: () => {
         this.#missing.clear()
         this.#matches.clear()
+        parts.onChange?.()
       },
       onQueues: (asked, found, version) => this.#renew(asked, found, version),
     })

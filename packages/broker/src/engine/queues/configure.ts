@@ -19,6 +19,8 @@ export interface ConfigureParts {
   /** Whether this server has a key for encryption at rest. */
   readonly encryption: boolean
   readonly log: Log
+  /** A queue is gone. The other instances hear of it by the version of the configuration. */
+  readonly onDelete?: () => void
 }
 
 export type Configuration = Pick<Engine, 'configureQueue' | 'deleteQueue' | 'clearQueue'> & {
@@ -74,6 +76,7 @@ export function createConfiguration(parts: ConfigureParts): Configuration {
     async deleteQueue(name) {
       const existed = await answering(() => store.deleteQueue(name))
       catalog.forget(name)
+      parts.onDelete?.()
       if (existed) void purge()
       return existed
     },

@@ -5,6 +5,9 @@
  * read gets fresh counts; on large ones it may run for a thirtieth of the time at most, reads wait for it only briefly
  * and get the last counts, with their age. While nobody asks, nothing runs.
  *
+ * Which queues there are is never that old: after queuesChanged() the next read lists the queues anew, drops those that
+ * are gone and adds new ones, still uncounted, to the counts it has.
+ *
  * Invariants: one refresh at a time, those who ask meanwhile share it; a snapshot never changes once it is there.
  */
 import { QUEUE_MODE_GROUP } from '@queen/protocol'
@@ -54,6 +57,8 @@ export interface Snapshot {
   /** The database's clock minus this instance's. */
   readonly clockAheadMs: number
   readonly tookMs: number
+  /** How many changes of the queues had been told when they were listed. */
+  readonly changesSeen: number
 }
 
 // A few milliseconds of look-ups a statement.
@@ -80,6 +85,8 @@ export class Stats {
   #running: Promise<Snapshot> | null = null
   #begunAtMs = Number.NEGATIVE_INFINITY
   #readAtMs = Number.NEGATIVE_INFINITY
+  #changes = 0
+  #listing: Promise<Snapshot> | null = null
 
   constructor(store: StatsStore) {
     this.#store = store
@@ -91,9 +98,15 @@ export class Stats {
     const last = this.#snapshot
     const sinceMs = performance.now() - this.#begunAtMs
     const restMs = last === null || last.tookMs <= CHEAP_MS ? 0 : Math.min(REST_MS_MAX, last.tookMs * REST_FACTOR)
-    if (last !== null && sinceMs < restMs) return last
+    if (last !== null && sinceMs < restMs) return this.#current(last)
     const refresh = this.#refresh()
-    return within(refresh, last === null ? FIRST_WAIT_MS : WAIT_MS, last)
+    if (last === null) return within(refresh, FIRST_WAIT_MS, null)
+    return this.#current(await within(refresh, WAIT_MS, last))
+  }
+
+  /** Queues were created, changed or deleted, here or on another instance. */
+  queuesChanged(): void {
+    this.#changes++
   }
 
   /** Counts that were begun after this call. */
@@ -124,8 +137,35 @@ export class Stats {
     return this.#running
   }
 
+  /** The counts with the queues as they are after the last change. @throws Refusal DATABASE_UNAVAILABLE */
+  #current(counted: Snapshot): Promise<Snapshot> {
+    const wanted = this.#changes
+    const relist = async (): Promise<Snapshot> => {
+      let snapshot = counted
+      while (snapshot.changesSeen < wanted) snapshot = await this.#relist()
+      return snapshot
+    }
+    return within(relist(), WAIT_MS, counted)
+  }
+
+  /** Lists the queues anew; those who ask meanwhile share it. */
+  #relist(): Promise<Snapshot> {
+    this.#listing ??= answering(async () => {
+      const changesSeen = this.#changes
+      const queues = await this.#store.listQueues()
+      const last = this.#snapshot!
+      // A refresh that ended meanwhile saw more.
+      if (last.changesSeen < changesSeen) this.#snapshot = withQueues(last, queues, changesSeen)
+      return this.#snapshot!
+    }).finally(() => {
+      this.#listing = null
+    })
+    return this.#listing
+  }
+
   async #take(): Promise<Snapshot> {
     this.#begunAtMs = performance.now()
+    const changesSeen = this.#changes
     const begunAtMs = Date.now()
     const store = this.#store
     const [databaseMs, queues, subscriptions, dead] = await Promise.all([
@@ -189,7 +229,24 @@ export class Stats {
       takenAtMs: begunAtMs,
       clockAheadMs: databaseMs - begunAtMs,
       tookMs: performance.now() - this.#begunAtMs,
+      changesSeen,
     }
+  }
+}
+
+/** The same counts for these queues; one that was not counted yet has none. */
+function withQueues(last: Snapshot, queues: readonly QueueEntry[], changesSeen: number): Snapshot {
+  const counted = new Map(last.queues.map((each) => [each.queue.id, each]))
+  const all = queues.map((queue) => {
+    const known = counted.get(queue.id)
+    return known === undefined ? queueStats(queue, undefined, undefined, [], []) : { ...known, queue }
+  })
+  return {
+    ...last,
+    queues: all,
+    byName: new Map(all.map((each) => [each.queue.name, each])),
+    partitions: all.reduce((sum, each) => sum + each.partitions, 0),
+    changesSeen,
   }
 }
 
