@@ -248,4 +248,21 @@ describe('G4 a promise to hold pushes', () => {
     await pause(600)
     expect(entered).toEqual(['gate', 'direct'])
   })
+
+  it('is not taken back when somebody else has learned that the drain is over and still writes that down', async () => {
+    let position = DRAINING
+    const { control, entered } = await inBarrier(
+      async ({ gated }, all) => {
+        if (!gated && all.some((report) => report.gated)) await pause(120)
+        return view({ switch: position })
+      },
+      { saveMs: 200 },
+    )
+    // The barrier's 250 ms are over, and the promise is being taken back; a notification makes this instance look.
+    await pause(300)
+    position = NORMAL
+    await control.learn(readSwitch(NORMAL), control.ticket())
+    await pause(50)
+    expect(entered).toEqual(['gate', 'direct'])
+  })
 })

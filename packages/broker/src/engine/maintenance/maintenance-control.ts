@@ -415,7 +415,8 @@ export class MaintenanceControl {
         return
       }
     }
-    if (this.#state === 'barrier') this.handle('late')
+    // Known to be over: whoever learned it still writes it down, and opens the gate the right way then.
+    if (this.#state === 'barrier' && this.#switch.draining) this.handle('late')
   }
 
   #leaveBarrier(): void {
