@@ -86,8 +86,11 @@ export interface DrainStore {
   /** The switch after the return to normal, with what the drain came to; null = not yet. */
   finish(asker: DrainAsker): Promise<{ switch: unknown; drained: number; setAside: number } | null>
   stage(batch: StageBatch): Promise<StageResult>
-  /** The first rows of each buffer that begin at or before `upToMicros`, at most `rowsMax` or one a buffer. */
-  readStaged(upToMicros: number, rowsMax: number): Promise<StagedRow[]>
+  /**
+   * The first rows of each buffer that begin at or before `upToMicros`: at most `rowsMax` in all, and with bodies of
+   * `bytesMax` up to the last of each buffer; at least one a buffer.
+   */
+  readStaged(upToMicros: number, rowsMax: number, bytesMax: number): Promise<StagedRow[]>
   /**
    * Stores merged records, sets aside what cannot be stored, and moves the rows they came from, all or nothing.
    * `diverted` also when a row is not as given.

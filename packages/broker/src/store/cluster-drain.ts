@@ -82,7 +82,7 @@ export function createDrainStore(
         : { status: row!.kind }
     },
 
-    async readStaged(upToMicros, rowsMax) {
+    async readStaged(upToMicros, rowsMax, bytesMax) {
       const rows = await hot.run<{
         id: string
         buffer_id: string
@@ -93,16 +93,24 @@ export function createDrainStore(
         body: Buffer
       }>(
         'read_staged',
-        `WITH o AS (
-           SELECT s.id, row_number() OVER (PARTITION BY s.buffer_id ORDER BY s.first_number) AS place,
-                  count(*) OVER (PARTITION BY s.buffer_id) AS rows
-             FROM queen.staged_records s
-         ), b AS (SELECT greatest(1, $2::int / greatest(1, count(DISTINCT s.buffer_id))) AS share FROM queen.staged_records s)
-         SELECT s.id, s.buffer_id, s.last_number, s.taken_through, s.latest, o.rows > b.share AND o.place = b.share AS more, s.body
-           FROM o, b, queen.staged_records s
-          WHERE o.place <= b.share AND s.id = o.id AND s.oldest <= $1::bigint
+        `WITH b AS (
+           SELECT d.buffer_id, greatest(1, $2::int / count(*) OVER ()) AS rows_max, $3::bigint / count(*) OVER () AS bytes_max
+             FROM (SELECT DISTINCT s.buffer_id FROM queen.staged_records s) d
+         ), o AS (
+           SELECT f.id, f.bytes, lead(f.id) OVER w AS behind, row_number() OVER w AS place,
+                  sum(f.bytes) OVER w - f.bytes AS bytes_before, b.rows_max, b.bytes_max
+             FROM b, LATERAL (
+               SELECT s.buffer_id, s.id, s.first_number, octet_length(s.body) AS bytes FROM queen.staged_records s
+                WHERE s.buffer_id = b.buffer_id ORDER BY s.first_number LIMIT b.rows_max + 1
+             ) f
+           WINDOW w AS (PARTITION BY f.buffer_id ORDER BY f.first_number)
+         )
+         SELECT s.id, s.buffer_id, s.last_number, s.taken_through, s.latest, s.body,
+                o.behind IS NOT NULL AND NOT (o.place < o.rows_max AND o.bytes_before + o.bytes < o.bytes_max) AS more
+           FROM o JOIN queen.staged_records s ON s.id = o.id
+          WHERE (o.place = 1 OR (o.place <= o.rows_max AND o.bytes_before < o.bytes_max)) AND s.oldest <= $1::bigint
           ORDER BY s.buffer_id, s.first_number`,
-        [upToMicros, rowsMax],
+        [upToMicros, rowsMax, bytesMax],
       )
       return rows.map(
         (row): StagedRow => ({

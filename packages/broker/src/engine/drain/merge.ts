@@ -12,8 +12,10 @@ import type { BufferedRecord, RecordBatch, SetAsideRecord } from '../../ports/re
 import type { DrainLog } from './horizon-log.ts'
 import { decodeStaged } from './staged-batch.ts'
 
-// Rows in memory at a time, 4 MB each.
-const ROWS_MAX = 12
+// In memory at a time. While an instance is waited for, the others stage what arrives in rows of a few records each, and
+// then thousands of rows have to be caught up with: few rows a transaction would be no faster than the load.
+const ROWS_MAX = 3_000
+const ROWS_BYTES_MAX = 48 * 1024 * 1024
 
 export interface MergeParts {
   readonly store: DrainStore
@@ -44,7 +46,7 @@ export class Merge {
     const endsAt = performance.now() + ms
     const goOn = (): boolean => performance.now() < endsAt
     while (goOn()) {
-      const rows = await this.#parts.store.readStaged(frontierMicros, ROWS_MAX)
+      const rows = await this.#parts.store.readStaged(frontierMicros, ROWS_MAX, ROWS_BYTES_MAX)
       const list = mergedList(rows, frontierMicros)
       if (list.length === 0) return
       const run = new MergeRun(list, this.#parts)

@@ -1,0 +1,74 @@
+/** Which staged rows a merge gets to see at a time. */
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import type { DrainStore } from '../../src/ports/drain-store.ts'
+import { createDrainStore } from '../../src/store/cluster-drain.ts'
+import { type OpenedTestDatabase, openTestDatabase } from './test-database.ts'
+
+let opened: OpenedTestDatabase
+let store: DrainStore
+
+beforeAll(async () => {
+  opened = await openTestDatabase()
+  store = createDrainStore(opened.database, 'q-test')
+})
+afterAll(() => opened[Symbol.asyncDispose]())
+beforeEach(async () => {
+  await opened.database.admin.run('empty_stage', 'DELETE FROM queen.staged_records', [])
+})
+
+/** Rows of ten records each, accepted one microsecond apart from `since` on. */
+async function stage(bufferId: string, rows: number, bytes: number, since = 1): Promise<void> {
+  await opened.database.admin.run(
+    'stage_rows',
+    `INSERT INTO queen.staged_records (buffer_id, first_number, last_number, taken_through, oldest, latest, body)
+     SELECT $1::text, 10 * n + 1, 10 * n + 10, 10 * n, $4::bigint + 10 * n, $4::bigint + 10 * n + 9, decode(repeat('00', $3::int), 'hex')
+       FROM generate_series(0, $2::int - 1) n`,
+    [bufferId, rows, bytes, since],
+  )
+}
+
+const UNLIMITED = 1e9
+const seen = async (upTo: number, rowsMax: number, bytesMax: number) =>
+  (await store.readStaged(upTo, rowsMax, bytesMax)).map(
+    ({ bufferId, lastNumber, moreBehind }) => `${bufferId} ${lastNumber}${moreBehind ? ' …' : ''}`,
+  )
+
+describe('the stage is read', () => {
+  it('whole when it is small, in order within each buffer', async () => {
+    await stage('a', 2, 10)
+    await stage('b', 1, 10)
+    expect(await seen(UNLIMITED, 100, UNLIMITED)).toEqual(['a 10', 'a 20', 'b 10'])
+  })
+
+  it('with as many rows of each buffer, and says where one goes on', async () => {
+    await stage('a', 5, 10)
+    await stage('b', 2, 10)
+    expect(await seen(UNLIMITED, 4, UNLIMITED)).toEqual(['a 10', 'a 20 …', 'b 10', 'b 20'])
+  })
+
+  it('with as many bytes of each buffer, the row that crosses the line included', async () => {
+    await stage('a', 5, 100)
+    await stage('b', 5, 1_000)
+    expect(await seen(UNLIMITED, 100, 500)).toEqual(['a 10', 'a 20', 'a 30 …', 'b 10 …'])
+  })
+
+  it('with one row of each buffer at least', async () => {
+    await stage('a', 2, 10)
+    await stage('b', 2, 10)
+    expect(await seen(UNLIMITED, 1, 1)).toEqual(['a 10 …', 'b 10 …'])
+  })
+
+  it('up to the frontier', async () => {
+    await stage('a', 3, 10)
+    await stage('b', 3, 10, 15)
+    expect(await seen(14, 100, UNLIMITED)).toEqual(['a 10', 'a 20'])
+  })
+
+  it('in thousands of small rows at a time, which a load of single messages leaves behind', async () => {
+    await stage('a', 4_000, 400)
+    await stage('b', 4_000, 400)
+    const rows = await store.readStaged(UNLIMITED, 3_000, 48 * 1024 * 1024)
+    expect(rows).toHaveLength(3_000)
+    expect(rows.filter(({ moreBehind }) => moreBehind).map(({ lastNumber }) => lastNumber)).toEqual([15_000, 15_000])
+  })
+})
