@@ -5,15 +5,10 @@ import type { PreparedItem } from '../push/prepare.ts'
 import { onAbort } from '../timing/abort.ts'
 import { type Deferred, deferred } from '../timing/deferred.ts'
 import type { BufferOptions, BufferStats, PushedItem } from '../types/push.ts'
+import { pushedItem } from './chunk.ts'
 import type { FlushVerdict } from './flush-verdict.ts'
 import { Flusher, type FlusherParts } from './flusher.ts'
-import {
-  type BufferedItem,
-  type BufferLimits,
-  PartitionBuffer,
-  pushedItem,
-  readBufferOptions,
-} from './partition-buffer.ts'
+import { type Batch, type BufferLimits, PartitionBuffer, readBufferOptions } from './partition-buffer.ts'
 import { RejectedItems } from './rejected.ts'
 import { type BufferPart, Room, type RoomEntry } from './room.ts'
 
@@ -41,7 +36,7 @@ export class Buffers {
   constructor(parts: BuffersParts) {
     this.#parts = parts
     this.#flusher = new Flusher(parts, {
-      judged: (buffer, items, verdict) => this.#judged(buffer, items, verdict),
+      judged: (buffer, batch, verdict) => this.#judged(buffer, batch, verdict),
       failed: (buffer, error) => this.#failed(buffer, error),
       emptied: (buffer) => this.#forgetIfEmpty(buffer),
     })
@@ -199,9 +194,9 @@ export class Buffers {
     return waiter.promise
   }
 
-  #judged(buffer: PartitionBuffer, items: readonly BufferedItem[], verdict: FlushVerdict): void {
+  #judged(buffer: PartitionBuffer, batch: Batch, verdict: FlushVerdict): void {
     const before = buffer.bytes
-    buffer.resolveFront(items.length, verdict.kept)
+    buffer.resolveFront(batch, verdict.kept)
     this.stored += verdict.stored
     if (verdict.refused.length > 0) this.#reject(buffer, verdict.refused)
     const reached = buffer.front?.sequence ?? Number.POSITIVE_INFINITY

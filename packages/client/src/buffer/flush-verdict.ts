@@ -11,7 +11,7 @@ import { isRetryable } from '../errors/from-answer.ts'
 import { isQueenError, QueenError } from '../errors/queen-error.ts'
 import { NO_VERDICT } from '../push/results.ts'
 import type { PushItemResult } from '../types/push.ts'
-import type { BufferedItem } from './partition-buffer.ts'
+import type { BufferedItem } from './chunk.ts'
 
 export interface RefusedItem {
   readonly item: BufferedItem

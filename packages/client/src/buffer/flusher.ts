@@ -7,13 +7,14 @@
 import type { Emit } from '../observe/hooks.ts'
 import type { Log } from '../observe/logger.ts'
 import type { Settings } from '../options.ts'
-import { sendPushUnread } from '../push/send-push.ts'
+import { type SentTexts, sendPushUnread } from '../push/send-push.ts'
 import { TIMER_MILLIS_MAX } from '../timing/abort.ts'
 import { backOffMillis } from '../timing/back-off.ts'
 import type { Send } from '../transport/call.ts'
 import type { PushResults } from '../types/push.ts'
 import { type FlushVerdict, judgeFailure, judgeResults, type RequestVerdict } from './flush-verdict.ts'
-import type { BufferedItem, PartitionBuffer } from './partition-buffer.ts'
+import type { BufferedItem } from './chunk.ts'
+import type { Batch, PartitionBuffer } from './partition-buffer.ts'
 
 export interface FlusherParts {
   readonly settings: Settings
@@ -24,8 +25,8 @@ export interface FlusherParts {
 }
 
 export interface FlusherEvents {
-  /** The first `count` items of the buffer have their verdict. */
-  judged(buffer: PartitionBuffer, items: readonly BufferedItem[], verdict: FlushVerdict): void
+  /** The buffer's first batch has its verdict. */
+  judged(buffer: PartitionBuffer, batch: Batch, verdict: FlushVerdict): void
   /** The retries of one request are used up; the items stay. */
   failed(buffer: PartitionBuffer, error: Error): void
   /** Nothing is left in the buffer and nothing of it is under way. */
@@ -34,7 +35,7 @@ export interface FlusherEvents {
 
 interface Part {
   readonly buffer: PartitionBuffer
-  readonly items: readonly BufferedItem[]
+  readonly batch: Batch
 }
 
 // Enough that the broker works on some while others are written and read; each holds a connection and memory.
@@ -132,12 +133,12 @@ export class Flusher {
     for (const buffer of this.#ready) {
       if (parts.length > 0 && (buffer.alone || items >= SHARED_ITEMS_MAX || bytes >= REQUEST_BYTES_MAX)) break
       const batch = buffer.batch(REQUEST_BYTES_MAX - bytes)
-      if (parts.length > 0 && items + batch.length > REQUEST_ITEMS_MAX) break
+      if (parts.length > 0 && items + batch.count > REQUEST_ITEMS_MAX) break
       this.#ready.delete(buffer)
       buffer.state = 'flying'
-      parts.push({ buffer, items: batch })
-      items += batch.length
-      for (const item of batch) bytes += item.bytes
+      parts.push({ buffer, batch })
+      items += batch.count
+      bytes += batch.bytes
       if (buffer.alone) break
     }
     return parts
@@ -145,15 +146,15 @@ export class Flusher {
 
   async #flush(parts: readonly Part[]): Promise<void> {
     const { log, emit } = this.#parts
-    const items = parts.flatMap((part) => part.items)
-    const what = { count: items.length, buffers: parts.length }
+    const count = parts.reduce((sum, { batch }) => sum + batch.count, 0)
+    const what = { count, buffers: parts.length }
     this.flushes++
     let results: PushResults | null
     try {
-      results = await sendPushUnread(this.#parts, OPERATION, items, this.#parts.settings.json)
+      results = await sendPushUnread(this.#parts, OPERATION, sentTexts(parts, count), this.#parts.settings.json)
     } catch (cause) {
       const error = cause instanceof Error ? cause : new Error(String(cause))
-      const decision = judgeFailure(error, { items: items.length, buffers: parts.length })
+      const decision = judgeFailure(error, { items: count, buffers: parts.length })
       log.error(OPERATION, { ...what, error, decision })
       for (const part of parts) this.#failed(part, error, decision, parts.length === 1)
       return
@@ -162,23 +163,23 @@ export class Flusher {
     log.debug(OPERATION, what)
     let from = 0
     for (const part of parts) {
-      const { length } = part.items
+      const to = from + part.batch.count
       this.#judged(
         part,
-        results === null ? allStored(length) : judgeResults(part.items, results.slice(from, from + length)),
+        results === null ? allStored(part.batch.count) : judgeResults(itemsOf(part), results.slice(from, to)),
       )
-      from += length
+      from = to
     }
   }
 
-  #judged({ buffer, items }: Part, verdict: FlushVerdict): void {
+  #judged({ buffer, batch }: Part, verdict: FlushVerdict): void {
     buffer.alone = false
     buffer.sendMax = Math.min(buffer.sendMax * 2, REQUEST_ITEMS_MAX)
     buffer.lastError = verdict.error
     // Still flying: whoever enters the buffer now must not make it due a second time.
-    this.#events.judged(buffer, items, verdict)
+    this.#events.judged(buffer, batch, verdict)
     if (verdict.error !== null) {
-      this.#backOff(buffer, items, verdict.error)
+      this.#backOff(buffer, batch, verdict.error)
       return
     }
     buffer.failures = 0
@@ -186,31 +187,32 @@ export class Flusher {
     this.review(buffer)
   }
 
-  #failed({ buffer, items }: Part, error: Error, decision: RequestVerdict, single: boolean): void {
+  #failed(part: Part, error: Error, decision: RequestVerdict, single: boolean): void {
+    const { buffer, batch } = part
     switch (decision) {
       case 'keep':
-        this.#backOff(buffer, items, error)
+        this.#backOff(buffer, batch, error)
         break
       case 'split':
-        if (single) buffer.sendMax = Math.max(1, items.length >>> 1)
+        if (single) buffer.sendMax = Math.max(1, batch.count >>> 1)
         else buffer.alone = true
-        staysDue(buffer, items)
+        staysDue(buffer, batch)
         this.#makeReady(buffer)
         break
       case 'refuse': {
-        const refused = items.map((item) => ({ item, error }))
-        this.#judged({ buffer, items }, { stored: 0, refused, kept: [], error: null })
+        const refused = itemsOf(part).map((item) => ({ item, error }))
+        this.#judged(part, { stored: 0, refused, kept: [], error: null })
       }
     }
   }
 
-  #backOff(buffer: PartitionBuffer, items: readonly BufferedItem[], error: Error): void {
+  #backOff(buffer: PartitionBuffer, batch: Batch, error: Error): void {
     const { settings, emit, dead } = this.#parts
     if (dead.aborted) return
     buffer.lastError = error
     buffer.failures++
     buffer.state = 'backing-off'
-    staysDue(buffer, items)
+    staysDue(buffer, batch)
     const { retryDelayMillis, retryMaxDelayMillis, retryAfterMaxMillis } = settings
     const asked = (error as { retryAfterMillis?: number }).retryAfterMillis ?? 0
     const own = backOffMillis(buffer.failures, retryDelayMillis, retryMaxDelayMillis, Math.random())
@@ -231,6 +233,23 @@ export class Flusher {
 }
 
 /** What was due once is due until it is stored or refused, however few items are left of it. */
-function staysDue(buffer: PartitionBuffer, items: readonly BufferedItem[]): void {
-  buffer.dueUpTo = Math.max(buffer.dueUpTo, items.at(-1)?.sequence ?? -1)
+function staysDue(buffer: PartitionBuffer, { chunks }: Batch): void {
+  const last = chunks.at(-1)
+  if (last !== undefined) buffer.dueUpTo = Math.max(buffer.dueUpTo, last.sequence + last.count - 1)
+}
+
+function itemsOf({ buffer, batch }: Part): BufferedItem[] {
+  return batch.chunks.flatMap((chunk) => chunk.items(buffer.queue, buffer.partition))
+}
+
+function sentTexts(parts: readonly Part[], count: number): SentTexts {
+  const queue = parts[0]?.buffer.queue ?? null
+  const chunks = parts.flatMap(({ batch }) => batch.chunks)
+  return {
+    queue: parts.every(({ buffer }) => buffer.queue === queue) ? queue : null,
+    texts: chunks.map(({ text }) => text),
+    isAscii: chunks.every(({ isAscii }) => isAscii),
+    count,
+    items: () => parts.flatMap(itemsOf).map(({ item }) => item),
+  }
 }

@@ -5,33 +5,16 @@
  * stay at the front until then. So whatever fails, what is left is in order and complete.
  */
 import { BUFFER_DEFAULTS, BUFFER_MAX_FACTOR, ITEMS_PER_REQUEST_MAX } from '../defaults.ts'
-import { type JsonCodec, readNumber } from '../options.ts'
+import { readNumber } from '../options.ts'
 import type { PreparedItem } from '../push/prepare.ts'
 import type { BufferOptions, PushedItem } from '../types/push.ts'
+import { type BufferedItem, Chunk } from './chunk.ts'
 
 export interface BufferLimits {
   readonly messageCount: number
   readonly timeMillis: number
   readonly maxMessages: number
   readonly onRejected: ((items: PushedItem[], error: Error) => unknown) | undefined
-}
-
-/**
- * What a buffer keeps of an item: the text that is sent, and not the payload it was made of, or the same bytes would be
- * in memory twice. Who needs the payload again reads it from the text: see pushedItem.
- */
-export interface BufferedItem {
-  readonly item: Omit<PushedItem, 'payload'>
-  readonly text: string
-  readonly bytes: number
-  /** Position in the buffer's life, from 0. */
-  readonly sequence: number
-  readonly addedAt: number
-}
-
-/** The item as it was pushed; its payload is what the broker would have got. */
-export function pushedItem(json: JsonCodec, { item, text }: BufferedItem): PushedItem {
-  return { ...item, payload: (json.parse(text) as { payload: unknown }).payload }
 }
 
 /**
@@ -48,6 +31,13 @@ export function readBufferOptions(options: BufferOptions): BufferLimits {
     maxMessages: Math.trunc(readNumber('maxMessages', options.maxMessages ?? messageCount * BUFFER_MAX_FACTOR, 1)),
     onRejected: options.onRejected,
   }
+}
+
+/** The messages of one request, or one buffer's part of it. */
+export interface Batch {
+  readonly chunks: readonly Chunk[]
+  readonly count: number
+  readonly bytes: number
 }
 
 export class PartitionBuffer {
@@ -68,7 +58,8 @@ export class PartitionBuffer {
   /** When `timer` looks at the buffer again. */
   timerAt = 0
   bytes = 0
-  #items: BufferedItem[] = []
+  #chunks: Chunk[] = []
+  #size = 0
   #sequence = 0
 
   constructor(queue: string, partition: string, limits: BufferLimits) {
@@ -78,12 +69,12 @@ export class PartitionBuffer {
   }
 
   get size(): number {
-    return this.#items.length
+    return this.#size
   }
 
-  /** The oldest item. */
-  get front(): BufferedItem | undefined {
-    return this.#items[0]
+  /** What the oldest message is in. */
+  get front(): Chunk | undefined {
+    return this.#chunks[0]
   }
 
   get lastSequence(): number {
@@ -91,38 +82,51 @@ export class PartitionBuffer {
   }
 
   append(items: readonly PreparedItem[], nowMillis: number): void {
-    for (const { item, text, bytes } of items) {
-      const { queue, partition, transactionId, traceId } = item
-      const kept =
-        traceId === undefined ? { queue, partition, transactionId } : { queue, partition, transactionId, traceId }
-      this.#items.push({ item: kept, text, bytes, sequence: this.#sequence++, addedAt: nowMillis })
-      this.bytes += bytes
-    }
+    const chunk = Chunk.of(items, this.#sequence, nowMillis)
+    this.#chunks.push(chunk)
+    this.#sequence += chunk.count
+    this.#size += chunk.count
+    this.bytes += chunk.bytes
   }
 
-  /** The next items to send: at most `bytesMax`, but always one. They stay in the buffer. */
-  batch(bytesMax: number): BufferedItem[] {
+  /** The next messages to send: at most `bytesMax`, but always one. They stay in the buffer. */
+  batch(bytesMax: number): Batch {
     const countMax = Math.min(this.limits.messageCount, this.sendMax)
+    const chunks: Chunk[] = []
     let count = 0
     let bytes = 0
-    for (const item of this.#items) {
-      if (count >= countMax || (count > 0 && bytes + item.bytes > bytesMax)) break
-      bytes += item.bytes
-      count++
+    for (const [place, chunk] of this.#chunks.entries()) {
+      const fits = chunk.fitting(countMax - count, bytesMax - bytes, count === 0)
+      if (fits < chunk.count) {
+        if (fits > 0) {
+          const [first, rest] = chunk.cut(fits)
+          this.#chunks.splice(place, 1, first, rest)
+          chunks.push(first)
+          count += fits
+          bytes += first.bytes
+        }
+        break
+      }
+      chunks.push(chunk)
+      count += fits
+      bytes += chunk.bytes
     }
-    return this.#items.slice(0, count)
+    return { chunks, count, bytes }
   }
 
-  /** Takes the first `count` items out, but puts those of `kept` back to the front. */
-  resolveFront(count: number, kept: readonly BufferedItem[]): void {
-    for (const item of this.#items.splice(0, count, ...kept)) this.bytes -= item.bytes
-    for (const item of kept) this.bytes += item.bytes
+  /** Takes the chunks of the first batch out, but puts the messages of `kept` back to the front. */
+  resolveFront({ chunks, count, bytes }: Batch, kept: readonly BufferedItem[]): void {
+    const back = kept.map((item) => Chunk.of([item], item.sequence, item.addedAt))
+    this.#chunks.splice(0, chunks.length, ...back)
+    this.#size += back.length - count
+    this.bytes -= bytes
+    for (const chunk of back) this.bytes += chunk.bytes
   }
 
   isDue(nowMillis: number): boolean {
     const { front, limits } = this
     if (front === undefined) return false
-    if (this.#items.length >= limits.messageCount || front.sequence <= this.dueUpTo) return true
+    if (this.#size >= limits.messageCount || front.sequence <= this.dueUpTo) return true
     return nowMillis >= front.addedAt + limits.timeMillis
   }
 
@@ -131,7 +135,7 @@ export class PartitionBuffer {
     this.timer = undefined
   }
 
-  allItems(): readonly BufferedItem[] {
-    return this.#items
+  allItems(): BufferedItem[] {
+    return this.#chunks.flatMap((chunk) => chunk.items(this.queue, this.partition))
   }
 }

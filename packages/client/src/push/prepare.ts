@@ -30,7 +30,7 @@ export interface PushTarget {
   readonly partition: string | null
   readonly partitionBy: ((data: Untyped, index: number) => string) | null
   /** The last partition as it goes over the wire: most pushes of one target go to one. */
-  place?: { readonly partition: string; readonly text: string }
+  place?: { readonly partition: string; readonly text: string; readonly bytes: number }
 }
 
 export function listItems(items: unknown): readonly unknown[] {
@@ -54,8 +54,9 @@ export function prepareItems(
     }
     if (isUuid(traceId)) item.traceId = traceId
     else if (traceId !== undefined) log.warn(operation, { problem: 'traceId is not a UUID and was dropped', index })
-    const { text, bytes } = wireText(target, json, item)
-    return { item, text, bytes, ownId: transactionId === undefined }
+    const ownId = transactionId === undefined
+    const { text, bytes } = wireText(target, json, item, ownId)
+    return { item, text, bytes, ownId }
   })
 }
 
@@ -86,7 +87,12 @@ function partitionOf({ partition, partitionBy }: PushTarget, payload: unknown, i
 }
 
 /** Only the payload is the codec's: the rest is written by hand, which is several times faster. */
-function wireText(target: PushTarget, json: JsonCodec, item: PushedItem): { text: string; bytes: number } {
+function wireText(
+  target: PushTarget,
+  json: JsonCodec,
+  item: PushedItem,
+  isOwnId: boolean,
+): { text: string; bytes: number } {
   const { partition, payload, transactionId, traceId } = item
   let text: unknown
   try {
@@ -95,15 +101,18 @@ function wireText(target: PushTarget, json: JsonCodec, item: PushedItem): { text
     throw new QueenUsageError('The payload cannot be written as JSON', cause)
   }
   if (typeof text !== 'string') throw new QueenUsageError('The payload cannot be written as JSON')
-  if (target.place?.partition !== partition) target.place = { partition, text: placeText(target.queue, partition) }
-  const trace = traceId === undefined ? '' : `,"traceId":"${traceId}"`
-  const rest = `,"transactionId":${JSON.stringify(transactionId)}${trace}}`
-  const place = target.place.text
-  return { text: place + text + rest, bytes: utf8Bytes(place) + utf8Bytes(text) + utf8Bytes(rest) }
+  const place = placeOf(target, partition)
+  const id = isOwnId ? `"${transactionId}"` : JSON.stringify(transactionId)
+  const rest = `,"transactionId":${id}${traceId === undefined ? '}' : `,"traceId":"${traceId}"}`}`
+  const restBytes = isOwnId ? rest.length : utf8Bytes(rest)
+  return { text: place.text + text + rest, bytes: place.bytes + utf8Bytes(text) + restBytes }
 }
 
-function placeText(queue: string, partition: string): string {
-  return `{"queue":${JSON.stringify(queue)},"partition":${JSON.stringify(partition)},"payload":`
+function placeOf(target: PushTarget, partition: string): NonNullable<PushTarget['place']> {
+  if (target.place?.partition === partition) return target.place
+  const text = `{"queue":${JSON.stringify(target.queue)},"partition":${JSON.stringify(partition)},"payload":`
+  target.place = { partition, text, bytes: utf8Bytes(text) }
+  return target.place
 }
 
 const BEYOND_ASCII = /[^\0-\x7f]/

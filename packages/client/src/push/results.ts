@@ -6,6 +6,7 @@
 import { QueenPushError, QueenServerError } from '../errors/classes.ts'
 import { isRecord, isRetryable } from '../errors/from-answer.ts'
 import { QueenError } from '../errors/queen-error.ts'
+import { occurrences } from '../transport/occurrences.ts'
 import type { PushedItem, PushItemResult, PushResults, PushStatus } from '../types/push.ts'
 import type { PreparedItem } from './prepare.ts'
 
@@ -16,9 +17,7 @@ const STORED = ['"status":"queued"', '"status":"buffered"']
 /** No verdict on an item: it may or may not be stored. */
 export const NO_VERDICT = 'INVALID_ANSWER'
 
-interface JudgedItem {
-  readonly item: Pick<PushedItem, 'transactionId'>
-}
+type JudgedItem = Pick<PushedItem, 'transactionId'>
 
 /** One result for each item, in item order. Throws when the answer is no list at all. */
 export function readResults(items: readonly JudgedItem[], answer: unknown): PushResults {
@@ -28,7 +27,7 @@ export function readResults(items: readonly JudgedItem[], answer: unknown): Push
       ambiguous: true,
     })
   }
-  return withCounts(items.map(({ item }, index) => readResult(item, answer[index], index)))
+  return withCounts(items.map((item, index) => readResult(item, answer[index], index)))
 }
 
 /**
@@ -36,15 +35,10 @@ export function readResults(items: readonly JudgedItem[], answer: unknown): Push
  * would cost more than the rest of a push: inside a JSON string quotes are escaped, so these texts are nowhere else.
  */
 export function allStored(count: number, answer: string): boolean {
-  let found = 0
-  for (const text of STORED) {
-    for (let at = answer.indexOf(text); at >= 0; at = answer.indexOf(text, at + text.length)) found++
-    if (found > 0) break
-  }
-  return found === count
+  return STORED.some((text) => occurrences(answer, text) === count)
 }
 
-function readResult(item: JudgedItem['item'], raw: unknown, index: number): PushItemResult {
+function readResult(item: JudgedItem, raw: unknown, index: number): PushItemResult {
   const { transactionId } = item
   if (!isRecord(raw) || !STATUSES.includes(raw.status)) {
     const error = 'The broker gave no verdict on this message'

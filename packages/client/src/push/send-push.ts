@@ -16,20 +16,27 @@ export interface PushVerdict {
 }
 
 /** What is sent, and whose verdict it is. */
-export interface SentItem {
-  readonly item: Omit<PushedItem, 'payload'>
-  readonly text: string
+export interface SentTexts {
+  /** null: of several queues. */
+  readonly queue: string | null
+  /** Items as they go over the wire, each text one or several of them. */
+  readonly texts: readonly string[]
+  readonly isAscii: boolean
+  readonly count: number
+  /** Made only when somebody asks for them. */
+  readonly items: () => readonly Omit<PushedItem, 'payload'>[]
 }
 
 /** Rejects when there is no verdict: the broker was not reached, or refused the request as such. */
 export async function sendPush(
   core: Pick<ClientCore, 'send'>,
   operation: string,
-  items: readonly PreparedItem[],
+  prepared: readonly PreparedItem[],
   signal?: AbortSignal,
 ): Promise<PushVerdict> {
+  const items = prepared.map(({ item }) => item)
   try {
-    const { body, attempts } = await postItems(core, operation, items, signal)
+    const { body, attempts } = await post(core, operation, sentTexts(prepared, items), signal)
     const results = readResults(items, body)
     return { results, attempts, error: results.counts.failed > 0 ? pushError(results) : null }
   } catch (error) {
@@ -43,41 +50,48 @@ export async function sendPush(
 export async function sendPushUnread(
   core: Pick<ClientCore, 'send'>,
   operation: string,
-  items: readonly SentItem[],
+  sent: SentTexts,
   json: JsonCodec,
 ): Promise<PushResults | null> {
   try {
-    const { body } = await postItems(core, operation, items, undefined, true)
+    const { body } = await post(core, operation, sent, undefined, true)
     const text = String(body)
-    return allStored(items.length, text) ? null : readResults(items, parse(json, text))
+    return allStored(sent.count, text) ? null : readResults(sent.items(), parse(json, text))
   } catch (error) {
-    const results = resultsOfError(items, error)
+    const results = resultsOfError(sent.items(), error)
     if (results === null) throw error
     return results
   }
 }
 
-function postItems(
+function sentTexts(prepared: readonly PreparedItem[], items: readonly PushedItem[]): SentTexts {
+  const queue = items[0]?.queue ?? null
+  return {
+    queue: items.every((item) => item.queue === queue) ? queue : null,
+    texts: prepared.map(({ text }) => text),
+    isAscii: prepared.every(({ text, bytes }) => text.length === bytes),
+    count: items.length,
+    items: () => items,
+  }
+}
+
+function post(
   core: Pick<ClientCore, 'send'>,
   operation: string,
-  items: readonly SentItem[],
+  { queue, texts, isAscii, count, items }: SentTexts,
   signal?: AbortSignal,
   asText = false,
 ): Promise<FinalAnswer> {
-  const queue = items[0]?.item.queue
-  const oneQueue = items.every(({ item }) => item.queue === queue)
   return core.send({
     operation,
     method: 'POST',
     path: '/api/v1/push',
-    body: `{"items":[${items.map(({ text }) => text).join(',')}]}`,
+    body: `{"items":[${texts.join(',')}]}`,
+    bodyIsAscii: isAscii,
     signal,
     asText,
-    destination: { type: 'send', queue: oneQueue ? queue : null, messageCount: items.length },
+    destination: { type: 'send', queue, messageCount: count },
     messages: () =>
-      items.map(({ item }) => ({
-        transactionId: item.transactionId,
-        ...(item.traceId === undefined ? {} : { traceId: item.traceId }),
-      })),
+      items().map(({ transactionId, traceId }) => ({ transactionId, ...(traceId === undefined ? {} : { traceId }) })),
   })
 }

@@ -7,6 +7,7 @@
 import type { ClientCore } from '../client-core.ts'
 import { ITEMS_PER_REQUEST_MAX } from '../defaults.ts'
 import { isQueenError } from '../errors/queen-error.ts'
+import { occurrences } from '../transport/occurrences.ts'
 import { parse } from '../transport/one-request.ts'
 import type { AckContext, AckItemResult, AckResult, AckStatus, MessageRef } from '../types/message.ts'
 import { ackItemResult, ackResult, settleTarget, type WireAck, wireAck } from './ack-request.ts'
@@ -174,10 +175,7 @@ function ackResults(acks: readonly WireAck[], answered: Answered): AckItemResult
 /** Counts verdicts in the text of an answer: inside a JSON string quotes are escaped, so it finds nothing else. */
 function allAccepted(count: number, answered: Answered): boolean {
   if (isFailure(answered)) return false
-  const text = String(answered.answer)
-  let found = 0
-  for (let at = text.indexOf(ACCEPTED); at >= 0; at = text.indexOf(ACCEPTED, at + ACCEPTED.length)) found++
-  return found === count
+  return occurrences(String(answered.answer), ACCEPTED) === count
 }
 
 const ACCEPTED = '"success":true'

@@ -10,6 +10,8 @@ export interface Call {
   readonly path: string
   /** JSON text. */
   readonly body?: string | undefined
+  /** Known to whoever made the body: every character is one byte, which spares the transport looking. */
+  readonly bodyIsAscii?: boolean | undefined
   readonly timeoutMillis?: number | undefined
   readonly signal?: AbortSignal | undefined
   /** What decides the URL; without one the client's own key. */

@@ -11,6 +11,7 @@ export interface WireRequest {
   readonly method: string
   readonly headers: Readonly<Record<string, string>>
   readonly body?: string | undefined
+  readonly bodyIsAscii?: boolean | undefined
   readonly signal: AbortSignal
 }
 
@@ -84,7 +85,7 @@ function exchange(
   options: RequestOptions,
   request: WireRequest,
 ): Promise<WireResponse> {
-  const { body, signal } = request
+  const { body, bodyIsAscii, signal } = request
   return new Promise((resolve, reject) => {
     const fail = (cause: unknown) => reject(signal.aborted ? signal.reason : new TypeError('fetch failed', { cause }))
     if (signal.aborted) return fail(signal.reason)
@@ -110,7 +111,7 @@ function exchange(
     sent.on('error', fail)
     // The signal is this request's own and is forgotten with it.
     signal.addEventListener('abort', () => sent.destroy(), { once: true })
-    sent.end(body)
+    sent.end(body, bodyIsAscii ? 'latin1' : 'utf8')
   })
 }
 

@@ -12,7 +12,7 @@ import type { PushItemResult } from '../../src/types/push.ts'
 
 const item = (n: number, bytes = 10): PreparedItem => ({
   item: { queue: 'q', partition: 'p', payload: n, transactionId: `t${n}` },
-  text: '',
+  text: JSON.stringify({ transactionId: `t${n}` }),
   bytes,
   ownId: true,
 })
@@ -40,15 +40,19 @@ describe('a buffer', () => {
               0,
             )
             const batch = buffer.batch(1_000_000)
-            expect(batch.length).toBeLessThanOrEqual(5)
+            expect(batch.count).toBeLessThanOrEqual(5)
+            const sent = batch.chunks.flatMap((chunk) => chunk.items('q', 'p'))
+            expect(sent).toEqual(buffer.allItems().slice(0, batch.count))
             buffer.resolveFront(
-              batch.length,
-              batch.filter((_, k) => keep[k]),
+              batch,
+              sent.filter((_, k) => keep[k]),
             )
             const left = buffer.allItems()
             expect(left.map(({ sequence }) => sequence)).toEqual(
               [...left.map(({ sequence }) => sequence)].sort((a, b) => a - b),
             )
+            expect(left.every(({ item, sequence }) => item.transactionId === `t${sequence}`)).toBe(true)
+            expect(buffer.size).toBe(left.length)
             expect(buffer.bytes).toBe(left.reduce((sum, { bytes }) => sum + bytes, 0))
           }
         },
@@ -59,11 +63,11 @@ describe('a buffer', () => {
   test('a batch is bounded by count and bytes, but never empty', () => {
     const buffer = new PartitionBuffer('q', 'p', limits({ messageCount: 3 }))
     buffer.append([item(0, 100), item(1, 100), item(2, 100), item(3, 1)], 0)
-    expect(buffer.batch(1000)).toHaveLength(3)
-    expect(buffer.batch(250)).toHaveLength(2)
-    expect(buffer.batch(1)).toHaveLength(1)
+    expect(buffer.batch(1000)).toMatchObject({ count: 3, bytes: 300 })
+    expect(buffer.batch(250)).toMatchObject({ count: 2, bytes: 200 })
+    expect(buffer.batch(1)).toMatchObject({ count: 1, bytes: 100 })
     buffer.sendMax = 2
-    expect(buffer.batch(1000)).toHaveLength(2)
+    expect(buffer.batch(1000)).toMatchObject({ count: 2, bytes: 200 })
   })
 
   test('is due when full, old, or asked for', () => {
@@ -73,7 +77,7 @@ describe('a buffer', () => {
     expect([buffer.isDue(99), buffer.isDue(100)]).toEqual([false, true])
     buffer.dueUpTo = buffer.lastSequence
     expect(buffer.isDue(0)).toBe(true)
-    buffer.resolveFront(2, [])
+    buffer.resolveFront(buffer.batch(1000), [])
     buffer.append([item(2)], 50)
     expect(buffer.isDue(60)).toBe(false)
     buffer.append([item(3), item(4)], 60)
@@ -132,7 +136,8 @@ describe('room (G9)', () => {
     const room: Room = new Room(bytesMax, { admitted: () => {}, wanted: () => {} })
     const drain = (buffer: PartitionBuffer, count: number) => {
       const before = buffer.bytes
-      buffer.resolveFront(Math.min(count, buffer.size), [])
+      buffer.sendMax = count
+      if (buffer.size > 0) buffer.resolveFront(buffer.batch(Number.POSITIVE_INFINITY), [])
       room.freed(buffer, before - buffer.bytes)
     }
     return { room, drain }
