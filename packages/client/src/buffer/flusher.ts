@@ -12,8 +12,8 @@ import { TIMER_MILLIS_MAX } from '../timing/abort.ts'
 import { backOffMillis } from '../timing/back-off.ts'
 import type { Send } from '../transport/call.ts'
 import type { PushResults } from '../types/push.ts'
-import { type FlushVerdict, judgeFailure, judgeResults, type RequestVerdict } from './flush-verdict.ts'
 import type { BufferedItem } from './chunk.ts'
+import { type FlushVerdict, judgeFailure, judgeResults, type RequestVerdict } from './flush-verdict.ts'
 import type { Batch, PartitionBuffer } from './partition-buffer.ts'
 
 export interface FlusherParts {

@@ -2,16 +2,26 @@
 import type { Destination } from '../observe/attributes.ts'
 import type { TracedMessage } from '../observe/hooks.ts'
 
+/**
+ * JSON text whose middle is a list of texts with commas between them, not joined yet: a transport that can write bytes
+ * spares two copies of a large body, and their garbage.
+ */
+export interface BodyPieces {
+  readonly before: string
+  readonly texts: readonly string[]
+  readonly after: string
+  /** Every character is one byte. */
+  readonly isAscii: boolean
+}
+
 export interface Call {
   /** Name in the log and the hooks, e.g. `Queen.ack`. */
   readonly operation: string
   readonly method: 'GET' | 'POST' | 'DELETE'
   /** Below the base URL, query included. */
   readonly path: string
-  /** JSON text. */
-  readonly body?: string | undefined
-  /** Known to whoever made the body: every character is one byte, which spares the transport looking. */
-  readonly bodyIsAscii?: boolean | undefined
+  /** JSON text, in one piece or in the pieces it is made of. */
+  readonly body?: string | BodyPieces | undefined
   readonly timeoutMillis?: number | undefined
   readonly signal?: AbortSignal | undefined
   /** What decides the URL; without one the client's own key. */

@@ -6,12 +6,12 @@
  * own, has replaced the global one, or has given it a dispatcher (a proxy, a mock): those are there to be used.
  */
 import type { Agent, IncomingMessage, RequestOptions } from 'node:http'
+import type { BodyPieces } from './call.ts'
 
 export interface WireRequest {
   readonly method: string
   readonly headers: Readonly<Record<string, string>>
-  readonly body?: string | undefined
-  readonly bodyIsAscii?: boolean | undefined
+  readonly body?: string | BodyPieces | undefined
   readonly signal: AbortSignal
 }
 
@@ -48,7 +48,32 @@ export function createExchange(): Exchange {
 }
 
 export function fetchInit({ method, headers, body, signal }: WireRequest): RequestInit {
-  return { method, headers: { ...headers }, signal, ...(body === undefined ? {} : { body }) }
+  return { method, headers: { ...headers }, signal, ...(body === undefined ? {} : { body: textOf(body) }) }
+}
+
+function textOf(body: string | BodyPieces): string {
+  return typeof body === 'string' ? body : body.before + body.texts.join(',') + body.after
+}
+
+const COMMA = 0x2c
+/** Of a text: writing many shorter ones by themselves costs more than joining them first. */
+const JOINED_CHARS_MAX = 1_024
+
+/** Only asked for in Node. */
+function bytesOf(body: string | BodyPieces): string | Uint8Array {
+  if (typeof body === 'string' || !body.isAscii) return textOf(body)
+  const { before, texts, after } = body
+  if (texts.length > 1 && texts[0]!.length < JOINED_CHARS_MAX) return Buffer.from(textOf(body), 'latin1')
+  let size = before.length + after.length + texts.length - 1
+  for (const text of texts) size += text.length
+  const bytes = Buffer.allocUnsafe(size)
+  let at = bytes.latin1Write(before)
+  for (const [place, text] of texts.entries()) {
+    if (place > 0) bytes[at++] = COMMA
+    at += bytes.latin1Write(text, at)
+  }
+  bytes.latin1Write(after, at)
+  return bytes
 }
 
 type Modules = { http: typeof import('node:http'); https: typeof import('node:https') }
@@ -85,7 +110,7 @@ function exchange(
   options: RequestOptions,
   request: WireRequest,
 ): Promise<WireResponse> {
-  const { body, bodyIsAscii, signal } = request
+  const { body, signal } = request
   return new Promise((resolve, reject) => {
     const fail = (cause: unknown) => reject(signal.aborted ? signal.reason : new TypeError('fetch failed', { cause }))
     if (signal.aborted) return fail(signal.reason)
@@ -111,7 +136,7 @@ function exchange(
     sent.on('error', fail)
     // The signal is this request's own and is forgotten with it.
     signal.addEventListener('abort', () => sent.destroy(), { once: true })
-    sent.end(body, bodyIsAscii ? 'latin1' : 'utf8')
+    sent.end(body === undefined ? undefined : bytesOf(body))
   })
 }
 

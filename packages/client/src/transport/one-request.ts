@@ -107,7 +107,6 @@ async function exchange(
     method: call.method,
     headers: foldHeaders(headers),
     body: call.body,
-    bodyIsAscii: call.bodyIsAscii,
     signal,
   })
   const text = response.status === 204 ? '' : await response.text()
