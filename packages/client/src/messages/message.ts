@@ -13,7 +13,11 @@ import { trace } from './trace.ts'
 /** The messages of an answer; `[]` for anything that is no pop answer. */
 export function messagesOf<T>(core: ClientCore, answer: unknown): Message<T>[] {
   if (!isRecord(answer) || !Array.isArray(answer.messages)) return []
-  return answer.messages.filter(isRecord).map((raw) => messageOf<T>(core, raw, answer))
+  const messages: Message<T>[] = []
+  for (const raw of answer.messages) {
+    if (isRecord(raw)) messages.push(messageOf<T>(core, raw, answer))
+  }
+  return messages
 }
 
 function messageOf<T>(core: ClientCore, raw: Record<string, unknown>, answer: Record<string, unknown>): Message<T> {

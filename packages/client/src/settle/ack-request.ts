@@ -42,6 +42,32 @@ export function wireAck(message: MessageRef, status: AckStatus, context: AckCont
   return ack
 }
 
+/** The body of a batch, all of whose acks are of one group. Most differ from the one before in their transactionId only. */
+export function batchBody(acks: readonly WireAck[]): string {
+  let out = ''
+  let before: WireAck | undefined
+  let rest = ''
+  for (const ack of acks) {
+    if (before === undefined || !isAlike(ack, before)) {
+      const { transactionId: _, consumerGroup: _group, ...others } = ack
+      rest = `,${JSON.stringify(others).slice(1)}`
+      before = ack
+    }
+    out += `${out === '' ? '' : ','}{"transactionId":${JSON.stringify(ack.transactionId)}${rest}`
+  }
+  const group = acks[0]?.consumerGroup
+  return `{"acknowledgments":[${out}]${group === undefined ? '' : `,"consumerGroup":${JSON.stringify(group)}`}}`
+}
+
+function isAlike(one: WireAck, other: WireAck): boolean {
+  return (
+    one.partitionId === other.partitionId &&
+    one.leaseId === other.leaseId &&
+    one.status === other.status &&
+    one.error === other.error
+  )
+}
+
 export function statusText(status: AckStatus): string {
   if (typeof status === 'boolean') return status ? 'completed' : 'failed'
   return String(status)

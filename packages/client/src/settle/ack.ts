@@ -10,7 +10,7 @@ import { isQueenError } from '../errors/queen-error.ts'
 import { occurrences } from '../transport/occurrences.ts'
 import { parse } from '../transport/one-request.ts'
 import type { AckContext, AckItemResult, AckResult, AckStatus, MessageRef } from '../types/message.ts'
-import { ackItemResult, ackResult, settleTarget, type WireAck, wireAck } from './ack-request.ts'
+import { ackItemResult, ackResult, batchBody, settleTarget, type WireAck, wireAck } from './ack-request.ts'
 
 export async function ack(
   core: ClientCore,
@@ -53,7 +53,7 @@ export async function settleHeld(
 ): Promise<AckResult | null> {
   const acks = messages.map((one) => wireAck(one, status, context))
   const lists = single
-    ? [{ acks, answered: await post(core, '/api/v1/ack', acks[0], acks, undefined, true) }]
+    ? [{ acks, answered: await post(core, '/api/v1/ack', JSON.stringify(acks[0]), acks, undefined, true) }]
     : await Promise.all(
         groupsOf(acks).map(async (indexes) => {
           const batch = indexes.length === acks.length ? acks : indexes.map((index) => acks[index]!)
@@ -90,6 +90,11 @@ export async function ackMany(
 }
 
 function groupsOf(acks: readonly WireAck[]): number[][] {
+  const group = acks[0]?.consumerGroup
+  // Nearly always: the messages of one pop.
+  if (acks.length <= ITEMS_PER_REQUEST_MAX && acks.every(({ consumerGroup }) => consumerGroup === group)) {
+    return acks.length === 0 ? [] : [[...acks.keys()]]
+  }
   const groups = new Map<string, number[]>()
   for (const [index, one] of acks.entries()) {
     const key = one.consumerGroup ?? ''
@@ -136,7 +141,7 @@ async function ackBatch(
 }
 
 async function postAck(core: ClientCore, one: WireAck, signal: AbortSignal | undefined): Promise<Answered> {
-  return asList(await post(core, '/api/v1/ack', one, [one], signal))
+  return asList(await post(core, '/api/v1/ack', JSON.stringify(one), [one], signal))
 }
 
 /** The answer to one ack is its verdict alone. */
@@ -151,16 +156,7 @@ function postBatch(
   signal: AbortSignal | undefined,
   asText = false,
 ): Promise<Answered> {
-  const acknowledgments = acks.map((one) => ({ ...one, consumerGroup: undefined }))
-  // Undefined members do not reach the wire.
-  return post(
-    core,
-    '/api/v1/ack/batch',
-    { acknowledgments, consumerGroup: acks[0]!.consumerGroup },
-    acks,
-    signal,
-    asText,
-  )
+  return post(core, '/api/v1/ack/batch', batchBody(acks), acks, signal, asText)
 }
 
 function ackResults(acks: readonly WireAck[], answered: Answered): AckItemResult[] {
@@ -197,7 +193,7 @@ function isFailure(body: Answered): body is Failure {
 async function post(
   core: ClientCore,
   path: string,
-  request: unknown,
+  body: string,
   acks: readonly WireAck[],
   signal: AbortSignal | undefined,
   asText = false,
@@ -208,7 +204,7 @@ async function post(
       operation,
       method: 'POST',
       path,
-      body: JSON.stringify(request),
+      body,
       signal,
       asText,
       destination: { type: 'settle', consumerGroup: acks[0]!.consumerGroup, messageCount: acks.length },

@@ -5,7 +5,7 @@
  * Only the little of `fetch` that the client uses, with the same errors. Never used when the program has a fetch of its
  * own, has replaced the global one, or has given it a dispatcher (a proxy, a mock): those are there to be used.
  */
-import type { Agent, IncomingMessage, RequestOptions } from 'node:http'
+import type { Agent, ClientRequest, IncomingMessage, RequestOptions } from 'node:http'
 import type { BodyPieces } from './call.ts'
 
 export interface WireRequest {
@@ -59,11 +59,17 @@ const COMMA = 0x2c
 /** Of a text: writing many shorter ones by themselves costs more than joining them first. */
 const JOINED_CHARS_MAX = 1_024
 
-/** Only asked for in Node. */
-function bytesOf(body: string | BodyPieces): string | Uint8Array {
-  if (typeof body === 'string' || !body.isAscii) return textOf(body)
-  const { before, texts, after } = body
-  if (texts.length > 1 && texts[0]!.length < JOINED_CHARS_MAX) return Buffer.from(textOf(body), 'latin1')
+function endWith(sent: ClientRequest, body: string | BodyPieces): void {
+  if (typeof body !== 'string' && body.isAscii && body.texts[0]!.length >= JOINED_CHARS_MAX) {
+    sent.end(bytesOf(body))
+    return
+  }
+  const text = textOf(body)
+  // Far quicker to write than UTF-8, and the length is needed for the head anyway.
+  sent.end(text, Buffer.byteLength(text) === text.length ? 'latin1' : 'utf8')
+}
+
+function bytesOf({ before, texts, after }: BodyPieces): Buffer {
   let size = before.length + after.length + texts.length - 1
   for (const text of texts) size += text.length
   const bytes = Buffer.allocUnsafe(size)
@@ -90,6 +96,7 @@ function createNodeExchange(): Exchange | null {
   const modules = nodeModules()
   if (modules === null) return null
   const agents = new Map<boolean, Agent>()
+  const places = new Map<string, RequestOptions>()
   return (url, request) => {
     const secure = url.startsWith('https:')
     const { Agent, request: send } = secure ? modules.https : modules.http
@@ -100,8 +107,31 @@ function createNodeExchange(): Exchange | null {
       agents.set(secure, agent)
     }
     const { method, headers } = request
-    return exchange(send, url, { method, headers, agent }, request)
+    return exchange(send, url, { ...placeOf(places, url), method, headers, agent }, request)
   }
+}
+
+/** The few origins of a client are read once; the paths after them differ and are sent as they are. */
+function placeOf(places: Map<string, RequestOptions>, url: string): RequestOptions {
+  const pathAt = url.indexOf('/', url.indexOf('//') + 2)
+  const path = url.slice(pathAt)
+  if (!PLAIN_PATH.test(path)) return optionsOf(new URL(url))
+  const origin = url.slice(0, pathAt)
+  let place = places.get(origin)
+  if (place === undefined) {
+    place = optionsOf(new URL(origin))
+    places.set(origin, place)
+  }
+  return { ...place, path }
+}
+
+/** Nothing in it that a URL parser would change. */
+const PLAIN_PATH = /^(?:\/[\w%~!$&'()*+,;=:@-][\w.%~!$&'()*+,;=:@-]*)+(?:\?[\w.%~!$&()*+,;=:@/?-]*)?$/
+
+function optionsOf({ protocol, hostname, port, pathname, search }: URL): RequestOptions {
+  // An IPv6 address stands in brackets only inside of a URL.
+  const host = hostname.startsWith('[') ? hostname.slice(1, -1) : hostname
+  return { protocol, hostname: host, path: pathname + search, ...(port === '' ? {} : { port }) }
 }
 
 function exchange(
@@ -114,7 +144,7 @@ function exchange(
   return new Promise((resolve, reject) => {
     const fail = (cause: unknown) => reject(signal.aborted ? signal.reason : new TypeError('fetch failed', { cause }))
     if (signal.aborted) return fail(signal.reason)
-    const sent = send(url, options, (answer) => {
+    const sent = send(options, (answer) => {
       const status = answer.statusCode ?? 0
       if (status >= 300 && status < 400 && answer.headers.location !== undefined) {
         // Rare enough for the built-in fetch, which knows all about following.
@@ -122,12 +152,9 @@ function exchange(
         resolve(globalThis.fetch(url, fetchInit(request)))
         return
       }
-      let text = ''
-      answer.setEncoding('utf8')
-      answer.on('data', (chunk: string) => {
-        text += chunk
-      })
-      answer.on('end', () => resolve(responseOf(answer, status, text)))
+      const chunks: Buffer[] = []
+      answer.on('data', (chunk: Buffer) => chunks.push(chunk))
+      answer.on('end', () => resolve(responseOf(answer, status, chunks)))
       answer.on('error', fail)
       answer.on('close', () => {
         if (!answer.complete) fail(new Error('the connection was lost in the middle of the answer'))
@@ -136,11 +163,12 @@ function exchange(
     sent.on('error', fail)
     // The signal is this request's own and is forgotten with it.
     signal.addEventListener('abort', () => sent.destroy(), { once: true })
-    sent.end(body === undefined ? undefined : bytesOf(body))
+    if (body === undefined) sent.end()
+    else endWith(sent, body)
   })
 }
 
-function responseOf(answer: IncomingMessage, status: number, text: string): WireResponse {
+function responseOf(answer: IncomingMessage, status: number, chunks: readonly Buffer[]): WireResponse {
   return {
     ok: status >= 200 && status < 300,
     status,
@@ -151,6 +179,6 @@ function responseOf(answer: IncomingMessage, status: number, text: string): Wire
         return value === undefined ? null : String(value)
       },
     },
-    text: () => Promise.resolve(text),
+    text: () => Promise.resolve((chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)).toString()),
   }
 }

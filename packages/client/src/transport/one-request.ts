@@ -21,20 +21,29 @@ export interface RequestSettings {
   readonly json: JsonCodec
 }
 
-export async function buildHeaders(
+/** A promise only where the token comes from a function of the program's. */
+export function buildHeaders(
   settings: RequestSettings,
   call: Call,
   url: string,
-): Promise<Record<string, string>> {
-  const headers: Record<string, string> = {}
-  if (call.body !== undefined) headers['content-type'] = 'application/json'
-  const token = await currentToken(settings.bearerToken, call, url)
-  if (token) headers.authorization = `Bearer ${token}`
-  return foldHeaders(headers, settings.headers)
+): Record<string, string> | Promise<Record<string, string>> {
+  const { bearerToken } = settings
+  const withToken = (token: string | null): Record<string, string> => {
+    const headers: Record<string, string> = {}
+    if (call.body !== undefined) headers['content-type'] = 'application/json'
+    if (token) headers.authorization = `Bearer ${token}`
+    return foldHeaders(headers, settings.headers)
+  }
+  return typeof bearerToken === 'function'
+    ? currentToken(bearerToken, call, url).then(withToken)
+    : withToken(bearerToken)
 }
 
-async function currentToken(bearerToken: BearerToken, call: Call, url: string): Promise<string | null> {
-  if (typeof bearerToken !== 'function') return bearerToken
+async function currentToken(
+  bearerToken: Extract<BearerToken, () => unknown>,
+  call: Call,
+  url: string,
+): Promise<string | null> {
   try {
     return await untilAborted(Promise.resolve(bearerToken()), call.signal)
   } catch (cause) {

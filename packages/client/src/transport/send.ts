@@ -38,7 +38,8 @@ export function createSend({ settings, log, emit, lifecycle }: TransportParts): 
 
   const attempt = async (call: Call, base: string, attempts: number): Promise<Answer> => {
     const url = base + call.path
-    const headers = await buildHeaders(settings, call, url)
+    const building = buildHeaders(settings, call, url)
+    const headers = building instanceof Promise ? await building : building
     const hook = settings.hooks.request?.bind(settings.hooks)
     if (hook === undefined) return requestOnce(settings, call, url, headers)
     const info: RequestInfo = {
