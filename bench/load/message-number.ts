@@ -48,6 +48,17 @@ export function readMessageNumber(source: Buffer, at: number): number {
   return number
 }
 
+/** The same of an id that is a string already. */
+export function messageNumberOf(id: string): number {
+  let number = 0
+  for (let i = NUMBER_AT; i < UUID_LENGTH; i++) {
+    const value = HEX_VALUES[id.charCodeAt(i) & 255]!
+    if (value === 255) return -1
+    number = number * 16 + value
+  }
+  return number
+}
+
 /** The 48 bits of time of a UUIDv7, as hex digits. */
 export function timeDigits(nowMs: number): Uint8Array {
   return Buffer.from(nowMs.toString(16).padStart(12, '0'))

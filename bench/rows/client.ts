@@ -1,6 +1,6 @@
 /** The push and consume rows once more, through the client. */
 import { runClientConsume, runClientPush } from '../load/client-load.ts'
-import { readMessageNumber } from '../load/message-number.ts'
+import { messageNumberOf } from '../load/message-number.ts'
 import { runOutrun } from '../load/outrun.ts'
 import { runPushLoad } from '../load/push-load.ts'
 import { watchUsage } from '../rig/usage.ts'
@@ -49,7 +49,7 @@ const consume: Row = {
       concurrency: CONSUMERS,
       batch: BATCH,
       messages: acknowledged,
-      numberOf: (transactionId) => readMessageNumber(Buffer.from(transactionId, 'latin1'), 0),
+      numberOf: messageNumberOf,
       numberFrom,
     })
     return { messagesPerSecond, ...used(acknowledged) }

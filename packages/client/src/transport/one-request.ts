@@ -8,8 +8,9 @@ import { QueenAuthError, QueenConnectionError, QueenTimeoutError } from '../erro
 import { errorFromAnswer, isRecord } from '../errors/from-answer.ts'
 import { QueenError } from '../errors/queen-error.ts'
 import type { BearerToken, JsonCodec } from '../options.ts'
-import { linkAbort, TIMER_MILLIS_MAX, untilAborted } from '../timing/abort.ts'
+import { onAbort, TIMER_MILLIS_MAX, untilAborted } from '../timing/abort.ts'
 import { parseRetryAfter } from '../timing/back-off.ts'
+import { deferred } from '../timing/deferred.ts'
 import type { Answer, Call } from './call.ts'
 import type { Exchange } from './node-http.ts'
 
@@ -75,18 +76,24 @@ export async function requestOnce(
   headers: Record<string, string>,
 ): Promise<Answer> {
   const timeoutMillis = call.timeoutMillis ?? settings.timeoutMillis
-  const link = linkAbort(call.signal)
+  const controller = new AbortController()
+  const calledOff = deferred<never>()
+  const callOff = (reason: unknown): void => {
+    calledOff.reject(reason)
+    controller.abort(reason)
+  }
   let timedOut = false
   const timer = setTimeout(
     () => {
       timedOut = true
-      link.abort(new Error('timeout'))
+      callOff(new Error('timeout'))
     },
     Math.min(timeoutMillis, TIMER_MILLIS_MAX),
   )
+  const unlink = onAbort(call.signal, callOff)
   try {
-    const answer = exchange(settings, call, url, headers, link.signal)
-    return await untilAborted(answer, link.signal)
+    // A fetch of the program's may not care for the signal.
+    return await Promise.race([exchange(settings, call, url, headers, controller.signal), calledOff.promise])
   } catch (error) {
     if (call.signal?.aborted) throw call.signal.reason
     const where = { method: call.method, url }
@@ -101,7 +108,7 @@ export async function requestOnce(
     })
   } finally {
     clearTimeout(timer)
-    link.release()
+    unlink()
   }
 }
 

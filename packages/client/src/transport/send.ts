@@ -120,14 +120,14 @@ export function createSend({ settings, log, emit, lifecycle }: TransportParts): 
   }
 
   return async (call) => {
-    const link = linkAbort(call.signal, lifecycle.dead)
+    const link = call.signal === undefined ? null : linkAbort(call.signal, lifecycle.dead)
     // close() waits for what changes something; a poll or a look is simply called off.
     const ended = call.method === 'GET' ? () => {} : lifecycle.beginRequest()
     try {
-      return await run({ ...call, signal: link.signal })
+      return await run({ ...call, signal: link?.signal ?? lifecycle.dead })
     } finally {
       ended()
-      link.release()
+      link?.release()
     }
   }
 }
