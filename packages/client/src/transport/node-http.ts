@@ -58,27 +58,28 @@ function textOf(body: string | BodyPieces): string {
 const COMMA = 0x2c
 /** Of a text: writing many shorter ones by themselves costs more than joining them first. */
 const JOINED_CHARS_MAX = 1_024
+const encoder = /* @__PURE__ */ new TextEncoder()
 
 function endWith(sent: ClientRequest, body: string | BodyPieces): void {
-  if (typeof body !== 'string' && body.isAscii && body.texts[0]!.length >= JOINED_CHARS_MAX) {
-    sent.end(bytesOf(body))
-    return
-  }
-  const text = textOf(body)
-  // Far quicker to write than UTF-8, and the length is needed for the head anyway.
-  sent.end(text, Buffer.byteLength(text) === text.length ? 'latin1' : 'utf8')
+  if (typeof body === 'string' || !body.isAscii) sent.end(textOf(body))
+  else if (body.texts[0]!.length < JOINED_CHARS_MAX) sent.end(textOf(body), 'latin1')
+  else sent.end(bytesOf(body))
 }
 
-function bytesOf({ before, texts, after }: BodyPieces): Buffer {
+function bytesOf({ before, texts, after }: BodyPieces): Uint8Array {
   let size = before.length + after.length + texts.length - 1
   for (const text of texts) size += text.length
-  const bytes = Buffer.allocUnsafe(size)
-  let at = bytes.latin1Write(before)
+  const bytes = new Uint8Array(size)
+  let at = 0
+  const write = (text: string): void => {
+    at += encoder.encodeInto(text, bytes.subarray(at)).written
+  }
+  write(before)
   for (const [place, text] of texts.entries()) {
     if (place > 0) bytes[at++] = COMMA
-    at += bytes.latin1Write(text, at)
+    write(text)
   }
-  bytes.latin1Write(after, at)
+  write(after)
   return bytes
 }
 
@@ -152,8 +153,8 @@ function exchange(
         resolve(globalThis.fetch(url, fetchInit(request)))
         return
       }
-      const chunks: Buffer[] = []
-      answer.on('data', (chunk: Buffer) => chunks.push(chunk))
+      const chunks: Uint8Array[] = []
+      answer.on('data', (chunk: Uint8Array) => chunks.push(chunk))
       answer.on('end', () => resolve(responseOf(answer, status, chunks)))
       answer.on('error', fail)
       answer.on('close', () => {
@@ -168,7 +169,7 @@ function exchange(
   })
 }
 
-function responseOf(answer: IncomingMessage, status: number, chunks: readonly Buffer[]): WireResponse {
+function responseOf(answer: IncomingMessage, status: number, chunks: readonly Uint8Array[]): WireResponse {
   return {
     ok: status >= 200 && status < 300,
     status,
@@ -179,6 +180,14 @@ function responseOf(answer: IncomingMessage, status: number, chunks: readonly Bu
         return value === undefined ? null : String(value)
       },
     },
-    text: () => Promise.resolve((chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)).toString()),
+    text: () => Promise.resolve(decoded(chunks)),
   }
+}
+
+function decoded(chunks: readonly Uint8Array[]): string {
+  const decoder = new TextDecoder()
+  if (chunks.length === 1) return decoder.decode(chunks[0])
+  let text = ''
+  for (const chunk of chunks) text += decoder.decode(chunk, { stream: true })
+  return text + decoder.decode()
 }

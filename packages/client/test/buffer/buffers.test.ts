@@ -16,6 +16,24 @@ async function setUp(answers: Answer[] = [queued], options = {}) {
 }
 
 describe('a buffered push', () => {
+  test.each([
+    ['short', 'a', 1],
+    ['long', 'a'.repeat(3_000), 1],
+    ['many long', 'a'.repeat(50), 70],
+    ['long, beyond ASCII', `é漢😀${'a'.repeat(3_000)}`, 40],
+    ['some beyond ASCII', 'é', 70],
+  ])('arrives as it was pushed, cut where a batch ends: %s', async (_name, text, count) => {
+    const { queen, broker } = await setUp()
+    const queue = queen.queue('q').buffer({ messageCount: 50, timeMillis: 60_000, maxMessages: 1_000 })
+    const pushes = [0, 1, 2].map((push) => Array.from({ length: count }, (_, n) => ({ push, n, text })))
+    for (const push of pushes) await queue.push(push)
+    await queue.push({ last: 'plain' })
+    await queen.flushAllBuffers()
+    expect(payloads(broker).flat()).toEqual([...pushes.flat(), { last: 'plain' }])
+    expect(payloads(broker).every(({ length }) => length <= 50)).toBe(true)
+    expect(queen.getBufferStats()).toMatchObject({ totalBufferedMessages: 0, totalBufferedBytes: 0 })
+  })
+
   test('resolves when it is in memory; stats tell what is there', async () => {
     const { queen, broker } = await setUp()
     const stored: unknown[] = []

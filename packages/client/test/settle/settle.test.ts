@@ -1,5 +1,6 @@
 /** Acks and lease renewals: what is sent, and that the verdict is the broker's. */
 import { describe, expect, test } from 'vitest'
+import { batchBody } from '../../src/settle/ack-request.ts'
 import { rejection, testClient } from '../support/client.ts'
 import { type Answer, acked, refusal, scriptedBroker } from '../support/scripted-broker.ts'
 
@@ -10,6 +11,22 @@ async function setUp(...answers: Answer[]) {
   broker.on('POST /api/v1/ack*', ...(answers.length > 0 ? answers : [acked]))
   return { broker, ...testClient(broker.url) }
 }
+
+test('the body of a batch is the JSON of its acks', () => {
+  const one = { transactionId: 'a"é', partitionId: 'p', status: 'completed', leaseId: 'l' }
+  const acks = [
+    one,
+    { ...one, transactionId: 'b' },
+    { ...one, transactionId: 'c', error: 'no "good"', status: 'failed' },
+    { ...one, transactionId: 'd', partitionId: 'other' },
+    { transactionId: 'e', partitionId: 'p', status: 'completed' },
+  ]
+  expect(JSON.parse(batchBody(acks))).toEqual({ acknowledgments: acks })
+  expect(JSON.parse(batchBody(acks.map((ack) => ({ ...ack, consumerGroup: 'g' }))))).toEqual({
+    acknowledgments: acks,
+    consumerGroup: 'g',
+  })
+})
 
 describe('ack', () => {
   test.each([

@@ -7,8 +7,22 @@ import { backOffMillis, parseRetryAfter } from '../../src/timing/back-off.ts'
 import { createBackendHealth, marksUnhealthy } from '../../src/transport/backend-health.ts'
 import { createHashRing, fnv1a } from '../../src/transport/hash-ring.ts'
 import { createLoadBalancer } from '../../src/transport/load-balancer.ts'
+import { occurrences } from '../../src/transport/occurrences.ts'
 import { query, segment } from '../../src/transport/path.ts'
 import { afterFailure, type RetryDecision, startRound } from '../../src/transport/retry-plan.ts'
+
+test('occurrences: each one counted once where all are alike, never more than there are', () => {
+  fc.assert(
+    fc.property(fc.array(fc.constantFrom('ab', 'ab..', 'ab', '..', 'a')), (parts) => {
+      const answer = parts.join('')
+      expect(occurrences(answer, 'ab')).toBeLessThanOrEqual(answer.split('ab').length - 1)
+    }),
+  )
+  for (const gap of ['', '.', '.....']) expect(occurrences(`ab${gap}`.repeat(7), 'ab')).toBe(7)
+  const results = Array.from({ length: 1_000 }, (_, index) => ({ index, status: 'queued' }))
+  expect(occurrences(JSON.stringify(results), '"status":"queued"')).toBe(1_000)
+  expect(occurrences('', 'ab')).toBe(0)
+})
 
 describe('hash ring', () => {
   test.each([
