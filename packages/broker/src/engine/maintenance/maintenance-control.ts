@@ -298,12 +298,9 @@ export class MaintenanceControl {
     }
     if (DRAINS[to]) this.#work()
     // The promise is kept: nothing can have reached the buffer. Looking through it costs the disk's time, in which the
-    // others go the direct way already, and a gate that opens late would let them overtake.
-    if (from === 'barrier' && to === 'gate' && this.#isEmpty()) this.handle('empty')
-  }
-
-  #isEmpty(): boolean {
-    return this.#parts.log.stats.pendingRecords === 0 && this.#parts.inFlight() === 0
+    // others go the direct way already, and a gate that opens late would let them overtake. What waits in a lane goes direct.
+    const kept = from === 'barrier' && to === 'gate'
+    if (kept && this.#parts.log.stats.pendingRecords === 0 && this.#parts.appending() === 0) this.handle('empty')
   }
 
   #scheduleProbe(): void {
@@ -361,7 +358,7 @@ export class MaintenanceControl {
           // What is still in a lane was on its way into PostgreSQL; it belongs behind the records of its partition.
           await lanesIdle()
           if (log.stats.pendingRecords === 0) this.handle('empty')
-        } else if (this.#isEmpty()) {
+        } else if (log.stats.pendingRecords === 0 && inFlight() === 0) {
           this.handle('empty')
         }
       } catch (error) {
