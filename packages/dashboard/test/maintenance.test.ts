@@ -136,13 +136,14 @@ describe('records that were set aside', () => {
   it('are shown with why, stored again or dropped for good', async () => {
     const { page, instance, go, check } = await openPage()
     const { api } = instance
-    await api.push([{ queue: 'doomed' }, { queue: 'other' }])
+    await api.push([{ queue: 'doomed' }, { queue: 'broken' }, { queue: 'other' }])
     await api.maintenance(true)
     await api.push([
       { queue: 'doomed', transactionId: 'first', payload: { total: 12 } },
+      { queue: 'broken', transactionId: 'third' },
       { queue: 'other', transactionId: 'second' },
     ])
-    for (const queue of ['doomed', 'other']) await api.call('DELETE', `/api/v1/resources/queues/${queue}`)
+    for (const queue of ['doomed', 'broken', 'other']) await api.call('DELETE', `/api/v1/resources/queues/${queue}`)
     await api.maintenance(false)
     await until('the drain has ended', async () => (await api.maintenance()).body.phase === 'normal')
 
@@ -155,6 +156,20 @@ describe('records that were set aside', () => {
     await page.getByRole('button', { name: 'Store 1 record' }).click()
     await page.getByText('1 record stored').waitFor()
     expect((await api.pop('doomed')).body.messages).toMatchObject([{ transactionId: 'first', data: { total: 12 } }])
+
+    await page.getByRole('checkbox', { name: 'Select broken' }).check()
+    await page.getByRole('button', { name: 'Store', exact: true }).click()
+    const store = page.locator('[role=dialog]')
+    await store.getByLabel('In another queue').fill('mended')
+    await store.getByLabel('In another partition').fill('p')
+    await store.getByLabel('With another payload').fill('{"total": ')
+    expect(await store.locator('[data-confirm]').isEnabled()).toBe(false)
+    await store.getByLabel('With another payload').fill('{"total": 9007199254740993}')
+    await check()
+    await store.locator('[data-confirm]').click()
+    await store.waitFor({ state: 'detached' })
+    const mended = await fetch(`${instance.url}/api/v1/pop/queue/mended/partition/p`)
+    expect(await mended.text()).toContain('"data":{"total": 9007199254740993}')
 
     await page.getByRole('checkbox', { name: 'Select other' }).check()
     await page.getByRole('button', { name: 'Drop', exact: true }).click()

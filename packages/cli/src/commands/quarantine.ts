@@ -1,11 +1,12 @@
 /** `buffer quarantine`: records that could not be stored. They wait here for a person. */
 import { writeFileSync } from 'node:fs'
-import type { QuarantineFilter, QuarantineOutcome, QuarantineRecord } from '@queen/client'
+import type { QuarantineFilter, QuarantineOutcome, QuarantineOverrides, QuarantineRecord } from '@queen/client'
 import type { Call } from '../command/call.ts'
 import { EXIT } from '../command/exit-codes.ts'
 import { CliError } from '../command/failure.ts'
 import { count as countFlag, QUEUE, text, toggle } from '../command/flag.ts'
 import { arg, type CommandSpec, type GroupSpec } from '../command/spec.ts'
+import { losslessJson } from '../input/json.ts'
 import type { Column } from '../output/table.ts'
 import { count, quantity } from '../output/values.ts'
 import type { Session } from '../session.ts'
@@ -84,15 +85,46 @@ const RETRY: CommandSpec = {
   name: 'retry',
   summary: 'store records now, at the end of their partitions',
   args: IDS,
-  flags: [toggle('--all', 'every one that matches'), INSTANCE, QUEUE],
-  examples: ['buffer quarantine retry q-7f3a-12', 'buffer quarantine retry --all --queue orders'],
+  flags: [
+    toggle('--all', 'every one that matches'),
+    INSTANCE,
+    QUEUE,
+    text('--to-queue <name>', 'store them in this queue instead', { completes: 'queue' }),
+    text('--to-partition <name>', 'store them in this partition instead'),
+    text('--payload <json>', 'store the record with this payload instead; one record only'),
+  ],
+  examples: [
+    'buffer quarantine retry q-7f3a-12',
+    'buffer quarantine retry --all --queue orders --to-queue orders-2026',
+    `buffer quarantine retry q-7f3a-12 --payload '{"id": 1}'`,
+  ],
   exits: [4],
   async run(session, call) {
+    const overrides = overridesOf(call)
     const { filter, matched } = await chosen(session, call)
     if (matched === 0) return nothing(session)
+    if (matched > 1 && 'payload' in overrides) throw new CliError('--payload is for one record, not for several')
     const queen = await session.queen()
-    return finish(session, await queen.admin.retryQuarantine(filter, { signal: session.signal }), 'retried')
+    const outcome = await queen.admin.retryQuarantine(filter, { signal: session.signal, overrides })
+    return finish(session, outcome, 'retried')
   },
+}
+
+function overridesOf(call: Call): QuarantineOverrides {
+  const [queue, partition, payload] = [call.text('toQueue'), call.text('toPartition'), call.text('payload')]
+  return {
+    ...(queue === undefined ? {} : { queue }),
+    ...(partition === undefined ? {} : { partition }),
+    ...(payload === undefined ? {} : { payload: parsedPayload(payload) }),
+  }
+}
+
+function parsedPayload(json: string): unknown {
+  try {
+    return losslessJson.parse(json)
+  } catch (error) {
+    throw new CliError(`--payload is no JSON: ${error instanceof Error ? error.message : String(error)}`)
+  }
 }
 
 const DROP: CommandSpec = {

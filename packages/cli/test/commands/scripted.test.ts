@@ -161,6 +161,23 @@ test('quarantine: an export that exists is not overwritten, and then nothing is 
   expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({ transactionId: 't', data: { n: 1 } })
 })
 
+test('quarantine: a record is stored elsewhere, or with another payload, as it was written', async () => {
+  broker.answer('POST /api/v1/system/buffers/quarantine/r1/retry', { success: true, id: 'r1' })
+  const retry = ['buffer', 'quarantine', 'retry', 'r1']
+  const asked = broker.asked.length
+  expect(
+    await q([...retry, '--to-queue', 'b', '--to-partition', 'p', '--payload', '{"n": 9007199254740993}']),
+  ).toMatchObject({ exit: 0, out: 'retried=1 refused=0\n' })
+  expect(broker.asked[asked]!.text).toBe('{"queue":"b","partition":"p","payload":{"n":9007199254740993}}')
+  for (const bad of [
+    ['--payload', '{'],
+    ['r2', '--payload', '1'],
+  ]) {
+    expect(await q([...retry, ...bad])).toMatchObject({ exit: 1, err: expect.stringContaining('--payload is') })
+  }
+  expect(broker.asked).toHaveLength(asked + 1)
+})
+
 test('completion asks the broker, and is silent when nobody answers', async () => {
   broker.answer('GET /api/v1/resources/queues', { queues: [QUEUE], total: 1 })
   expect(await q(['__complete', '--', 'pop', 'or'])).toMatchObject({ exit: 0, out: 'orders\n' })

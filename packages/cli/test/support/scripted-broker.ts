@@ -8,6 +8,8 @@ export interface Asked {
   readonly path: string
   readonly query: Readonly<Record<string, string>>
   readonly body: unknown
+  /** The body as it came. */
+  readonly text: string
   readonly authorization: string | undefined
 }
 
@@ -38,6 +40,7 @@ export function scriptedBroker() {
           path: url.pathname,
           query: Object.fromEntries(url.searchParams),
           body: text === '' ? undefined : JSON.parse(text),
+          text,
           authorization: request.headers.authorization,
         }
         asked.push(one)

@@ -363,9 +363,17 @@ export class Admin {
     return this.#get('listQuarantine', QUARANTINE_PATH, params, options)
   }
 
-  /** One request per record; refused ones are named and stay. */
-  retryQuarantine(filter: M.QuarantineFilter, options?: A.AdminOptions): Promise<M.QuarantineOutcome> {
-    return changeQuarantine(this.#send, 'retry', filter, options)
+  /**
+   * One request per record; refused ones are named and stay. With `overrides` every one of them is stored in that queue
+   * or partition, or with that payload. `POST /api/v1/system/buffers/quarantine/:id/retry`.
+   */
+  retryQuarantine(
+    filter: M.QuarantineFilter,
+    options: A.AdminOptions & { overrides?: M.QuarantineOverrides | undefined } = {},
+  ): Promise<M.QuarantineOutcome> {
+    const { overrides = {}, ...rest } = options
+    const { queue, partition, payload } = overrides
+    return changeQuarantine(this.#send, { retryAs: { queue, partition, payload } }, filter, rest)
   }
 
   /** One request per record; for good. */

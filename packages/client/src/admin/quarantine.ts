@@ -5,7 +5,12 @@ import { isRecord } from '../errors/from-answer.ts'
 import { isQueenError } from '../errors/queen-error.ts'
 import { segment } from '../transport/path.ts'
 import type { AdminOptions, QuarantineList } from '../types/admin.ts'
-import type { QuarantineFilter, QuarantineOutcome, QuarantineRecord } from '../types/maintenance.ts'
+import type {
+  QuarantineFilter,
+  QuarantineOutcome,
+  QuarantineOverrides,
+  QuarantineRecord,
+} from '../types/maintenance.ts'
 import type { AdminSend } from './request.ts'
 
 export const QUARANTINE_PATH = '/api/v1/system/buffers/quarantine'
@@ -13,7 +18,7 @@ const PAGE_RECORDS = 100
 
 export async function changeQuarantine(
   send: AdminSend,
-  change: 'retry' | 'drop',
+  change: 'drop' | { readonly retryAs: QuarantineOverrides },
   filter: QuarantineFilter,
   options: AdminOptions = {},
 ): Promise<QuarantineOutcome> {
@@ -21,10 +26,9 @@ export async function changeQuarantine(
   for await (const id of recordIds(send, filter, options)) {
     outcome.matched++
     const path = `${QUARANTINE_PATH}/${segment(id)}`
-    const request =
-      change === 'retry' ? { method: 'POST', path: `${path}/retry`, body: {} } : { method: 'DELETE', path }
     try {
-      await send(`${change}Quarantine`, request as { method: 'POST' | 'DELETE'; path: string }, options)
+      if (change === 'drop') await send('dropQuarantine', { method: 'DELETE', path }, options)
+      else await send('retryQuarantine', { method: 'POST', path: `${path}/retry`, body: change.retryAs }, options)
       outcome.done++
     } catch (error) {
       // A broker that is away, or a token without the right, would say the same to every other record.

@@ -21,7 +21,7 @@ export function createAdminSend(core: ClientCore): AdminSend {
       operation: `Admin.${operation}`,
       method: request.method ?? 'GET',
       path: request.path + query(request.query ?? {}),
-      body: request.body === undefined ? undefined : JSON.stringify(request.body),
+      body: request.body === undefined ? undefined : core.settings.json.stringify(request.body),
       rounds: request.rounds,
       asText: request.asText,
       signal: options.signal,

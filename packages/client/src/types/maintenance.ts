@@ -131,6 +131,14 @@ export type QuarantineFilter =
   | { ids: readonly string[] }
   | { queue?: string | undefined; instance?: string | undefined; all?: boolean | undefined }
 
+/** What a record is stored with instead of what it was pushed with; what is left out stays as it was. */
+export interface QuarantineOverrides {
+  queue?: string | undefined
+  partition?: string | undefined
+  /** Any JSON value. */
+  payload?: unknown
+}
+
 /** What became of the records a filter matched. */
 export interface QuarantineOutcome {
   matched: number

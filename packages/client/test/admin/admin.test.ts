@@ -248,6 +248,17 @@ describe('quarantine', () => {
     ])
   })
 
+  test('a retry says what to store instead, and nothing it was not told', async () => {
+    const broker = await scriptedBroker()
+    broker.on(`POST ${ONE}*`, { json: { success: true } })
+    const { queen } = testClient(broker.url)
+    const overrides = { queue: 'other', payload: { n: 1 } }
+    expect(await queen.admin.retryQuarantine({ ids: ['a', 'b'] }, { overrides })).toMatchObject({ done: 2 })
+    await queen.admin.retryQuarantine({ id: 'c' }, { overrides: { partition: 'p', payload: null } })
+    await queen.admin.retryQuarantine({ id: 'd' })
+    expect(broker.seen.map(({ body }) => body)).toEqual([overrides, overrides, { partition: 'p', payload: null }, {}])
+  })
+
   test('pages that lead nowhere, or are none, end it', async () => {
     const broker = await scriptedBroker()
     broker.on(LIST, { json: { records: [{ id: 'a' }], pagination: { next: 'k' } } }).on(`POST ${ONE}*`, { json: {} })

@@ -343,6 +343,11 @@ const tests: TestOfEach<Admin> = {
     const messages = await queen.queue(queue).batch(5).wait(false).pop()
     expect(messages.map(({ data }) => data)).toEqual([{ late: 0 }, { late: 1 }])
     expect(await queen.admin.retryQuarantine({ id: 'nobody' })).toMatchObject({ matched: 1, done: 0 })
+    const gone = await withQuarantined(queen, 1)
+    const overrides = { queue, partition: 'mended', payload: { late: 'mended' } }
+    expect(await queen.admin.retryQuarantine({ queue: gone }, { overrides })).toMatchObject({ done: 1 })
+    const [mended] = await queen.queue(queue).partition('mended').wait(false).pop()
+    expect(mended).toMatchObject({ queue, partition: 'mended', data: { late: 'mended' } })
   },
   dropQuarantine: async () => {
     const queen = client()

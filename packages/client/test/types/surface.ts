@@ -82,6 +82,7 @@ import {
   type QuarantineList,
   type QuarantineListParams,
   type QuarantineOutcome,
+  type QuarantineOverrides,
   type QuarantineRecord,
   type Queen,
   QueenAuthError,
@@ -246,6 +247,8 @@ export async function administration(admin: Admin, options: AdminOptions): Promi
   expectType<QuarantineList<QuarantineRecord>>()(await admin.listQuarantine(quarantine, options))
   const records: QuarantineFilter = { ids: ['a', 'b'] }
   expectType<QuarantineOutcome>()(await admin.retryQuarantine(records, options))
+  const overrides: QuarantineOverrides = { queue: 'q', partition: 'p', payload: [1] }
+  expectType<QuarantineOutcome>()(await admin.retryQuarantine({ id: 'a' }, { ...options, overrides }))
   expectType<QuarantineOutcome>()(await admin.dropQuarantine({ all: true }, options))
 }
 
