@@ -7,7 +7,10 @@ export const SCRIPTS: Readonly<Record<Shell, string>> = {
 _queenctl() {
   local IFS=$'\\n'
   COMPREPLY=($(queenctl __complete -- "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
-  [ \${#COMPREPLY[@]} -eq 0 ] && COMPREPLY=($(compgen -f -- "\${COMP_WORDS[COMP_CWORD]}"))
+  if [ \${#COMPREPLY[@]} -eq 0 ]; then
+    compopt -o filenames 2>/dev/null
+    COMPREPLY=($(compgen -f -- "\${COMP_WORDS[COMP_CWORD]}"))
+  fi
 }
 complete -F _queenctl queenctl
 `,
@@ -23,9 +26,14 @@ compdef _queenctl queenctl
   fish: `# queenctl completion fish > ~/.config/fish/completions/queenctl.fish
 function __queenctl_complete
   set -l words (commandline -opc)[2..-1] (commandline -ct)
-  queenctl __complete -- $words 2>/dev/null
+  set -l found (queenctl __complete -- $words 2>/dev/null)
+  if count $found >/dev/null
+    printf '%s\\n' $found
+  else
+    __fish_complete_path (commandline -ct)
+  end
 end
-complete -c queenctl -a '(__queenctl_complete)'
+complete -c queenctl -f -a '(__queenctl_complete)'
 `,
   powershell: `# queenctl completion powershell >> $PROFILE
 Register-ArgumentCompleter -Native -CommandName queenctl -ScriptBlock {

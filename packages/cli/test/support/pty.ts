@@ -11,7 +11,7 @@ import xterm from '@xterm/headless'
 import { afterAll } from 'vitest'
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
-const NODE_COMPILE_CACHE = join(tmpdir(), `queenctl-code-${process.getuid?.() ?? 'any'}`)
+export const NODE_COMPILE_CACHE = join(tmpdir(), `queenctl-code-${process.getuid?.() ?? 'any'}`)
 /** Longer than a broker may take for anything that is waited for here. */
 const UNTIL_MS = 20_000
 
@@ -29,8 +29,8 @@ export interface Emulated {
   /** Everything that was ever drawn, with its control sequences. */
   raw(): string
   isAlternate(): boolean
-  /** Resolves with the screen that has it; rejects with the last one when it does not come. */
-  until(what: string | RegExp | ((screen: string) => boolean)): Promise<string>
+  /** Resolves with the screen that has it; rejects with the last one when it does not come, by default in 20 s. */
+  until(what: string | RegExp | ((screen: string) => boolean), withinMs?: number): Promise<string>
   press(keys: string): void
   resize(size: Size): void
   /** With all that stands on the main screen, and above it. */
@@ -150,7 +150,7 @@ export function openTerminal(
     lines,
     raw: () => raw,
     isAlternate: () => emulator.buffer.active.type === 'alternate',
-    until: (what) =>
+    until: (what, withinMs = UNTIL_MS) =>
       new Promise((resolve, reject) => {
         const matches = (text: string): boolean =>
           typeof what === 'string' ? text.includes(what) : what instanceof RegExp ? what.test(text) : what(text)
@@ -169,7 +169,7 @@ export function openTerminal(
             resolve(text)
           } else if (hasEnded) fail('it has ended')
         }
-        const timer = setTimeout(() => fail('too late'), UNTIL_MS)
+        const timer = setTimeout(() => fail('too late'), withinMs)
         lookers.add(check)
         check()
       }),
