@@ -1,8 +1,10 @@
 /** The command tree of queenctl as a page of Markdown. Pure: what `--help` is made from is all it knows. */
+
 import { EXIT_MEANING } from '../../packages/cli/src/command/exit-codes.ts'
 import type { Flag } from '../../packages/cli/src/command/flag.ts'
 import { GLOBAL_FLAGS } from '../../packages/cli/src/command/globals.ts'
 import { type CommandSpec, isGroup, type Spec } from '../../packages/cli/src/command/spec.ts'
+import { aboutOf } from '../../packages/cli/src/command/tree.ts'
 import type { Section } from '../../packages/cli/src/commands/all.ts'
 import { TOPICS } from '../../packages/cli/src/commands/help.ts'
 
@@ -76,16 +78,14 @@ function commandPage(spec: CommandSpec, path: readonly string[], also: string): 
   ].join('')
 }
 
-function argumentRow({ name, about, choices }: NonNullable<CommandSpec['args']>[number]): string {
-  const among = choices === undefined ? '' : `: ${choices.join(', ')}`
-  return `| \`${name}\` | ${cell(about + among)} |\n`
+function argumentRow(argument: NonNullable<CommandSpec['args']>[number]): string {
+  return `| \`${argument.name}\` | ${cell(aboutOf(argument))} |\n`
 }
 
 function flagTable(flags: readonly Flag[]): string {
   const rows = flags.map((flag) => {
-    const among = flag.choices === undefined ? '' : `: ${flag.choices.join(', ')}`
     const fallback = flag.fallback === undefined ? '' : ` (default: ${flag.fallback})`
-    return `| \`${flag.flags}\` | ${cell(flag.about + among + fallback)} |\n`
+    return `| \`${flag.flags}\` | ${cell(aboutOf(flag) + fallback)} |\n`
   })
   return `| flag | |\n|---|---|\n${rows.join('')}`
 }

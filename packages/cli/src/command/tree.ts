@@ -89,7 +89,7 @@ function addSpec(parent: Command, spec: Spec, parents: readonly string[], option
 }
 
 function optionOf(flag: Flag): Option {
-  const option = new Option(flag.flags, flag.about)
+  const option = new Option(flag.flags, aboutOf(flag))
   const { parse, fallback } = flag
   if (parse === undefined) return option
   const named = (value: string, previous: unknown): unknown => {
@@ -103,6 +103,11 @@ function optionOf(flag: Flag): Option {
   option.argParser(named)
   if (fallback !== undefined) option.default(parse(fallback, undefined), fallback)
   return option
+}
+
+/** What may be given stands in the help, not only in the error that follows a wrong guess. */
+export function aboutOf({ about, choices }: Pick<Flag, 'about' | 'choices'>): string {
+  return choices === undefined ? about : `${about}: ${choices.join(', ')}`
 }
 
 /** A command's own flag of the same name wins: `--timeout` of a wait is not that of a request. */

@@ -52,8 +52,8 @@ const CHECK: CommandSpec = {
   name: 'check',
   summary: 'check a buffer directory, offline and read-only',
   about: [
-    'Reads every record of every file and compares lengths and checksums; changes nothing, needs neither broker nor',
-    'database. Which records are drained already only the database knows.',
+    'Reads every record of every file and compares lengths and checksums; changes nothing, needs neither broker nor database.',
+    'Which records are drained already only the database knows.',
     '',
     'torn tail at byte N     what start-up will cut: it was never acknowledged',
     'damaged at record N     what start-up will set aside; reading goes on behind it',

@@ -75,7 +75,10 @@ const ON: CommandSpec = {
     duration('--timeout <duration>', 'longest wait until it is safe', '60s'),
     POP,
   ],
-  examples: ['maintenance on --reason "PostgreSQL 18 upgrade"', 'maintenance on --timeout 2m && psql -f migration.sql'],
+  examples: [
+    'maintenance on --reason "PostgreSQL 18 upgrade"',
+    'maintenance on --timeout 2m && psql -v ON_ERROR_STOP=1 -f migration.sql',
+  ],
   exits: [6],
   async run(session, call) {
     if (call.on('pop')) return switchPops(session, true)
@@ -167,8 +170,9 @@ const RUN: CommandSpec = {
   name: 'run',
   summary: 'run a migration inside a window',
   about: [
-    'Switches maintenance on, waits until it is safe, runs the command, switches off and waits until everything is',
-    'drained. When the command fails maintenance stays on: pushes are buffered and safe, repair and run again with --reuse.',
+    'Switches maintenance on, waits until it is safe, runs the command, switches off and waits until everything is drained.',
+    '',
+    'When the command fails maintenance stays on: pushes are buffered and safe, repair and run again with --reuse.',
     'The exit code is that of the command, except those below.',
     '',
     'psql -f ends with 0 after a failed statement: always give it -v ON_ERROR_STOP=1.',

@@ -47,6 +47,23 @@ test.each(leaves(COMMANDS))(
   },
 )
 
+test('the help of a command names what may be given, and leaves the breaking of lines to the terminal', () => {
+  const helpOf = (path: string) => {
+    let help = ''
+    const silent = { onInvoke: async () => {}, writeError: () => {} }
+    const tree = createTree(COMMANDS, { ...silent, version: '0', writeOut: (text) => (help += text) })
+    expect(() => tree.parse([...path.split(' '), '--help'], { from: 'user' })).toThrow()
+    return help
+  }
+  const words = (text: string) => text.replaceAll(/\s+/g, ' ')
+  expect(words(helpOf('maintenance status'))).toContain('another phase: normal, maintenance, draining')
+  expect(words(helpOf('top'))).toMatch(/sort by: (\w+, )+\w+ \(default: pending\)/)
+  for (const [path, { about }] of leaves(COMMANDS)) {
+    // A sentence that goes on in the next line would be broken twice on a narrow terminal.
+    for (const line of about?.split('\n') ?? []) expect(line, path).toMatch(/^$|[.:]$| {2}/)
+  }
+})
+
 test('global flags stand where they like, the nearest wins; a wait has its own --timeout', async () => {
   expect((await parse(['--json', 'queue', 'list', '-q']))?.said).toEqual({ json: true, quiet: true })
   expect((await parse(['-o', 'wide', 'queue', 'list', '-o', 'yaml']))?.said).toEqual({ output: 'yaml' })
