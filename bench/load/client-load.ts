@@ -4,15 +4,11 @@
  *
  * Messages carry their number in the payload: a missing or second delivery fails the row.
  */
-import { randomBytes } from 'node:crypto'
 import { Queen } from '@queen/client'
+import { order } from './object-load.ts'
 import type { PushShape } from './push-request.ts'
 
-interface Order {
-  kind: string
-  total: number
-  note: string
-}
+type Order = ReturnType<typeof order>
 
 export interface ClientPushLoad extends PushShape {
   readonly producers: number
@@ -109,14 +105,6 @@ export async function runClientConsume(url: string, load: ClientConsumeLoad): Pr
     throw new Error(`${load.messages} messages were stored and the consumer says ${JSON.stringify(summary)}`)
   }
   return { messagesPerSecond: (load.messages * 1000) / (lastMs - startedMs) }
-}
-
-function order(bytes: number): Order {
-  const rest = { kind: 'order.created', total: 4999, note: '' }
-  const note = randomBytes(bytes)
-    .toString('base64')
-    .slice(0, Math.max(0, bytes - JSON.stringify(rest).length))
-  return { ...rest, note }
 }
 
 function pause(millis: number): Promise<void> {

@@ -9,13 +9,11 @@ import { promisify } from 'node:util'
 import type { Outrun } from './outrunning-producer.ts'
 
 const PROGRAM = join(import.meta.dirname, 'outrunning-producer.ts')
-/** As in a container of a modest size: whatever V8 would put off collecting on a large machine, it collects here. */
-const HEAP = ['--max-old-space-size=128', '--max-semi-space-size=8']
 const FROZEN_MS = 400
 const RUNNING_MS = 400
 
 export async function runOutrun(broker: { url: string; pid: number }, name: string, seconds: number): Promise<Outrun> {
-  const running = promisify(execFile)(process.execPath, [...HEAP, PROGRAM, broker.url, name, String(seconds)])
+  const running = promisify(execFile)(process.execPath, [PROGRAM, broker.url, name, String(seconds)])
   let ended = false
   const holdBack = async (): Promise<void> => {
     while (!ended) {

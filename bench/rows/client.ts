@@ -1,6 +1,7 @@
 /** The push and consume rows once more, through the client. */
 import { runClientConsume, runClientPush } from '../load/client-load.ts'
 import { messageNumberOf } from '../load/message-number.ts'
+import { runObjectPop, runObjectPush } from '../load/object-load.ts'
 import { runOutrun } from '../load/outrun.ts'
 import { runPushLoad } from '../load/push-load.ts'
 import { watchUsage } from '../rig/usage.ts'
@@ -11,7 +12,7 @@ const BATCH = 100
 const BACKLOG_PER_SECOND = 150_000
 
 export function clientRows(): Row[] {
-  return [pushBuffered(1), pushBuffered(BATCH), consume, outrun]
+  return [pushBuffered(1), objectPush, pushBuffered(BATCH), objectPop, consume, outrun]
 }
 
 function pushBuffered(batch: 1 | typeof BATCH): Row {
@@ -33,16 +34,54 @@ function pushBuffered(batch: 1 | typeof BATCH): Row {
   }
 }
 
+const objectPush: Row = {
+  name: `push-${BATCH}-objects`,
+  about: `push-${BATCH} by a program that makes every request with JSON.stringify and reads every answer with JSON.parse`,
+  async run({ rig, round, seconds, queue }) {
+    const used = watchUsage(round.broker.pid, rig.postgresPid)
+    const { messagesPerSecond, acknowledged } = await runObjectPush(round.broker.url, {
+      ...usualShape(queue, BATCH),
+      connections: PRODUCERS,
+      seconds,
+      rampMs: RAMP_MS,
+    })
+    const usage = used(acknowledged)
+    await expectStored(round.sql, queue, acknowledged)
+    return { messagesPerSecond, ...usage }
+  },
+}
+
+const objectPop: Row = {
+  name: `pop-${BATCH}-ack-objects`,
+  about: `pop-${BATCH}-ack by a program that reads every message with JSON.parse`,
+  async run({ rig, round, seconds, queue }) {
+    const { acknowledged, numberFrom } = await pushBacklog(round.broker.url, queue, seconds)
+    const used = watchUsage(round.broker.pid, rig.postgresPid)
+    const { messagesPerSecond } = await runObjectPop(round.broker.url, {
+      queue,
+      consumers: CONSUMERS,
+      batch: BATCH,
+      messages: acknowledged,
+      numberFrom,
+    })
+    return { messagesPerSecond, ...used(acknowledged) }
+  },
+}
+
+function pushBacklog(url: string, queue: string, seconds: number): ReturnType<typeof runPushLoad> {
+  return runPushLoad(url, {
+    ...usualShape(queue, BATCH),
+    connections: PRODUCERS,
+    status: 'queued',
+    messagesMax: BACKLOG_PER_SECOND * seconds,
+  })
+}
+
 const consume: Row = {
   name: 'client-consume',
   about: `one consumer of the client, concurrency ${CONSUMERS}, batch ${BATCH}, empties a backlog; beside pop-${BATCH}-ack`,
   async run({ rig, round, seconds, queue }) {
-    const { acknowledged, numberFrom } = await runPushLoad(round.broker.url, {
-      ...usualShape(queue, BATCH),
-      connections: PRODUCERS,
-      status: 'queued',
-      messagesMax: BACKLOG_PER_SECOND * seconds,
-    })
+    const { acknowledged, numberFrom } = await pushBacklog(round.broker.url, queue, seconds)
     const used = watchUsage(round.broker.pid, rig.postgresPid)
     const { messagesPerSecond } = await runClientConsume(round.broker.url, {
       queue,
