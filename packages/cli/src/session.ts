@@ -67,7 +67,12 @@ export function createSession(parts: SessionParts): Session {
     ...parts,
     configPath: path,
     signal,
-    out: createPrinter(globals.format, globals.headers, (text) => terminal.writeOut(text)),
+    out: createPrinter(
+      globals.format,
+      globals.headers,
+      (text) => terminal.writeOut(text),
+      terminal.stdoutIsTty ? terminal.columns : undefined,
+    ),
     style: color(terminal.stdoutIsTty),
     errorStyle: color(terminal.stderrIsTty),
     target,

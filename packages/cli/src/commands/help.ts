@@ -18,7 +18,7 @@ export const TOPICS: Readonly<Record<string, readonly string[]>> = {
   ],
   output: [
     '-o table          for eyes (default)',
-    '-o wide           more columns, absolute times, ids',
+    '-o wide           more columns, absolute times, ids; without it a narrow terminal leaves columns out',
     '-o json           the answer of the broker, or the rows of a list; --json is the same',
     '-o ndjson         one row a line',
     '-o yaml           the same as json, as YAML',

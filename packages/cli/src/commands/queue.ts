@@ -14,21 +14,21 @@ const QUEUE_ARG = arg('<queue>', 'name of the queue', 'queue')
 
 export const QUEUE_COLUMNS: readonly Column<QueueSummary>[] = [
   { title: 'name', value: (queue) => queue.name },
-  { title: 'namespace', value: (queue) => queue.namespace },
-  { title: 'task', value: (queue) => queue.task },
-  { title: 'partitions', value: (queue) => grouped(queue.partitions), right: true },
+  { title: 'namespace', value: (queue) => queue.namespace, drop: 4 },
+  { title: 'task', value: (queue) => queue.task, drop: 5 },
+  { title: 'partitions', value: (queue) => grouped(queue.partitions), right: true, drop: 1 },
   { title: 'pending', value: (queue) => grouped(queue.messages?.pending), right: true },
   { title: 'lag', value: (queue) => ageSeconds(queue.lagSeconds), right: true },
-  { title: 'lease', value: (queue) => ageSeconds(queue.leaseTime), right: true },
-  { title: 'priority', value: (queue) => queue.priority, right: true },
+  { title: 'lease', value: (queue) => ageSeconds(queue.leaseTime), right: true, drop: 6 },
+  { title: 'priority', value: (queue) => queue.priority, right: true, drop: 7 },
   { title: 'created', value: (queue) => queue.createdAt, wide: true },
   { title: 'id', value: (queue) => queue.id, wide: true },
 ]
 
 const STATS_COLUMNS: readonly Column<QueueSummary>[] = [
   ...QUEUE_COLUMNS.slice(0, 5),
-  { title: 'processing', value: (queue) => grouped(queue.messages?.processing), right: true },
-  { title: 'completed', value: (queue) => grouped(queue.messages?.completed), right: true },
+  { title: 'processing', value: (queue) => grouped(queue.messages?.processing), right: true, drop: 2 },
+  { title: 'completed', value: (queue) => grouped(queue.messages?.completed), right: true, drop: 3 },
   { title: 'failed', value: (queue) => grouped(queue.messages?.failed), right: true },
   { title: 'dlq', value: (queue) => grouped(queue.messages?.deadLetter), right: true },
   ...QUEUE_COLUMNS.slice(5),

@@ -25,10 +25,17 @@ export interface Printer {
   line(text: string): Promise<void>
 }
 
-export function createPrinter(format: Format, headers: boolean, write: (text: string) => Promise<void>): Printer {
+/** `columns`: of the terminal that the tables go to, or undefined where it is none: a file or a pipe gets all of a table. */
+export function createPrinter(
+  format: Format,
+  headers: boolean,
+  write: (text: string) => Promise<void>,
+  columns?: number,
+): Printer {
   const writeLines = (lines: readonly string[]) =>
     lines.length === 0 ? Promise.resolve() : write(`${lines.join('\n')}\n`)
   const wide = format.kind === 'wide'
+  const room = wide || columns === undefined ? {} : { columns }
 
   const writeData = async (data: unknown): Promise<void> => {
     switch (format.kind) {
@@ -52,8 +59,8 @@ export function createPrinter(format: Format, headers: boolean, write: (text: st
   const forEyes = format.kind === 'table' || format.kind === 'wide'
   return {
     format,
-    list: ({ columns, rows }) =>
-      forEyes ? writeLines(renderTable(columns, rows, { wide, headers })) : writeData(rows),
+    list: (list) =>
+      forEyes ? writeLines(renderTable(list.columns, list.rows, { wide, headers, ...room })) : writeData(list.rows),
     record: (answer, fields) => (forEyes ? writeLines(renderFields(fields)) : writeData(answer)),
     text: (answer, lines) => (forEyes ? writeLines(lines) : writeData(answer)),
     line: (text) => write(`${text}\n`),

@@ -1,10 +1,12 @@
 /** What is shown: values, tables, paths, progress, maintenance, top. */
-import type { MaintenanceStatus } from '@queen/client'
+import type { MaintenanceStatus, QueueSummary } from '@queen/client'
 import { expect, test } from 'vitest'
+import { QUEUE_COLUMNS } from '../../src/commands/queue.ts'
 import { failureGuidance, summary } from '../../src/maintenance/run/guidance.ts'
 import { windowWarnings } from '../../src/maintenance/run/window-watch.ts'
 import { changeKey, maintenanceLines } from '../../src/maintenance/view.ts'
 import { evaluateJsonPath, parseJsonPath } from '../../src/output/jsonpath.ts'
+import { createPrinter } from '../../src/output/printer.ts'
 import { createStyle, wantsColor } from '../../src/output/style.ts'
 import { renderTable } from '../../src/output/table.ts'
 import { fit, safeText, widthOf } from '../../src/output/text.ts'
@@ -58,6 +60,27 @@ test('tables are as wide as what stands in them, and what stands in them cannot 
   expect(renderTable(columns, rows.slice(0, 1), { wide: true, headers: false })).toEqual(['日本  10  x'])
   expect(safeText('\u202eabc')).toBe('\\u202eabc')
   expect([fit('abcdef', 4), fit('日本語', 5), fit('abc', 3)]).toEqual(['abc…', '日本…', 'abc'])
+})
+
+test('a list fits a narrow terminal, but wide and what is no terminal get all of it; names are whole', async () => {
+  const name = 'a-queue-with-a-rather-long-name'
+  const row = { name, namespace: 'shop', task: 'orders', partitions: 12, leaseTime: 300, priority: 0 } as QueueSummary
+  const printed = async (kind: 'table' | 'wide', columns?: number) => {
+    let text = ''
+    const write = async (part: string) => {
+      text += part
+    }
+    await createPrinter({ kind }, true, write, columns).list({ columns: QUEUE_COLUMNS, rows: [row] })
+    return text.trimEnd().split('\n')
+  }
+  const narrow = await printed('table', 60)
+  expect(narrow.every((line) => widthOf(line) <= 60)).toBe(true)
+  expect(narrow[0]).toMatch(/^NAME +.*PARTITIONS +PENDING +LAG$/)
+  expect(narrow[1]).toContain(name)
+  const whole = await printed('table')
+  expect(whole[0]).toMatch(/NAMESPACE +TASK +PARTITIONS +PENDING +LAG +LEASE +PRIORITY$/)
+  expect(await printed('table', 200)).toEqual(whole)
+  expect((await printed('wide', 60))[0]).toMatch(/PRIORITY +CREATED +ID$/)
 })
 
 test('paths into JSON', () => {
