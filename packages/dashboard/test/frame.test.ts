@@ -78,13 +78,15 @@ describe('the page', () => {
   })
 
   it('says that the broker is gone, and is current again by itself when it is back', async () => {
-    const { page, go, instance } = await openPage()
+    const { page, go, instance, check } = await openPage()
     await go('/')
     const port = new URL(instance.url).port
     const banner = page.getByRole('alert').filter({ hasText: 'The broker does not answer' })
-    await instance.stop()
+    await instance.kill9()
     await banner.waitFor()
     await page.getByText('Last updated').waitFor()
+    // The browser itself tells of every request that reaches nobody.
+    await check({ console: /ERR_/ })
     await instance.start({ PORT: port })
     await banner.waitFor({ state: 'detached' })
     await page.getByText('Last updated').waitFor({ state: 'detached' })

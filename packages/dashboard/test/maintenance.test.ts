@@ -41,6 +41,8 @@ describe('a window driven from the sidebar', () => {
 
     // A confirmation that can be left without doing anything.
     await sidebarButton(page).click()
+    await page.getByRole('dialog').waitFor()
+    await check()
     await page.getByRole('button', { name: 'Cancel' }).click()
     expect((await instance.api.maintenance()).body.maintenanceMode).toBe(false)
 
@@ -153,6 +155,8 @@ describe('records that were set aside', () => {
     await page.locator('[role=dialog]').getByText('"total"').waitFor()
     await check()
     await page.getByRole('button', { name: 'Store now' }).click()
+    await page.getByRole('button', { name: 'Store 1 record' }).waitFor()
+    await check()
     await page.getByRole('button', { name: 'Store 1 record' }).click()
     await page.getByText('1 record stored').waitFor()
     expect((await api.pop('doomed')).body.messages).toMatchObject([{ transactionId: 'first', data: { total: 12 } }])
@@ -175,6 +179,7 @@ describe('records that were set aside', () => {
     await page.getByRole('button', { name: 'Drop', exact: true }).click()
     const confirm = page.locator('[role=dialog] [data-confirm]')
     expect(await confirm.isEnabled()).toBe(false)
+    await check()
     await page.locator('[role=dialog] input').fill('drop')
     await confirm.click()
     await page.getByText('Nothing was set aside').waitFor()
