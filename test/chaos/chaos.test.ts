@@ -25,8 +25,10 @@ describe('chaos', () => {
   test.each(PLANTS)(
     'the judge notices the planted bug %s',
     async (plant) => {
-      const { violations } = await runChaos({ seconds: 1, seed: 7, plant })
-      expect(violations.map((violation) => violation.guarantee)).toContain(EXPOSED_BY[plant].breaks)
+      const options = { seconds: 1, seed: 7, plant }
+      const result = await runChaos(options)
+      const broken = result.violations.map(({ guarantee }) => guarantee)
+      expect(broken, reportOf(options, result)).toContain(EXPOSED_BY[plant].breaks)
     },
     PATIENCE_MS,
   )

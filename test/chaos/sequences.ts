@@ -14,6 +14,8 @@ import { flip, inWindow } from './switching.ts'
 const BUFFERED_MIN = 30
 /** Under other faults the moment may not come; then the sequence goes on without it. */
 const PATIENCE_MS = 5_000
+/** All instances have to come to the barrier, on a machine that may be busy with other things. */
+const DRAINED_MS_MAX = 15_000
 /** Longer than a stalled connection may be for a flush to survive it. */
 const BLIND_MS = 400
 /** A push is answered within 3 s, whatever PostgreSQL does; some of that again for a machine that is short of processors. */
@@ -53,7 +55,8 @@ export const SEQUENCES: readonly FaultKind[] = [
   // G3: what was drained before a crash is not drained again.
   sequence('kill-after-drain', ['switch', 'instance'], async (stage, index) => {
     await inWindow(stage, () => hasBuffered(stage, index))
-    await maybe(`instance ${index} has drained`, async () => (await stage.instances[index]!.buffered()) === 0)
+    // What left its buffer may still be staged, where a second time is refused: only behind the barrier is it all stored.
+    await maybe(`instance ${index} has drained`, () => isNormal(stage, index), DRAINED_MS_MAX)
     await dieAndReturn(stage, index, 'drain')
   }),
   // G3: nor what was under way when it died.
@@ -181,6 +184,11 @@ async function hasBuffered(stage: Stage, index: number): Promise<void> {
   await maybe(`instance ${index} has buffered`, async () => (await stage.instances[index]!.buffered()) >= BUFFERED_MIN)
 }
 
-async function maybe(what: string, look: () => Promise<boolean>): Promise<void> {
-  await until(what, look, PATIENCE_MS).catch(() => {})
+async function isNormal(stage: Stage, index: number): Promise<boolean> {
+  const instance = stage.instances[index]!
+  return (await instance.phase()) === 'normal' && (await instance.buffered()) === 0
+}
+
+async function maybe(what: string, look: () => Promise<boolean>, patienceMs = PATIENCE_MS): Promise<void> {
+  await until(what, look, patienceMs).catch(() => {})
 }

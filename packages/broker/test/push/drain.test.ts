@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { type FileBuffer, openFileBuffer } from '@queen/file-buffer'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { PayloadCipher } from '../../src/engine/cipher.ts'
-import { Drain, type DrainParts } from '../../src/engine/drain/drain.ts'
+import { Drain, type DrainEnd, type DrainParts } from '../../src/engine/drain/drain.ts'
 import type { PushItem } from '../../src/engine/types.ts'
 import type { PushStore } from '../../src/ports/push-store.ts'
 import type { QuarantineWrite } from '../../src/ports/quarantine-store.ts'
@@ -91,6 +91,17 @@ const namesOf = async (queue: string) =>
 async function buffered(bench: DrainBench, ...items: PushItem[]): Promise<void> {
   await bench.stack.push.buffer(items, false)
   expect(items.every(({ status }) => status === 'buffered')).toBe(true)
+}
+
+/** As the maintenance control does it: what was too much for one statement is less the next time. */
+async function runAgain({ drain }: DrainBench): Promise<DrainEnd> {
+  for (;;) {
+    try {
+      return await drain.run(always)
+    } catch (error) {
+      if (!(error instanceof StoreError) || error.failure !== 'locked') throw error
+    }
+  }
 }
 
 describe('the drain', () => {
@@ -379,7 +390,7 @@ describe('the drain', () => {
     }
     await buffered(bench, item('behind-them', 'p', '1'))
     bench.deleted.set('gone-in-numbers', Date.now() * 1000 + 1_000_000)
-    expect(await bench.drain.run(always)).toBe('empty')
+    expect(await runAgain(bench)).toBe('empty')
     expect(await namesOf('behind-them')).toEqual(['1'])
     expect([buffer.stats.pendingRecords, buffer.quarantine.count, bench.setAside.length]).toEqual([0, 0, many])
     const { rows, total } = await quarantined('gone-in-numbers', null, many - 2)
