@@ -161,6 +161,34 @@ describe('a log with a horizon', () => {
     expect(batch.records.map((each) => each.number)).toEqual([1, 2])
   })
 
+  it('G2 shows nothing behind what it held back, also when the clock went back at a restart', async () => {
+    const at = [10, 1_000, 20, 30]
+    const records = at.map((acceptedAtMicros, index) => ({ ...record(index + 1), acceptedAtMicros }))
+    let next = 0
+    const log = new HorizonLog({
+      bufferId: 'b',
+      quarantine: { add: async () => true },
+      read: async (limit) => {
+        const batch = records.slice(next, next + limit.records)
+        next += batch.length
+        return { records: batch, through: next, empty: batch.length === 0 }
+      },
+      rewind: () => {
+        next = 0
+      },
+      drained: async () => {},
+      setDrainedThrough: async () => {},
+    })
+    log.upToMicros = 100
+    const limit = { records: 2, bytes: 10 }
+    expect(await log.read(limit)).toMatchObject({ through: 1, empty: false })
+    expect(await log.read(limit)).toEqual({ records: [], through: 1, empty: true })
+    log.rewind()
+    log.upToMicros = 1_000
+    expect((await log.read(limit)).records.map((each) => each.number)).toEqual([1, 2])
+    expect((await log.read(limit)).records.map((each) => each.number)).toEqual([3, 4])
+  })
+
   it('is empty when everything was', async () => {
     const log = logOf(5, 6)
     log.upToMicros = 20

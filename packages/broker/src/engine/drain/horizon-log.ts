@@ -12,6 +12,7 @@ export type DrainLog = Pick<RecordLog, 'bufferId' | 'read' | 'rewind' | 'drained
 export class HorizonLog implements DrainLog {
   readonly #log: DrainLog
   #through = 0
+  #heldBack = false
   upToMicros = Number.POSITIVE_INFINITY
 
   constructor(log: DrainLog) {
@@ -27,12 +28,15 @@ export class HorizonLog implements DrainLog {
   }
 
   async read(limit: { records: number; bytes: number }): Promise<RecordBatch> {
+    // Behind what was held back nothing may be seen before it, whatever its time says: the progress would pass over it.
+    if (this.#heldBack) return { records: [], through: this.#through, empty: true }
     const batch = await this.#log.read(limit)
     const later = batch.records.findIndex((record) => record.acceptedAtMicros > this.upToMicros)
     if (later === -1) {
       this.#through = batch.through
       return batch
     }
+    this.#heldBack = true
     const records = batch.records.slice(0, later)
     // Read again next time: the reader has gone on, and a run begins with rewind().
     if (later === 0) return { records, through: this.#through, empty: true }
@@ -41,6 +45,7 @@ export class HorizonLog implements DrainLog {
   }
 
   rewind(): void {
+    this.#heldBack = false
     this.#log.rewind()
   }
 
