@@ -13,7 +13,7 @@ export interface SwitchState {
   readonly draining: boolean
   /** Counts the drains. */
   readonly epoch: number
-  /** While draining: instances heard of since then may hold records. ISO 8601. */
+  /** Instances heard of since then may hold records of a drain that goes on, or was broken off by this window. ISO 8601. */
   readonly expectSince: string | null
 }
 
@@ -65,9 +65,12 @@ export function flipSwitch(
 export function flipMaintenance(...given: Parameters<typeof flipSwitch>): SwitchState | null {
   const now = given[0]
   const next = flipSwitch(...given)
-  if (next === null || next.enabled === now.enabled || next.enabled) return next
+  if (next === null || next.enabled === now.enabled) return next
+  // Reopened before it was drained: whoever was expected then still is, or the dead would be forgotten.
+  if (next.enabled) return { ...next, expectSince: now.draining ? now.expectSince : null }
   const beganMs = Date.parse(now.since ?? '')
-  const expectSince = new Date(Number.isNaN(beganMs) ? 0 : beganMs - EXPECT_BEFORE_MS).toISOString()
+  const ofWindow = new Date(Number.isNaN(beganMs) ? 0 : beganMs - EXPECT_BEFORE_MS).toISOString()
+  const expectSince = now.expectSince !== null && now.expectSince < ofWindow ? now.expectSince : ofWindow
   return { ...next, draining: true, epoch: now.epoch + 1, expectSince }
 }
 

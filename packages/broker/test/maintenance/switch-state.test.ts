@@ -1,0 +1,24 @@
+/** Whom a drain waits for, as a plain function of what operators did. */
+import { describe, expect, it } from 'vitest'
+import { flipMaintenance, SWITCH_OFF, type SwitchState } from '../../src/engine/maintenance/switch-state.ts'
+
+const at = (minute: number): string => new Date(Date.UTC(2026, 0, 1, 0, minute)).toISOString()
+const flip = (now: SwitchState, enabled: boolean, minute: number): SwitchState =>
+  flipMaintenance(now, enabled, null, null, at(minute))!
+
+describe('G4 whom a drain waits for', () => {
+  it('is who was there in any of the windows that it ends, also when they were reopened', () => {
+    const first = flip(flip(SWITCH_OFF, true, 10), false, 20)
+    const again = flip(flip(first, true, 21), false, 22)
+    const third = flip(flip(again, true, 40), false, 41)
+    expect([first, again, third].map(({ epoch }) => epoch)).toEqual([1, 2, 3])
+    expect(Date.parse(first.expectSince!)).toBeLessThan(Date.parse(at(10)))
+    expect([again.expectSince, third.expectSince]).toEqual([first.expectSince, first.expectSince])
+  })
+
+  it('is not who was there in a window that was drained', () => {
+    const drained = { ...flip(flip(SWITCH_OFF, true, 10), false, 20), draining: false }
+    const next = flip(flip(drained, true, 40), false, 41)
+    expect(Date.parse(next.expectSince!)).toBeGreaterThan(Date.parse(at(39)))
+  })
+})
