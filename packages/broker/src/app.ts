@@ -110,7 +110,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     directory: config.bufferDir,
     bufferBytesMax: limits.bufferBytesMax,
     diskFreeBytesMin: limits.bufferDiskFreeBytesMin,
-    clock: clock.nowMs,
+    recordClock: clock.nowMs,
     ...(seams.disk === undefined ? {} : { disk: seams.disk }),
     onEvent: (event) => log.debug(event, 'file buffer'),
   })
@@ -317,6 +317,20 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     onPopMaintenance: (on) => consumer.pausePops(on),
     onInstances: (rows) => {
       acceptance.farAway = rows.some((row) => row.hostname !== config.hostname)
+    },
+    onDatabaseTime: (databaseMs, fromMs, toMs) => {
+      // Nothing that is stamped with it waits, and nobody was told a frontier.
+      const joins = control?.state === 'gathering' || control?.state === 'barrier'
+      const unused = !joins && buffer.stats.pendingRecords === 0 && acceptance.running === 0
+      const behindMs = clock.compare(databaseMs, fromMs, toMs, unused)
+      if (behindMs === null) return
+      const fields = { behindMs: Math.round(behindMs) }
+      if (clock.followsDatabase)
+        log.warn(
+          fields,
+          "this host's clock is far from PostgreSQL's, which is followed: keep the hosts' clocks together",
+        )
+      else log.info(fields, "this host's clock agrees with PostgreSQL's again")
     },
   })
   const transitions = reportTransitions({

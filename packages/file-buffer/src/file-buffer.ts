@@ -17,8 +17,8 @@ import { establishIdentity } from './identity.ts'
 import { nodeDisk } from './node-disk.ts'
 import { ProgressFile } from './progress-file.ts'
 import { Quarantine } from './quarantine.ts'
-import { type BufferBatch, Reader } from './reader.ts'
-import { acceptedAtMicrosAt, isRecordHeader, RECORD_HEADER_BYTES } from './record.ts'
+import { acceptedAt, type BufferBatch, Reader, type Recovered } from './reader.ts'
+import { acceptedAtMicrosAt, isRecordHeader, numberAt, RECORD_HEADER_BYTES } from './record.ts'
 import { recoverFiles } from './recovery.ts'
 import { removeDrafts, StateFiles } from './state-files.ts'
 import type { Appended, RecordSource } from './write-batch.ts'
@@ -47,8 +47,10 @@ export interface FileBufferOptions {
   readonly quarantineEntriesMax?: number
   readonly quarantineBytesMax?: number
   readonly disk?: Disk
-  /** Wall clock, milliseconds, fractions welcome. */
+  /** Milliseconds, fractions welcome. */
   readonly clock?: () => number
+  /** What records are stamped with, milliseconds since 1970; default `clock`. It may be set back while the buffer is empty. */
+  readonly recordClock?: () => number
   readonly onEvent?: (event: FileBufferEvent) => void
   /** Called with the duration of every fdatasync of records. */
   readonly onFsync?: (seconds: number) => void
@@ -109,6 +111,7 @@ export class FileBuffer {
   readonly #onEvent: (event: FileBufferEvent) => void
   /** First number given out in this run: nothing from here on can have been drained before it. */
   readonly #firstOfRun: { number: number }
+  readonly #recovered: Recovered
   readonly #used: { asideBytes: number }
   #oldestAcceptedAtMicros: number | null = null
   #lost = false
@@ -119,7 +122,8 @@ export class FileBuffer {
   static async open(options: FileBufferOptions, disk: Disk, lock: DirectoryLock): Promise<FileBuffer> {
     const { directory } = options
     const clockMs = options.clock ?? (() => performance.timeOrigin + performance.now())
-    const nowMicros = () => Math.floor(clockMs() * 1000)
+    const recordClockMs = options.recordClock ?? clockMs
+    const nowMicros = () => Math.floor(recordClockMs() * 1000)
     const onEvent = options.onEvent ?? (() => {})
     await removeDrafts(disk, directory)
     const states = new StateFiles(disk, directory)
@@ -176,9 +180,10 @@ export class FileBuffer {
       nextRecord,
       Math.max(recovered.lastRecord, progress?.lastRecord ?? 0, drainedThrough),
     )
-    const reader = new Reader(disk, files, recorder)
+    const recoveredUpTo = { nextNumber: nextRecord, openedAtMicros: nowMicros() }
+    const reader = new Reader(disk, files, recorder, recoveredUpTo)
     const parts = { disk, directory, lock, files, writer, reader, progressFile, capacity, states, quarantine }
-    const buffer = new FileBuffer({ ...parts, fsyncTimes, onEvent, bufferId, nextRecord, used })
+    const buffer = new FileBuffer({ ...parts, fsyncTimes, onEvent, bufferId, recoveredUpTo, used })
     await buffer.#moveDrained(drainedThrough)
     // Durable at once: numbers of files that were set aside or cut are known only now.
     await progressFile.save({ drainedThrough, nextRecord, lastRecord: writer.lastRecord }, true)
@@ -201,7 +206,7 @@ export class FileBuffer {
     fsyncTimes: FsyncTimes
     onEvent: (event: FileBufferEvent) => void
     bufferId: string
-    nextRecord: number
+    recoveredUpTo: Recovered
     used: { asideBytes: number }
   }) {
     this.bufferId = parts.bufferId
@@ -217,7 +222,8 @@ export class FileBuffer {
     this.#states = parts.states
     this.#fsyncTimes = parts.fsyncTimes
     this.#onEvent = parts.onEvent
-    this.#firstOfRun = { number: parts.nextRecord }
+    this.#recovered = parts.recoveredUpTo
+    this.#firstOfRun = { number: parts.recoveredUpTo.nextNumber }
     this.#used = parts.used
   }
 
@@ -356,7 +362,7 @@ export class FileBuffer {
       const header = Buffer.alloc(RECORD_HEADER_BYTES)
       const count = await readFully(handle, header, 0, RECORD_HEADER_BYTES, file.drainedOffset)
       if (count === RECORD_HEADER_BYTES && isRecordHeader(header, 0, file.salt)) {
-        this.#oldestAcceptedAtMicros = acceptedAtMicrosAt(header, 0)
+        this.#oldestAcceptedAtMicros = acceptedAt(numberAt(header, 0), acceptedAtMicrosAt(header, 0), this.#recovered)
       }
     } catch {
       // Only a display value; the read of the record itself will report what is wrong.

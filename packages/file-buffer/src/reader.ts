@@ -31,6 +31,18 @@ export interface BufferBatch {
   readonly empty: boolean
 }
 
+/** What was there when the buffer was opened. */
+export interface Recovered {
+  /** Of the first record after it. */
+  readonly nextNumber: number
+  readonly openedAtMicros: number
+}
+
+/** A clock that ran ahead when a record was written must not have it wait, or go behind newer ones, until that time comes. */
+export function acceptedAt(number: number, writtenMicros: number, { nextNumber, openedAtMicros }: Recovered): number {
+  return number < nextNumber ? Math.min(writtenMicros, openedAtMicros) : writtenMicros
+}
+
 /** Large enough that system calls do not count, small enough that ten thousand slow batches fit in memory. */
 const CHUNK_BYTES = 1024 * 1024
 /** Batches handed out and not yet drained whose end is remembered; older ones are found by the index. */
@@ -51,6 +63,7 @@ export class Reader {
   readonly #disk: Disk
   readonly #files: FileSet
   readonly #recorder: DamageRecorder
+  readonly #recovered: Recovered
   #handle: { file: BufferFile; disk: DiskFile } | null = null
   /** Where the next chunk starts; null: at the first undrained record. */
   #next: FilePlace | null = null
@@ -62,10 +75,11 @@ export class Reader {
   #busy: Promise<unknown> = Promise.resolve()
   #rewound = true
 
-  constructor(disk: Disk, files: FileSet, recorder: DamageRecorder) {
+  constructor(disk: Disk, files: FileSet, recorder: DamageRecorder, recovered: Recovered) {
     this.#disk = disk
     this.#files = files
     this.#recorder = recorder
+    this.#recovered = recovered
   }
 
   /** The next records in order; at least one when there is one, however small the limit. One call at a time runs. */
@@ -192,12 +206,14 @@ export class Reader {
       chunkBytes: CHUNK_BYTES,
       keepChunks: true,
     })
+    const recovered = this.#recovered
     const records: BufferRecord[] = []
     const offsets: number[] = []
     const damages: Damage[] = []
     const visitor = {
       record(chunk: Buffer, start: number, end: number, number: number, micros: number, flags: number, at: number) {
-        records.push({ number, acceptedAtMicros: micros, flags, body: chunk.subarray(start, end) })
+        const acceptedAtMicros = acceptedAt(number, micros, recovered)
+        records.push({ number, acceptedAtMicros, flags, body: chunk.subarray(start, end) })
         offsets.push(at)
       },
       damage(damage: Damage) {

@@ -31,6 +31,21 @@ describe('file buffer', () => {
     await buffer.close()
   })
 
+  it('G4: a record that was written with a time still to come counts as accepted when the buffer was opened', async () => {
+    const disk = new FaultDisk()
+    const first = await open(disk, { recordClock: () => 9_000 })
+    await first.append(sourceOf(['early', 'late']))
+    disk.restart()
+    let now = 5_000
+    const second = await open(disk, { recordClock: () => now })
+    now = 6_000
+    await second.append(sourceOf(['new']))
+    expect(second.stats.oldestAcceptedAtMicros).toBe(5_000_000)
+    const { records } = await second.read({ records: 10, bytes: 1000 })
+    expect(records.map((each) => each.acceptedAtMicros)).toEqual([5_000_000, 5_000_000, 6_000_000])
+    await second.close()
+  })
+
   it('appends of one tick share one fdatasync', async () => {
     const buffer = await open(new FaultDisk())
     await Promise.all(Array.from({ length: 50 }, () => buffer.append(sourceOf(['x']))))

@@ -23,7 +23,9 @@ CREATE FUNCTION queen.report_drain(
   pending  bigint,
   ungated  int,
   first_id text,
-  called   boolean
+  called   boolean,
+  -- The latest report that counts; beyond p_serial, this one did not.
+  serial   bigint
 )
 LANGUAGE plpgsql
 SET search_path = ''
@@ -33,7 +35,7 @@ DECLARE
   v_switch jsonb := queen.drain_switch();
 BEGIN
   IF (v_switch -> 'draining') IS DISTINCT FROM 'true'::jsonb OR coalesce((v_switch ->> 'epoch')::bigint, 0) <> p_epoch THEN
-    RETURN QUERY SELECT v_switch, 0::bigint, 0, NULL::bigint, 0::bigint, 0, NULL::text, false;
+    RETURN QUERY SELECT v_switch, 0::bigint, 0, NULL::bigint, 0::bigint, 0, NULL::text, false, p_serial;
     RETURN;
   END IF;
   INSERT INTO queen.drain_members AS d (instance_id, serial, epoch, frontier, pending, closing, gated, drained, set_aside, seen_at)
@@ -45,7 +47,8 @@ BEGIN
   RETURN QUERY
     SELECT v_switch,
            (SELECT coalesce(pg_catalog.sum(s.last_number - s.taken_through), 0)::bigint FROM queen.staged_records s),
-           l.awaited, l.frontier, l.pending, l.ungated, l.first_id, l.called
+           l.awaited, l.frontier, l.pending, l.ungated, l.first_id, l.called,
+           (SELECT d.serial FROM queen.drain_members d WHERE d.instance_id = p_instance)
       FROM queen.drain_members_left(p_instance, p_epoch, p_expect_since, p_silent_ms, p_patience_over) l;
 END
 $$;

@@ -45,6 +45,8 @@ export interface DrainView {
   readonly firstId: string | null
   /** Another instance holds its pushes. */
   readonly called: boolean
+  /** The latest report of the asker that counts; beyond the one it sent, that one did not. */
+  readonly serial: number
 }
 
 export interface StageBatch {

@@ -29,9 +29,10 @@ export function createDrainStore(
         ungated: number
         first_id: string | null
         called: boolean
+        serial: string
       }>(
         'report_drain',
-        `SELECT switch, staged, awaited, frontier, pending, ungated, first_id, called FROM queen.report_drain(
+        `SELECT switch, staged, awaited, frontier, pending, ungated, first_id, called, serial FROM queen.report_drain(
            $1::text, $2::bigint, $3::bigint, $4::bigint, $5::bigint, $6::boolean, $7::boolean, $8::bigint, $9::bigint,
            $10::timestamptz, $11::float8, $12::boolean)`,
         [
@@ -55,6 +56,7 @@ export function createDrainStore(
         ungated: row!.ungated,
         firstId: row!.first_id,
         called: row!.called,
+        serial: Number(row!.serial),
       }
     },
 

@@ -87,11 +87,40 @@ describe('the clock of the host', () => {
     set = 3_600_000
     real += 1_500
     expect(away()).toBeLessThan(0.02)
-    // Back again: time stands still until the wall clock has caught up.
+    // Back again: time goes on, and more slowly until the wall clock has caught up.
     const latest = clock.nowMs()
     set = 0
     real += 1_500
-    expect(clock.nowMs()).toBe(latest)
+    expect(clock.nowMs() - latest).toBeCloseTo(750, 0)
+    real += 7_200_000
+    expect(away()).toBeLessThan(0.02)
+  })
+
+  it('G4 follows the clock of PostgreSQL where they are far apart, and only there', () => {
+    let real = 0.4
+    const clock = new HostClock(
+      () => SINCE + Math.floor(real),
+      () => {
+        real += 0.000_05
+        return real
+      },
+    )
+    const ask = (aheadMs: number, tookMs = 2, mayGoBack = false): number | null => {
+      const from = real
+      real += tookMs
+      return clock.compare(SINCE + real - tookMs / 2 + aheadMs, from, real, mayGoBack)
+    }
+    const ahead = () => Math.round(clock.nowMs() - SINCE - real) + 0
+    expect([ask(200), ahead()]).toEqual([null, 0])
+    expect([ask(5_000, 150), ahead()]).toEqual([null, 0])
+    expect([Math.round(ask(5_000)!), ahead(), clock.followsDatabase]).toEqual([5_000, 5_000, true])
+    expect([ask(5_100), ahead()]).toEqual([null, 5_000])
+    // The host's clock was put right: not in one step back.
+    expect([Math.round(ask(10)!), ahead(), clock.followsDatabase]).toEqual([10, 4_999, false])
+    real += 10_000
+    expect(ahead()).toBe(0)
+    // In one step where nothing waits that was stamped.
+    expect([Math.round(ask(-5_000, 2, true)!), ahead()]).toEqual([-5_000, -5_000])
   })
 
   it('G4 is the same in every process: what happens later has a later time', async () => {

@@ -36,6 +36,7 @@ function view(over: Partial<DrainView> = {}): DrainView {
     ungated: 1,
     firstId: 'a',
     called: true,
+    serial: 0,
     ...over,
   }
 }

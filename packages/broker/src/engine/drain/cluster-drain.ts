@@ -194,32 +194,41 @@ export class ClusterDrain {
 
   #report(hold: Hold, withdraws: boolean): Promise<Reported> {
     return this.#inTurn(async () => {
-      const { inFlight, log, nowMicros, quarantined, store } = this.#parts
-      const atMicros = nowMicros()
-      const { pendingRecords } = log.stats
-      const frontierMicros = this.#frontier()
-      const closing = !withdraws && hold.promises()
-      const gated = closing && pendingRecords === 0 && inFlight() === 0
-      const stood = this.#promised
-      if (gated) this.#promised = true
-      const answer = store.report({
-        ...this.#asker(),
-        serial: ++this.#serial,
-        frontierMicros,
-        pending: pendingRecords,
-        closing,
-        gated,
-        drained: this.#drained,
-        setAside: quarantined.everSetAside - this.#setAsideBefore,
-      })
-      const view = await within(patienceMs(hold), answer).catch((error) => {
-        // Refused for certain: nobody has heard a promise that was not made before.
-        if (error instanceof StoreError && !error.outcomeUnknown) this.#promised = stood
-        throw error
-      })
-      if (!gated) this.#promised = false
-      return { atMicros, frontierMicros, view }
+      for (;;) {
+        const reported = await this.#reportOnce(hold, withdraws)
+        if (reported.view.serial <= this.#serial) return reported
+        // An earlier process of this instance had a clock that was ahead: its reports count until ours are later.
+        this.#serial = reported.view.serial
+      }
     })
+  }
+
+  async #reportOnce(hold: Hold, withdraws: boolean): Promise<Reported> {
+    const { inFlight, log, nowMicros, quarantined, store } = this.#parts
+    const atMicros = nowMicros()
+    const { pendingRecords } = log.stats
+    const frontierMicros = this.#frontier()
+    const closing = !withdraws && hold.promises()
+    const gated = closing && pendingRecords === 0 && inFlight() === 0
+    const stood = this.#promised
+    if (gated) this.#promised = true
+    const answer = store.report({
+      ...this.#asker(),
+      serial: ++this.#serial,
+      frontierMicros,
+      pending: pendingRecords,
+      closing,
+      gated,
+      drained: this.#drained,
+      setAside: quarantined.everSetAside - this.#setAsideBefore,
+    })
+    const view = await within(patienceMs(hold), answer).catch((error) => {
+      // Refused for certain: nobody has heard a promise that was not made before.
+      if (error instanceof StoreError && !error.outcomeUnknown) this.#promised = stood
+      throw error
+    })
+    if (!gated) this.#promised = false
+    return { atMicros, frontierMicros, view }
   }
 
   /** Everything accepted up to then has left the buffer, and what comes later is later. */

@@ -8,7 +8,11 @@
  * process that is not scheduled between its readings learns less from that look, and nothing wrong. The two clocks are
  * slewed alike, so a look that contradicts the others means that the wall clock was set.
  *
- * Invariant: never goes back, within this process.
+ * Hosts whose clocks are not kept together have PostgreSQL's in common: a clock that is far from it follows it, because
+ * a drain ends only when every instance's time has passed what the others accepted.
+ *
+ * Invariants, within this process: never goes back, but where the caller says that nothing depends on it; never stands
+ * still, also when the wall clock is set back.
  */
 
 // A tick of the millisecond comes after 1 ms; on a starved machine later looks make up for what the first ones lack.
@@ -17,13 +21,20 @@ const PRECISE_MS = 0.02
 const CHECK_MS = 1_000
 // What rounding may do to a bound.
 const ROUNDING_MS = 0.001
+// What clocks that are kept together never differ by, and less than a barrier holds pushes for.
+const APART_MS_MAX = 250
+// A look at PostgreSQL's clock that took longer says too little.
+const ASKING_MS_MAX = 100
 
 export class HostClock {
   /** Wall clock minus monotonic clock lies in between. */
   #lowMs = Number.NEGATIVE_INFINITY
   #highMs = Number.POSITIVE_INFINITY
   #lookedAtMs = 0
+  /** How far PostgreSQL's clock is ahead of the wall clock; 0 while they are close. */
+  #aheadMs = 0
   #latestMs = 0
+  #latestAtMs = 0
 
   readonly #wallMs: () => number
   readonly #monotonicMs: () => number
@@ -41,13 +52,38 @@ export class HostClock {
       this.#look()
       if (this.#lowMs - this.#highMs > ROUNDING_MS) this.#align()
     }
-    const now = at + (this.#lowMs + this.#highMs) / 2
-    if (now > this.#latestMs) this.#latestMs = now
+    const now = at + this.#wallAheadMs + this.#aheadMs
+    // At half the pace until the time has come there: what waits for a later time has it before long.
+    this.#latestMs = Math.max(now, this.#latestMs + (at - this.#latestAtMs) / 2)
+    this.#latestAtMs = at
     return this.#latestMs
+  }
+
+  /**
+   * PostgreSQL's clock stood at `databaseMs` (since 1970) between two moments of the monotonic clock. Returns by how many
+   * ms this host's clock is behind it (negative: ahead) when what is followed changes, else null.
+   *
+   * @param mayGoBack nothing that was stamped with the time is waiting anywhere: then it goes back at once
+   */
+  compare(databaseMs: number, fromMs: number, toMs: number, mayGoBack = false): number | null {
+    if (mayGoBack) this.#latestMs = 0
+    if (toMs - fromMs > ASKING_MS_MAX) return null
+    const aheadMs = databaseMs - (fromMs + toMs) / 2 - this.#wallAheadMs
+    if (Math.abs(aheadMs - this.#aheadMs) <= APART_MS_MAX) return null
+    this.#aheadMs = Math.abs(aheadMs) <= APART_MS_MAX ? 0 : aheadMs
+    return aheadMs
   }
 
   nowMicros(): number {
     return Math.floor(this.nowMs() * 1000)
+  }
+
+  get followsDatabase(): boolean {
+    return this.#aheadMs !== 0
+  }
+
+  get #wallAheadMs(): number {
+    return (this.#lowMs + this.#highMs) / 2
   }
 
   get #precise(): boolean {

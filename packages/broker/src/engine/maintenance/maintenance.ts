@@ -34,6 +34,8 @@ export interface MaintenanceParts {
   readonly onPopMaintenance: (on: boolean) => void
   /** Who else is there, as of this heartbeat. */
   readonly onInstances: (rows: readonly InstanceRow[]) => void
+  /** PostgreSQL's clock stood at `databaseMs` between two moments of `performance.now()`. */
+  readonly onDatabaseTime: (databaseMs: number, fromMs: number, toMs: number) => void
 }
 
 // POST waits at most 20 s for running writes (http-api 15.1).
@@ -61,8 +63,13 @@ export class Maintenance {
 
   /** Reports this instance and remembers the others. @throws StoreError */
   async heartbeat(): Promise<void> {
-    const { system, self } = this.#parts
-    this.#learnInstances(await system.heartbeat({ ...self, report: { ...this.#selfReport() } }))
+    const { system, self, onDatabaseTime } = this.#parts
+    const fromMs = performance.now()
+    const rows = await system.heartbeat({ ...self, report: { ...this.#selfReport() } })
+    const toMs = performance.now()
+    const own = rows.find((row) => row.id === self.id)
+    if (own !== undefined) onDatabaseTime(Date.parse(own.lastSeenAt), fromMs, toMs)
+    this.#learnInstances(rows)
   }
 
   /** The other instances as last heard of. */
