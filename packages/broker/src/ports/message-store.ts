@@ -133,9 +133,10 @@ export interface MessageStore {
   ): Promise<boolean>
   /** Which offsets were finished; null = the partition does not exist. */
   buryMessages(request: BuryRequest): Promise<{ done: OffsetSet; ended: boolean } | null>
+  /** Null: in a maintenance window, and one of them would have to be stored anew. Then nothing was done. */
   retryDeadLetters(
     letters: readonly { id: string; key: Buffer }[],
-  ): Promise<{ partitionId: string; queueId: string; group: string; messages: number }[]>
+  ): Promise<{ partitionId: string; queueId: string; group: string; messages: number }[] | null>
   /** Oldest failures first. */
   selectDeadLetters(filter: DeadLetterFilter, limit: number): Promise<{ id: string; transactionId: string }[]>
   countDeadLetters(filter: DeadLetterFilter): Promise<number>

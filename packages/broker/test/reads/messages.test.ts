@@ -225,6 +225,34 @@ describe('POST …/dlq and …/retry', () => {
     expect(Date.now() - begunAt).toBeLessThan(3_000)
   })
 
+  it('G5 in a window brings back what is stored, and refuses what would have to be stored anew', async () => {
+    const partitionId = await queen.push('fenced', 'p', ['taken', 'stored'])
+    for (const id of ['taken', 'stored']) await queen.post(`/api/v1/messages/${partitionId}/${id}/dlq`)
+    await queen.sql.query('UPDATE queen.partitions SET start_offset = 1 WHERE id = $1', [partitionId])
+    await queen.sql.query(
+      `UPDATE queen.segments SET first_offset = 1, keys = substring(keys FROM 17),
+              body = '\\x00'::bytea || (SELECT d.frame FROM queen.dead_letters d WHERE d.transaction_id = 'stored')
+        WHERE partition_id = $1`,
+      [partitionId],
+    )
+    await queen.post('/api/v1/system/maintenance', { enabled: true })
+    try {
+      expect(await queen.ask('POST', `/api/v1/messages/${partitionId}/taken/retry`)).toMatchObject({
+        status: 503,
+        body: { code: 'MAINTENANCE' },
+      })
+      expect((await queen.ask('POST', '/api/v1/dlq/retry', { queue: 'fenced' })).body.code).toBe('MAINTENANCE')
+      expect((await queen.get('/api/v1/dlq?queue=fenced')).total).toBe(2)
+      await queen.post(`/api/v1/messages/${partitionId}/stored/retry`)
+      expect(ids((await queen.pop('fenced', 'batch=9')).messages)).toEqual(['stored'])
+    } finally {
+      await queen.post('/api/v1/system/maintenance', { enabled: false })
+    }
+    const phase = async () => (await queen.get('/api/v1/system/maintenance')).phase
+    await expect.poll(phase, { timeout: 10_000 }).toBe('normal')
+    expect(await queen.post('/api/v1/dlq/retry', { queue: 'fenced' })).toMatchObject({ retried: 1, remaining: 0 })
+  })
+
   it('brings back what retention took: same message, for its group only', async () => {
     const partitionId = await queen.push('restore', 'p', ['old'])
     await queen.pop('restore', 'consumerGroup=b&autoAck=true')

@@ -32,8 +32,23 @@ const ERROR_DEFAULT = 'Moved to DLQ by operator'
 // One statement's worth: a few hundred milliseconds when every one of them needs its segment back.
 const RETRY_STEP = 500
 const DEADLINE_MS = 7_000
+const WINDOW_RETRY_SECONDS = 5
 
 export function createMessageActions({ store, wake }: ActionParts) {
+  /** @throws Refusal MAINTENANCE */
+  async function retry(letters: Parameters<MessageStore['retryDeadLetters']>[0]) {
+    const retried = await answering(() => store.retryDeadLetters(letters))
+    if (retried === null)
+      throw new Refusal(
+        'MAINTENANCE',
+        'Retention has taken the message: it cannot be stored again in a maintenance window',
+        {
+          retryAfterSeconds: WINDOW_RETRY_SECONDS,
+        },
+      )
+    return retried
+  }
+
   return {
     /** @throws Refusal MESSAGE_NOT_FOUND */
     async deleteMessage(partitionId: string, transactionId: string): Promise<void> {
@@ -48,14 +63,14 @@ export function createMessageActions({ store, wake }: ActionParts) {
       wake(place.queueId, place.id)
     },
 
-    /** The groups that get it again. @throws Refusal MESSAGE_NOT_FOUND, NOT_DEAD_LETTERED */
+    /** The groups that get it again. @throws Refusal MESSAGE_NOT_FOUND, NOT_DEAD_LETTERED, MAINTENANCE */
     async retryMessage(partitionId: string, transactionId: string, group: string | null): Promise<string[]> {
       const { place, offset } = await locateMessage(store, partitionId, transactionId)
       const copies = await answering(() => store.readDeadLetterCopies(place.id, transactionId))
       const letters = copies.filter((each) => each.offset === offset && (group === null || each.group === group))
       if (letters.length === 0) throw new Refusal('NOT_DEAD_LETTERED')
       const key = keyOf(transactionId)
-      const retried = await answering(() => store.retryDeadLetters(letters.map(({ id }) => ({ id, key }))))
+      const retried = await retry(letters.map(({ id }) => ({ id, key })))
       if (retried.length === 0) throw new Refusal('NOT_DEAD_LETTERED')
       wake(place.queueId, place.id)
       return retried.map((each) => each.group).sort()
@@ -100,6 +115,7 @@ export function createMessageActions({ store, wake }: ActionParts) {
       return buried
     },
 
+    /** @throws Refusal MAINTENANCE */
     async retryDeadLetters(filter: DeadLetterFilter, limit: number): Promise<BulkOutcome> {
       const deadlineMs = performance.now() + DEADLINE_MS
       const matched = await answering(() => store.countDeadLetters(filter))
@@ -109,7 +125,7 @@ export function createMessageActions({ store, wake }: ActionParts) {
         const letters = await answering(() => store.selectDeadLetters(filter, step))
         if (letters.length === 0) break
         const keyed = letters.map(({ id, transactionId }) => ({ id, key: keyOf(transactionId) }))
-        const retried = await answering(() => store.retryDeadLetters(keyed))
+        const retried = await retry(keyed)
         if (retried.length === 0) break
         for (const { queueId, partitionId, messages } of retried) {
           done += messages

@@ -44,17 +44,24 @@ export function createMessageActions({ admin }: { readonly admin: Sql }): Messag
     },
 
     async retryDeadLetters(letters) {
-      const rows = await admin.run<{ partition_id: string; queue_id: string; group_name: string; messages: string }>(
+      const rows = await admin.run<{
+        partition_id: string | null
+        queue_id: string
+        group_name: string
+        messages: string
+      }>(
         'retry_dead_letters',
         'SELECT partition_id, queue_id, group_name, messages FROM queen.retry_dead_letters($1::bigint[], $2::bytea[])',
         [letters.map((each) => each.id), letters.map((each) => each.key)],
       )
-      return rows.map((row) => ({
-        partitionId: row.partition_id,
-        queueId: row.queue_id,
-        group: row.group_name,
-        messages: Number(row.messages),
-      }))
+      return rows.some((row) => row.partition_id === null)
+        ? null
+        : rows.map((row) => ({
+            partitionId: row.partition_id!,
+            queueId: row.queue_id,
+            group: row.group_name,
+            messages: Number(row.messages),
+          }))
     },
 
     async selectDeadLetters(filter, limit) {
