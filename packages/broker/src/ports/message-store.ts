@@ -38,6 +38,13 @@ export interface SegmentHeader {
 /** Where a list of segments goes on: behind this one, newest first. */
 export type SegmentPosition = Pick<SegmentHeader, 'createdAt' | 'partitionId' | 'firstOffset'>
 
+/** A segment that holds a key. */
+export interface KeyHit {
+  readonly partitionId: string
+  readonly firstOffset: number
+  readonly keys: Buffer
+}
+
 export interface CursorState {
   readonly partitionId: string
   readonly group: string
@@ -116,12 +123,11 @@ export interface MessageStore {
     below: number,
     limit: number,
   ): Promise<{ hits: { firstOffset: number; keys: Buffer }[]; searchedTo: number | null }>
-  /** Looks through `limit` segments of all partitions behind `after`, latest first, for a key. */
+  /** Looks through the keys of all segments, in steps; `goOn` is asked before each, with what was found so far. */
   findKeyAnywhere(
     key: Buffer,
-    after: SegmentPosition | null,
-    limit: number,
-  ): Promise<{ hits: { partitionId: string; firstOffset: number; keys: Buffer }[]; searchedTo: SegmentPosition | null }>
+    goOn: (hits: readonly KeyHit[]) => boolean,
+  ): Promise<{ hits: readonly KeyHit[]; complete: boolean }>
   readDeadLetterCopies(partitionId: string, transactionId: string): Promise<DeadLetterCopy[]>
 
   deleteMessage(

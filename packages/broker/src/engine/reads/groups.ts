@@ -17,7 +17,7 @@ export interface GroupParts {
 }
 
 // Rows of one answer.
-const POSITIONS_MAX = 10_000
+const POSITIONS_MAX = 5_000
 const POSITIONS_OF_QUEUE_MAX = 1_000
 // Some hundred milliseconds of one statement: 17 index look-ups a partition at worst.
 const SEEK_STEP = 2_000

@@ -1,10 +1,10 @@
 /**
- * Finds a message by its transactionId: there is no index on it, so the keys of the segments are looked through, latest
- * first. Within a partition that is 16 bytes a message; over all partitions it is the slowest thing Queen can be asked,
- * and says so when it takes too long.
+ * Finds a message by its transactionId: there is no index on it, so the keys of the segments are looked through, 16 bytes
+ * a message. Within a partition that is done latest first; over all partitions, in the order of the disk, it is the
+ * slowest thing Queen can be asked, and says so when it takes too long.
  */
 import { isUuid } from '@queen/protocol'
-import type { MessageStore, PartitionPlace, SegmentPosition } from '../../ports/message-store.ts'
+import type { KeyHit, MessageStore, PartitionPlace } from '../../ports/message-store.ts'
 import { hasOffset } from '../format/offset-set.ts'
 import { KEY_BYTES, writeTransactionKey } from '../format/transaction-key.ts'
 import { Refusal } from '../refusal.ts'
@@ -21,6 +21,8 @@ const STEP_SEGMENTS_MAX = 16_384
 // Below every answer's 10 s.
 const DEADLINE_MS = 8_000
 const MATCHES_MAX = 20
+// Segments: an id may come again in every deduplication window.
+const HITS_MAX = 1_000
 
 export function keyOf(transactionId: string): Buffer {
   const key = Buffer.alloc(KEY_BYTES)
@@ -52,31 +54,27 @@ export async function findMessage(
   }
 }
 
-/** One message a partition that has it, at most 20 and one more. */
+/** One message a partition that has it, at most 20. */
 export async function findEverywhere(store: MessageStore, transactionId: string): Promise<FoundMessage[]> {
   const key = keyOf(transactionId)
   const deadlineMs = performance.now() + DEADLINE_MS
+  const enough = (hits: readonly KeyHit[]): boolean =>
+    hits.length > HITS_MAX || new Set(hits.map((hit) => hit.partitionId)).size > MATCHES_MAX
+  const { hits, complete } = await answering(() =>
+    store.findKeyAnywhere(key, (found) => !enough(found) && performance.now() < deadlineMs),
+  )
+  if (!complete && !enough(hits)) throw tooLong()
   const found = new Map<string, FoundMessage>()
-  let after: SegmentPosition | null = null
-  for (;;) {
-    const { hits, searchedTo } = await answering(() => store.findKeyAnywhere(key, after, STEP_SEGMENTS_MAX))
-    const places = new Map(
-      (await answering(() => store.readPlaces([...new Set(hits.map((hit) => hit.partitionId))]))).map((each) => [
-        each.id,
-        each,
-      ]),
-    )
-    for (const { partitionId, firstOffset, keys } of hits) {
-      const place = places.get(partitionId)
-      if (place === undefined) continue
-      const offset = visibleOffset(place, firstOffset, keys, key)
-      const known = found.get(partitionId)
-      if (offset >= 0 && (known === undefined || known.offset < offset)) found.set(partitionId, { place, offset })
-    }
-    if (searchedTo === null || found.size > MATCHES_MAX) return [...found.values()].slice(0, MATCHES_MAX)
-    after = searchedTo
-    if (performance.now() > deadlineMs) throw tooLong()
+  const partitionIds = [...new Set(hits.map((hit) => hit.partitionId))]
+  const places = new Map((await answering(() => store.readPlaces(partitionIds))).map((each) => [each.id, each]))
+  for (const { partitionId, firstOffset, keys } of hits) {
+    const place = places.get(partitionId)
+    if (place === undefined) continue
+    const offset = visibleOffset(place, firstOffset, keys, key)
+    const known = found.get(partitionId)
+    if (offset >= 0 && (known === undefined || known.offset < offset)) found.set(partitionId, { place, offset })
   }
+  return [...found.values()].slice(0, MATCHES_MAX)
 }
 
 /** The last place of `key` among `keys` whose message can be seen, or -1. */

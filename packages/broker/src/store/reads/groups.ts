@@ -18,21 +18,27 @@ interface Row {
   retry_count: number
 }
 
+/** Positions: cursors with their partitions. */
+const POSITIONS = `
+  SELECT k.partition_id, k.group_name, k.committed, k.acked, k.failures, k.lease_id, k.lease_until, k.last_consumed_at,
+         k.completed_count, p.queue_id, p.name AS partition, p.next_offset,
+         greatest(k.committed, p.start_offset) AS position_at
+    FROM queen.cursors k JOIN queen.partitions p ON p.id = k.partition_id`
+
 /**
- * Cursors with what they have left (k) and their partition (p). The name of the queue and the oldest unfinished message
- * are looked up for the rows that are shown only.
+ * Positions with what they have left. The name of the queue and the oldest unfinished message are looked up for the rows
+ * that are shown only.
  */
-const BEHIND = `
-  SELECT p.queue_id, p.name AS partition, k.partition_id, k.group_name, k.last_consumed_at, k.completed_count,
-         CASE WHEN k.lease_until > clock_timestamp() THEN k.lease_id END AS lease_id,
-         CASE WHEN k.lease_until > clock_timestamp() THEN k.lease_until END AS lease_until,
-         greatest(k.committed, p.start_offset) AS position_at,
-         CASE WHEN k.failures = '{}' THEN 0 ELSE coalesce((k.failures ->> k.committed::text)::int, 0) END AS retry_count,
-         p.next_offset - greatest(k.committed, p.start_offset) - CASE WHEN k.acked = '{}' THEN 0 ELSE (
+const behind = (positions: string) => `
+  SELECT c.queue_id, c.partition, c.partition_id, c.group_name, c.last_consumed_at, c.completed_count, c.position_at,
+         CASE WHEN c.lease_until > clock_timestamp() THEN c.lease_id END AS lease_id,
+         CASE WHEN c.lease_until > clock_timestamp() THEN c.lease_until END AS lease_until,
+         CASE WHEN c.failures = '{}' THEN 0 ELSE coalesce((c.failures ->> c.committed::text)::int, 0) END AS retry_count,
+         c.next_offset - c.position_at - CASE WHEN c.acked = '{}' THEN 0 ELSE (
            -- Not offset_count: a call costs more than the rest of the row.
            SELECT coalesce(sum(upper(r) - lower(r)), 0)::bigint FROM unnest(
-             k.acked * int8multirange(int8range(least(greatest(k.committed, p.start_offset), p.next_offset), p.next_offset))) AS r) END AS lag
-    FROM queen.cursors k JOIN queen.partitions p ON p.id = k.partition_id`
+             c.acked * int8multirange(int8range(least(c.position_at, c.next_offset), c.next_offset))) AS r) END AS lag
+    FROM (${positions}) c`
 
 const OLDEST = `JOIN queen.queues q ON q.id = b.queue_id LEFT JOIN LATERAL (
     SELECT s.created_at AS oldest_at FROM queen.segments s
@@ -46,8 +52,10 @@ export function createGroupStore({ admin }: { readonly admin: Sql }): GroupStore
     async readGroup(group, limit) {
       const rows = await admin.run<Row>(
         'read_group',
+        // Chosen by what lies behind the position; counting out what is finished there costs more than all the rest.
         `SELECT b.*, q.name AS queue, o.oldest_at, ${LAG_SECONDS}
-           FROM (${BEHIND} WHERE k.group_name = $1::text ORDER BY lag DESC, p.name LIMIT $2::int) b ${OLDEST}
+           FROM (${behind(`${POSITIONS} WHERE k.group_name = $1::text
+                            ORDER BY p.next_offset - greatest(k.committed, p.start_offset) DESC, p.name LIMIT $2::int`)} OFFSET 0) b ${OLDEST}
           ORDER BY q.name, b.lag DESC, b.partition`,
         [group, limit],
       )
@@ -59,7 +67,7 @@ export function createGroupStore({ admin }: { readonly admin: Sql }): GroupStore
         'read_lagging',
         `SELECT b.*, q.name AS queue, o.oldest_at, ${LAG_SECONDS}
            FROM unnest($1::uuid[], $2::text[]) AS i (id, name)
-          CROSS JOIN LATERAL (${BEHIND} WHERE k.partition_id = i.id AND k.group_name = i.name OFFSET 0) b ${OLDEST}
+          CROSS JOIN LATERAL (${behind(`${POSITIONS} WHERE k.partition_id = i.id AND k.group_name = i.name OFFSET 0`)}) b ${OLDEST}
           WHERE o.oldest_at < clock_timestamp() - make_interval(secs => $3::float8)
           ORDER BY o.oldest_at, q.name, b.partition, b.group_name`,
         [positions.map((each) => each.partitionId), positions.map((each) => each.group), seconds],

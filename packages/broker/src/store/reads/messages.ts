@@ -11,7 +11,7 @@ import type {
 import { parseFailures } from '../pop.ts'
 import { effectiveOptions } from '../queues.ts'
 import { readSegment } from '../segments.ts'
-import type { Sql } from '../sql.ts'
+import type { Database } from '../sql.ts'
 import { isoMillis } from '../timestamps.ts'
 
 type MessageReads = Omit<
@@ -30,8 +30,11 @@ interface SegmentColumns {
 
 // Far more groups than a partition has; a bound all the same.
 const CURSORS_MAX = 50_000
+// 64 MB: a tenth of a second.
+const KEY_BLOCKS = 8_192
 
-export function createMessageReads({ admin }: { readonly admin: Sql }): MessageReads {
+export function createMessageReads(database: Pick<Database, 'admin' | 'transaction'>): MessageReads {
+  const { admin } = database
   return {
     async readPlaces(partitionIds) {
       if (partitionIds.length === 0) return []
@@ -213,37 +216,29 @@ export function createMessageReads({ admin }: { readonly admin: Sql }): MessageR
       return { hits, searchedTo: end === undefined ? null : Number(end.first_offset) }
     },
 
-    async findKeyAnywhere(key, after, limit) {
-      const rows = await admin.run<{
-        partition_id: string
-        first_offset: string
-        created_at: string
-        keys: Buffer | null
-      }>(
-        'find_key_anywhere',
-        `WITH page AS MATERIALIZED (
-           SELECT s.partition_id, s.first_offset, s.created_at,
-                  CASE WHEN position($1::bytea IN s.keys) > 0 THEN s.keys END AS keys
-             FROM queen.segments s
-            WHERE s.created_at <= coalesce($2::timestamptz, 'infinity')
-              AND ($2::timestamptz IS NULL OR (s.created_at, s.partition_id, s.first_offset) < ($2::timestamptz, $3::uuid, $4::bigint))
-            ORDER BY s.created_at DESC, s.partition_id DESC, s.first_offset DESC LIMIT $5::int)
-         SELECT * FROM page WHERE keys IS NOT NULL
-         UNION ALL (SELECT partition_id, first_offset, created_at, NULL FROM page
-                     WHERE (SELECT count(*) FROM page) = $5::int
-                     ORDER BY created_at, partition_id, first_offset LIMIT 1)`,
-        [key, after?.createdAt ?? null, after?.partitionId ?? null, after?.firstOffset ?? null, limit],
-      )
-      const end = rows.find((row) => row.keys === null)
-      return {
-        hits: rows.flatMap(({ partition_id, first_offset, keys }) =>
-          keys === null ? [] : [{ partitionId: partition_id, firstOffset: Number(first_offset), keys }],
-        ),
-        searchedTo:
-          end === undefined
-            ? null
-            : { createdAt: end.created_at, partitionId: end.partition_id, firstOffset: Number(end.first_offset) },
-      }
+    findKeyAnywhere(key, goOn) {
+      // One snapshot, or a segment that is rewritten meanwhile could move from a block ahead to one behind.
+      return database.transaction('admin', async (sql) => {
+        await sql.run('one_snapshot', 'SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY', [])
+        const [size] = await sql.run<{ blocks: string }>(
+          'segment_blocks',
+          `SELECT pg_relation_size('queen.segments') / current_setting('block_size')::bigint AS blocks`,
+          [],
+        )
+        const hits: { partitionId: string; firstOffset: number; keys: Buffer }[] = []
+        for (let from = 0; from < Number(size!.blocks); from += KEY_BLOCKS) {
+          if (!goOn(hits)) return { hits, complete: false }
+          const rows = await sql.run<{ partition_id: string; first_offset: string; keys: Buffer }>(
+            'find_key_anywhere',
+            `SELECT s.partition_id, s.first_offset, s.keys FROM queen.segments s
+              WHERE s.ctid >= $1::text::tid AND s.ctid < $2::text::tid AND position($3::bytea IN s.keys) > 0`,
+            [`(${from},0)`, `(${from + KEY_BLOCKS},0)`, key],
+          )
+          for (const { partition_id, first_offset, keys } of rows)
+            hits.push({ partitionId: partition_id, firstOffset: Number(first_offset), keys })
+        }
+        return { hits, complete: true }
+      })
     },
 
     async readDeadLetterCopies(partitionId, transactionId) {

@@ -1,6 +1,6 @@
 /** The stores behind the reads, all on the pool that the message paths do not use. */
 import type { ReadStores } from '../../engine/reads/reads.ts'
-import type { Sql } from '../sql.ts'
+import type { Database } from '../sql.ts'
 import { createDiagnosisStore } from './diagnosis.ts'
 import { createGroupStore } from './groups.ts'
 import { createMessageActions } from './message-actions.ts'
@@ -9,7 +9,7 @@ import { createMetricsStore } from './metrics.ts'
 import { createResourceStore } from './resources.ts'
 import { createTraceStore } from './traces.ts'
 
-export function createReadStores(database: { readonly admin: Sql }): ReadStores {
+export function createReadStores(database: Pick<Database, 'admin' | 'transaction'>): ReadStores {
   return {
     messages: { ...createMessageReads(database), ...createMessageActions(database) },
     groups: createGroupStore(database),
