@@ -1,12 +1,14 @@
 /**
- * A fetch for Node, of its own HTTP module: it costs half of what the built-in `fetch` does, which for a consumer is
- * most of what a message costs. It is asked for, not imported, so that a bundler for browsers finds nothing to resolve.
+ * A fetch for Node, of its own modules: plain HTTP over connections of our own (http-connections.ts), HTTPS over Node's
+ * HTTP client. The built-in `fetch` costs more than twice of that, which for a consumer is most of what a message costs.
+ * Modules are asked for, not imported, so that a bundler for browsers finds nothing to resolve.
  *
  * Only the little of `fetch` that the client uses, with the same errors. Never used when the program has a fetch of its
  * own, has replaced the global one, or has given it a dispatcher (a proxy, a mock): those are there to be used.
  */
-import type { Agent, ClientRequest, IncomingMessage, RequestOptions } from 'node:http'
+import type { Agent, IncomingMessage, RequestOptions } from 'node:http'
 import type { BodyPieces } from './call.ts'
+import { type Host, HttpConnections, type NetModule } from './http-connections.ts'
 
 export interface WireRequest {
   readonly method: string
@@ -60,10 +62,13 @@ const COMMA = 0x2c
 const JOINED_CHARS_MAX = 1_024
 const encoder = /* @__PURE__ */ new TextEncoder()
 
-function endWith(sent: ClientRequest, body: string | BodyPieces): void {
-  if (typeof body === 'string' || !body.isAscii) sent.end(textOf(body))
-  else if (body.texts[0]!.length < JOINED_CHARS_MAX) sent.end(textOf(body), 'latin1')
-  else sent.end(bytesOf(body))
+const NOT_ASCII = /[^\t\r\n -~]/
+
+/** Texts are ASCII. */
+function writable(body: string | BodyPieces): string | Uint8Array {
+  if (typeof body === 'string') return NOT_ASCII.test(body) ? encoder.encode(body) : body
+  if (!body.isAscii) return encoder.encode(textOf(body))
+  return body.texts[0]!.length < JOINED_CHARS_MAX ? textOf(body) : bytesOf(body)
 }
 
 function bytesOf({ before, texts, after }: BodyPieces): Uint8Array {
@@ -83,23 +88,41 @@ function bytesOf({ before, texts, after }: BodyPieces): Uint8Array {
   return bytes
 }
 
-type Modules = { http: typeof import('node:http'); https: typeof import('node:https') }
+interface Modules {
+  readonly http: typeof import('node:http')
+  readonly https: typeof import('node:https')
+  readonly net: NetModule
+}
 
 /** null in browsers, and in a Node older than 20.16. */
 function nodeModules(): Modules | null {
   if (typeof process === 'undefined' || typeof process.getBuiltinModule !== 'function') return null
   const http = process.getBuiltinModule('node:http')
   const https = process.getBuiltinModule('node:https')
-  return http && https ? { http, https } : null
+  const net = process.getBuiltinModule('node:net')
+  if (!http || !https || !net) return null
+  return {
+    http,
+    https,
+    net,
+  }
 }
+
+/** Headers that say how a request is framed: whoever sets one gets Node's own client, which knows what they mean. */
+const FRAMING = ['connection', 'content-length', 'expect', 'te', 'trailer', 'transfer-encoding', 'upgrade']
 
 function createNodeExchange(): Exchange | null {
   const modules = nodeModules()
   if (modules === null) return null
   const agents = new Map<boolean, Agent>()
   const places = new Map<string, RequestOptions>()
+  const hosts = new Map<string, HttpConnections>()
   return (url, request) => {
     const secure = url.startsWith('https:')
+    const { method, headers } = request
+    const place = placeOf(places, url)
+    if (!secure && !FRAMING.some((name) => headers[name] !== undefined))
+      return plainExchange(connectionsOf(hosts, place, modules.net), url, place.path!, request)
     const { Agent, request: send } = secure ? modules.https : modules.http
     let agent = agents.get(secure)
     if (agent === undefined) {
@@ -107,9 +130,49 @@ function createNodeExchange(): Exchange | null {
       agent = new Agent({ keepAlive: true })
       agents.set(secure, agent)
     }
-    const { method, headers } = request
-    return exchange(send, url, { ...placeOf(places, url), method, headers, agent }, request)
+    return exchange(send, url, { ...place, method, headers, agent }, request)
   }
+}
+
+function connectionsOf(hosts: Map<string, HttpConnections>, place: RequestOptions, net: NetModule): HttpConnections {
+  const { hostname, name, port } = hostOf(place)
+  let connections = hosts.get(name)
+  if (connections === undefined) {
+    connections = new HttpConnections({ hostname, name, port }, net)
+    hosts.set(name, connections)
+  }
+  return connections
+}
+
+function hostOf({ hostname, port }: RequestOptions): Host {
+  const name = hostname!.includes(':') ? `[${hostname}]` : hostname!
+  return { hostname: hostname!, port: Number(port ?? 80), name: port === undefined ? name : `${name}:${port}` }
+}
+
+async function plainExchange(
+  connections: HttpConnections,
+  url: string,
+  path: string,
+  request: WireRequest,
+): Promise<WireResponse> {
+  const { body, headers, method, signal } = request
+  if (signal.aborted) throw signal.reason
+  const plain = { method, path, headers, body: body === undefined ? null : writable(body), signal }
+  const {
+    chunks,
+    headers: received,
+    status,
+    statusText,
+  } = await connections.exchange(plain).catch((cause: unknown) => {
+    throw signal.aborted ? signal.reason : new TypeError('fetch failed', { cause })
+  })
+  // Rare enough for the built-in fetch, which knows all about following.
+  if (isRedirect(status, received)) return globalThis.fetch(url, fetchInit(request))
+  return responseOf(status, statusText, received, chunks)
+}
+
+function isRedirect(status: number, { location }: { readonly location?: string | undefined }): boolean {
+  return status >= 300 && status < 400 && location !== undefined
 }
 
 /** The few origins of a client are read once; the paths after them differ and are sent as they are. */
@@ -147,15 +210,14 @@ function exchange(
     if (signal.aborted) return fail(signal.reason)
     const sent = send(options, (answer) => {
       const status = answer.statusCode ?? 0
-      if (status >= 300 && status < 400 && answer.headers.location !== undefined) {
-        // Rare enough for the built-in fetch, which knows all about following.
+      if (isRedirect(status, answer.headers)) {
         answer.resume()
         resolve(globalThis.fetch(url, fetchInit(request)))
         return
       }
       const chunks: Uint8Array[] = []
       answer.on('data', (chunk: Uint8Array) => chunks.push(chunk))
-      answer.on('end', () => resolve(responseOf(answer, status, chunks)))
+      answer.on('end', () => resolve(responseOf(status, answer.statusMessage ?? '', answer.headers, chunks)))
       answer.on('error', fail)
       answer.on('close', () => {
         if (!answer.complete) fail(new Error('the connection was lost in the middle of the answer'))
@@ -165,18 +227,23 @@ function exchange(
     // The signal is this request's own and is forgotten with it.
     signal.addEventListener('abort', () => sent.destroy(), { once: true })
     if (body === undefined) sent.end()
-    else endWith(sent, body)
+    else sent.end(writable(body), 'latin1')
   })
 }
 
-function responseOf(answer: IncomingMessage, status: number, chunks: readonly Uint8Array[]): WireResponse {
+function responseOf(
+  status: number,
+  statusText: string,
+  headers: IncomingMessage['headers'],
+  chunks: readonly Uint8Array[],
+): WireResponse {
   return {
     ok: status >= 200 && status < 300,
     status,
-    statusText: answer.statusMessage ?? '',
+    statusText,
     headers: {
       get(name) {
-        const value = answer.headers[name.toLowerCase()]
+        const value = headers[name.toLowerCase()]
         return value === undefined ? null : String(value)
       },
     },
