@@ -17,6 +17,8 @@ CREATE FUNCTION queen.summarize_partitions(
 )
 LANGUAGE plpgsql STABLE
 SET enable_mergejoin = off
+-- Planning it anew for every page would cost more than a small page.
+SET plan_cache_mode = auto
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -31,6 +31,14 @@ export function baseSettings(limits: TimeLimits): Record<string, string> {
 }
 
 /**
+ * Settings of reads and administration: a plan for each call. Their filters fit nothing on one queue and everything on
+ * another, and after five calls PostgreSQL would keep one plan for both.
+ */
+export function adminSettings(limits: TimeLimits): Record<string, string> {
+  return { ...baseSettings(limits), plan_cache_mode: 'force_custom_plan' }
+}
+
+/**
  * Settings of the message paths: one plan for each statement, whatever the statistics say. Every hot statement is
  * keyed by partition and reads through an index; a plan chosen from the statistics of a table that grew within
  * seconds is a guess, and a wrong one costs a factor of ten.

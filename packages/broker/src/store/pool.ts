@@ -19,7 +19,7 @@ import { createListener, type Listener } from './listener.ts'
 import { DatabaseConnection } from './pool-connection.ts'
 import { DatabaseHealth, type DatabaseState } from './pool-health.ts'
 import { ConnectionPool, type PoolStats } from './pool-queue.ts'
-import { baseSettings, hotSettings, type TimeLimits } from './pool-settings.ts'
+import { adminSettings, baseSettings, hotSettings, type TimeLimits } from './pool-settings.ts'
 import type { KnownColumns } from './pool-statement.ts'
 import { runInTransaction } from './pool-transaction.ts'
 import type { Database, Sql, SqlTransaction } from './sql.ts'
@@ -127,7 +127,7 @@ export function openDatabase(options: DatabaseOptions): QueenDatabase {
   const limits: TimeLimits = options
   const pools = {
     hot: pool(options.poolSize, HOT_WAITERS_MAX, hotSettings(limits), false),
-    admin: pool(ADMIN_SIZE, ADMIN_WAITERS_MAX, baseSettings(limits), false),
+    admin: pool(ADMIN_SIZE, ADMIN_WAITERS_MAX, adminSettings(limits), false),
     state: pool(STATE_SIZE, STATE_WAITERS_MAX, baseSettings(limits), true),
   }
 

@@ -4,7 +4,7 @@
  * slowest thing Queen can be asked, and says so when it takes too long.
  */
 import { isUuid } from '@queen/protocol'
-import type { KeyHit, MessageStore, PartitionPlace } from '../../ports/message-store.ts'
+import type { MessageStore, PartitionPlace } from '../../ports/message-store.ts'
 import { hasOffset } from '../format/offset-set.ts'
 import { KEY_BYTES, writeTransactionKey } from '../format/transaction-key.ts'
 import { Refusal } from '../refusal.ts'
@@ -58,12 +58,10 @@ export async function findMessage(
 export async function findEverywhere(store: MessageStore, transactionId: string): Promise<FoundMessage[]> {
   const key = keyOf(transactionId)
   const deadlineMs = performance.now() + DEADLINE_MS
-  const enough = (hits: readonly KeyHit[]): boolean =>
-    hits.length > HITS_MAX || new Set(hits.map((hit) => hit.partitionId)).size > MATCHES_MAX
+  // All of them: what was deleted or expired hides its messages, and which that is is known only of the partitions.
   const { hits, complete } = await answering(() =>
-    store.findKeyAnywhere(key, (found) => !enough(found) && performance.now() < deadlineMs),
+    store.findKeyAnywhere(key, (so) => so.length <= HITS_MAX && performance.now() < deadlineMs),
   )
-  if (!complete && !enough(hits)) throw tooLong()
   const found = new Map<string, FoundMessage>()
   const partitionIds = [...new Set(hits.map((hit) => hit.partitionId))]
   const places = new Map((await answering(() => store.readPlaces(partitionIds))).map((each) => [each.id, each]))
@@ -74,6 +72,7 @@ export async function findEverywhere(store: MessageStore, transactionId: string)
     const known = found.get(partitionId)
     if (offset >= 0 && (known === undefined || known.offset < offset)) found.set(partitionId, { place, offset })
   }
+  if (!complete && found.size <= MATCHES_MAX) throw tooLong()
   return [...found.values()].slice(0, MATCHES_MAX)
 }
 
