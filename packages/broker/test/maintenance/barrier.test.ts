@@ -48,11 +48,19 @@ afterEach(async () => {
   expect(defects).toEqual([])
 })
 
-/** A control in the barrier of a cluster. @param answer what PostgreSQL says to each report, and when */
+/** A control in the barrier of a cluster, or where else the switch brings it. @param answer what PostgreSQL says to each report, and when */
 async function inBarrier(
   answer: (report: DrainReport, reports: readonly DrainReport[]) => Promise<DrainView>,
-  over: { sync?: () => Promise<void>; finish?: DrainStore['finish']; saveMs?: number; readMs?: number } = {},
+  over: {
+    sync?: () => Promise<void>
+    finish?: DrainStore['finish']
+    saveMs?: number
+    readMs?: number
+    switchNow?: () => Promise<unknown>
+    reaches?: MaintenanceState
+  } = {},
 ) {
+  const { reaches = 'barrier' } = over
   const reports: DrainReport[] = []
   const entered: MaintenanceState[] = []
   const log = {
@@ -89,7 +97,7 @@ async function inBarrier(
   })
   const route = new WriteRoute()
   const control = new MaintenanceControl({
-    readSwitch: async () => readSwitch(DRAINING),
+    readSwitch: async () => readSwitch((await over.switchNow?.()) ?? DRAINING),
     log,
     route,
     delayed: { release: () => {}, writing: false } as unknown as DelayedDrain,
@@ -106,8 +114,8 @@ async function inBarrier(
   })
   controls.push(control)
   await control.start()
-  for (let look = 0; look < 200 && control.state !== 'barrier'; look++) await pause(1)
-  expect(control.state).toBe('barrier')
+  for (let look = 0; look < 200 && control.state !== reaches; look++) await pause(1)
+  expect(control.state).toBe(reaches)
   entered.length = 0
   return { control, cluster, entered, reports, route }
 }
@@ -265,5 +273,31 @@ describe('G4 a promise to hold pushes', () => {
     await control.learn(readSwitch(NORMAL), control.ticket())
     await pause(50)
     expect(entered).toEqual(['gate', 'direct'])
+  })
+})
+
+describe('G4 an instance that slept', () => {
+  it('takes a window for open only while the switch says so, however slowly its end is written to disk', async () => {
+    const window = { enabled: true, draining: false, epoch: 1, since: '2026-01-01T00:00:00.000Z' }
+    let asked = 0
+    const { control } = await inBarrier(async () => view(), {
+      saveMs: 300,
+      reaches: 'window',
+      switchNow: async () => {
+        const look = asked++
+        if (look === 1) await pause(50)
+        return look > 1 ? NORMAL : window
+      },
+    })
+    let confirmed = false
+    const confirming = control.confirm(1).then(() => {
+      confirmed = true
+    })
+    // Asked later, answered sooner: the window is over.
+    const over = control.learn(readSwitch(NORMAL), control.ticket())
+    await pause(200)
+    expect([control.state, confirmed]).toEqual(['window', false])
+    await Promise.all([over, confirming])
+    expect(control.state).toBe('direct')
   })
 })

@@ -242,8 +242,10 @@ export class MaintenanceControl {
       })
       await Promise.race([this.#asking, pause(CONFIRM_MS_MAX)])
       const state = this.#state
-      // In a window everybody buffers, and nothing is drained without this instance's word.
-      if (this.#stale || state === 'window' || state === 'direct') {
+      // In a window everybody buffers, and nothing is drained without this instance's word. Its end is known before it is
+      // acted on: the disk has to remember it first.
+      const inWindow = state === 'window' && this.#switch?.enabled === true
+      if (this.#stale || inWindow || state === 'direct') {
         freeze.settle()
         return
       }
