@@ -1,6 +1,9 @@
 /** Brokers whose wall clock is wrong, or put right while they run: a drain ends all the same. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
 import { type Instance, startInstance } from '../support/instance.ts'
 import { endLeftovers, temporaryDatabase } from '../support/leftovers.ts'
 import { until } from '../support/until.ts'
@@ -10,12 +13,21 @@ afterEach(endLeftovers)
 const SHIFTED = new URL('../support/shifted-clock.mjs', import.meta.url).href
 const ENDS_MS_MAX = 20_000
 const TWO_MINUTES_MS = 120_000
+const BUFFERED_MIN = 50
+/** A steady load, not a queue of requests. */
+const LOAD_PAUSE_MS = 20
 
-const shifted = (aheadMs: number, forMs = Number.POSITIVE_INFINITY) => ({
-  NODE_OPTIONS: `--import=${SHIFTED}`,
-  SHIFT_AHEAD_MS: String(aheadMs),
-  SHIFT_FOR_MS: String(forMs),
-})
+/** A clock that is ahead until it is set right. */
+async function shifted(aheadMs: number) {
+  const directory = await mkdtemp(join(tmpdir(), 'queen-clock-'))
+  onTestFinished(() => rm(directory, { recursive: true }))
+  const file = join(directory, 'shifted')
+  await writeFile(file, '')
+  return {
+    env: { NODE_OPTIONS: `--import=${SHIFTED}`, SHIFT_AHEAD_MS: String(aheadMs), SHIFT_WHILE: file },
+    setRight: () => rm(file),
+  }
+}
 
 async function push(to: Instance, transactionId: string): Promise<string> {
   const { body } = await to.api.push([{ queue: 'orders', transactionId }])
@@ -32,11 +44,13 @@ async function delivered(instance: Instance): Promise<string[]> {
 
 describe('G2 G4 a wall clock', () => {
   test('that was ahead, and is right after a crash', async () => {
-    const instance = await startInstance({ databaseUrl: await temporaryDatabase(), env: shifted(TWO_MINUTES_MS) })
+    const clock = await shifted(TWO_MINUTES_MS)
+    const instance = await startInstance({ databaseUrl: await temporaryDatabase(), env: clock.env })
     await instance.api.maintenance(true)
     expect(await push(instance, 'before')).toBe('buffered')
     await instance.kill9()
-    await instance.start({ SHIFT_AHEAD_MS: '0' })
+    await clock.setRight()
+    await instance.start()
     expect(await push(instance, 'after')).toBe('buffered')
     await instance.api.maintenance(false)
     await drained(instance)
@@ -44,12 +58,11 @@ describe('G2 G4 a wall clock', () => {
   })
 
   test('that is set back while the broker runs', async () => {
-    const FOR_MS = 5_000
-    const env = shifted(TWO_MINUTES_MS, FOR_MS)
-    const instance = await startInstance({ databaseUrl: await temporaryDatabase(), env })
+    const clock = await shifted(TWO_MINUTES_MS)
+    const instance = await startInstance({ databaseUrl: await temporaryDatabase(), env: clock.env })
     await instance.api.maintenance(true)
     expect(await push(instance, 'before')).toBe('buffered')
-    await pause(FOR_MS)
+    await clock.setRight()
     expect(await push(instance, 'after')).toBe('buffered')
     await instance.api.maintenance(false)
     await drained(instance)
@@ -58,8 +71,9 @@ describe('G2 G4 a wall clock', () => {
 
   test('that is far from the others, under a steady load', async () => {
     const databaseUrl = await temporaryDatabase()
+    const clock = await shifted(TWO_MINUTES_MS)
     const instances = [
-      await startInstance({ databaseUrl, env: { ...shifted(TWO_MINUTES_MS), INSTANCE_ID: 'ahead' } }),
+      await startInstance({ databaseUrl, env: { ...clock.env, INSTANCE_ID: 'ahead' } }),
       await startInstance({ databaseUrl, env: { INSTANCE_ID: 'right' } }),
     ] as const
     // An instance learns of PostgreSQL's clock with its first heartbeat.
@@ -73,10 +87,11 @@ describe('G2 G4 a wall clock', () => {
     const loads = instances.map(async (instance) => {
       while (on) {
         await push(instance, `n${count++}`)
-        await pause(20)
+        await pause(LOAD_PAUSE_MS)
       }
     })
-    await pause(2_000)
+    for (const instance of instances)
+      await until('each has buffered', async () => (await instance.buffered()) >= BUFFERED_MIN)
     await instances[1].api.maintenance(false)
     const end = await drained(instances[1]).then(
       () => 'normal',

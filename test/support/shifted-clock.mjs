@@ -1,5 +1,7 @@
-// Preloaded into a broker: its wall clock is SHIFT_AHEAD_MS ahead, after SHIFT_FOR_MS right again.
+// Preloaded into a broker: its wall clock is SHIFT_AHEAD_MS ahead while the file SHIFT_WHILE is there.
+import { existsSync } from 'node:fs'
+
 const wall = Date.now
-const aheadMs = Number(process.env.SHIFT_AHEAD_MS ?? 0)
-const forMs = Number(process.env.SHIFT_FOR_MS ?? Number.POSITIVE_INFINITY)
-Date.now = () => wall() + (performance.now() < forMs ? aheadMs : 0)
+const aheadMs = Number(process.env.SHIFT_AHEAD_MS)
+const file = process.env.SHIFT_WHILE
+Date.now = () => wall() + (existsSync(file) ? aheadMs : 0)

@@ -6,8 +6,8 @@
 -- start finished. p_keys are the keys of the transactionIds, in the order of p_ids.
 -- One row for each (partition, group) that has messages again.
 --
--- In a maintenance window and while it drains no message is written: when one of these needs a segment of its own, nothing
--- is done, and the only row is one without partition.
+-- In a maintenance window and while it drains no message is written: when one of these needs a segment of its own, all of
+-- it is refused (QM001).
 CREATE FUNCTION queen.retry_dead_letters(p_ids bigint[], p_keys bytea[])
 RETURNS TABLE (partition_id uuid, queue_id uuid, group_name text, messages bigint)
 LANGUAGE plpgsql
@@ -25,16 +25,6 @@ DECLARE
   v_switch   constant jsonb := queen.drain_switch();
   v_fenced   constant boolean := coalesce((v_switch ->> 'enabled')::boolean OR (v_switch ->> 'draining')::boolean, false);
 BEGIN
-  IF v_fenced AND EXISTS (
-    SELECT FROM queen.dead_letters d
-     WHERE d.id = ANY (p_ids)
-       AND NOT EXISTS (SELECT FROM (SELECT s.last_offset FROM queen.segments s
-                                     WHERE s.partition_id = d.partition_id AND s.first_offset <= d.message_offset
-                                     ORDER BY s.first_offset DESC LIMIT 1) s WHERE s.last_offset >= d.message_offset)) THEN
-    messages := 0;
-    RETURN NEXT;
-    RETURN;
-  END IF;
   -- Partitions are locked in id order, as everywhere.
   FOR v_cursor IN
     SELECT d.partition_id, d.queue_id, d.group_name, array_agg(d.id) AS ids FROM queen.dead_letters d
@@ -61,7 +51,7 @@ BEGIN
       v_count := v_count + 1;
       IF NOT v_letter.stored THEN
         IF v_fenced THEN
-          RAISE EXCEPTION 'retention took a segment while its message was retried' USING ERRCODE = 'serialization_failure';
+          RAISE EXCEPTION 'a message would be stored in a maintenance window' USING ERRCODE = 'QM001';
         END IF;
         INSERT INTO queen.segments (partition_id, first_offset, last_offset, created_at, id_base, body, keys)
         VALUES (v_letter.partition_id, v_letter.message_offset, v_letter.message_offset, v_letter.created_at,

@@ -2,7 +2,7 @@
  * The barrier of a cluster against a PostgreSQL that is slow to answer: the control and the cluster drain themselves, over
  * a store that answers when the test says so. Whoever has promised to hold its pushes holds them.
  */
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { ClusterDrain } from '../../src/engine/drain/cluster-drain.ts'
 import type { DelayedDrain } from '../../src/engine/drain/delayed-drain.ts'
 import type { Drain } from '../../src/engine/drain/drain.ts'
@@ -279,24 +279,27 @@ describe('G4 a promise to hold pushes', () => {
 describe('G4 an instance that slept', () => {
   it('takes a window for open only while the switch says so, however slowly its end is written to disk', async () => {
     const window = { enabled: true, draining: false, epoch: 1, since: '2026-01-01T00:00:00.000Z' }
-    let asked = 0
+    const looks: PromiseWithResolvers<unknown>[] = []
     const { control } = await inBarrier(async () => view(), {
       saveMs: 300,
       reaches: 'window',
-      switchNow: async () => {
-        const look = asked++
-        if (look === 1) await pause(50)
-        return look > 1 ? NORMAL : window
+      switchNow: () => {
+        const look = Promise.withResolvers<unknown>()
+        if (looks.push(look) === 1) look.resolve(window)
+        return look.promise
       },
     })
     let confirmed = false
     const confirming = control.confirm(1).then(() => {
       confirmed = true
     })
-    // Asked later, answered sooner: the window is over.
+    // Asked later, answered sooner: the window is over, and the disk does not know it yet.
     const over = control.learn(readSwitch(NORMAL), control.ticket())
-    await pause(200)
+    looks[1]!.resolve(window)
+    // It looks again instead of taking the old answer.
+    await vi.waitUntil(() => looks.length > 2 || confirmed)
     expect([control.state, confirmed]).toEqual(['window', false])
+    looks[2]!.resolve(NORMAL)
     await Promise.all([over, confirming])
     expect(control.state).toBe('direct')
   })

@@ -132,6 +132,29 @@ describe('GET /api/v1/messages/:partitionId/:transactionId', () => {
     expect(body.details.matches.map((each: { partition: string }) => each.partition).sort()).toEqual(['x', 'y'])
   })
 
+  it('finds the one that is left of many, however far away', async () => {
+    const places = Array.from({ length: 21 }, (_, at) => `p${at}`)
+    for (const place of places) await queen.push('expired', place, ['of-many'])
+    await queen.sql.query(
+      `UPDATE queen.partitions p SET start_offset = 1 FROM queen.queues q WHERE q.id = p.queue_id AND q.name = 'expired'`,
+    )
+    // More keys than are looked through in one step.
+    const filler = await queen.push('filler', 'p', ['first'])
+    await queen.sql.query(
+      `INSERT INTO queen.segments (partition_id, first_offset, last_offset, created_at, id_base, body, keys)
+       SELECT $1::uuid, n, n, now(), gen_random_uuid(), '\\x00', decode(repeat('ab', 1600), 'hex') FROM generate_series(1, 45000) n`,
+      [filler],
+    )
+    const left = await queen.push('left', 'p', ['of-many'])
+    // Behind it, not into the room that is left before it.
+    await queen.sql.query(
+      `WITH m AS (DELETE FROM queen.segments s WHERE s.partition_id = $1 RETURNING s.*) INSERT INTO queen.segments SELECT * FROM m`,
+      [left],
+    )
+    expect(await queen.get('/api/v1/messages/of-many')).toMatchObject({ partitionId: left })
+    await queen.ask('DELETE', '/api/v1/resources/queues/filler')
+  })
+
   it('says 404 for what is not there', async () => {
     const partitionId = await queen.push('missing', 'p', ['there'])
     for (const path of [

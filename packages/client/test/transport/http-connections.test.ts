@@ -113,9 +113,8 @@ describe('a connection', () => {
   test('closed while it rests is replaced without an error', async () => {
     const { ask, connections } = await serve((socket) => socket.write(OK))
     await ask()
-    const closed = [...sockets].map((socket) => once(socket.destroy(), 'close'))
-    await Promise.all(closed)
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    // Closed when the other side has seen the end, and ended too.
+    await Promise.all([...sockets].map((socket) => once(socket.end(), 'close')))
     expect((await ask()).status).toBe(200)
     expect(connections()).toBe(2)
   })
@@ -146,22 +145,29 @@ describe('a connection', () => {
   })
 
   test('ends with the abort of its request, and only of its own', async () => {
-    const gone: string[] = []
+    const arrived: Record<string, PromiseWithResolvers<Socket>> = {
+      second: Promise.withResolvers(),
+      third: Promise.withResolvers(),
+    }
     const { ask, connections } = await serve((socket, request) => {
-      if (request.includes('/hang')) socket.on('close', () => gone.push('hang'))
-      else socket.write(OK)
+      const [, name] = /\/(\w+)/.exec(request)!
+      if (arrived[name!] === undefined) socket.write(OK)
+      else arrived[name!]!.resolve(socket)
     })
     const first = new AbortController()
-    await ask({ signal: first.signal })
-    const second = new AbortController()
-    const hanging = ask({ signal: second.signal }, '/hang')
+    await ask({ signal: first.signal }, '/first')
+    const second = ask({}, '/second')
+    const socket = await arrived.second!.promise
     // It is over with: the connection is another request's now.
     first.abort()
-    await new Promise((resolve) => setTimeout(resolve, 20))
-    expect(gone).toEqual([])
-    second.abort(new Error('enough'))
+    socket.write(OK)
+    expect(await (await second).text()).toBe('ok')
+    const third = new AbortController()
+    const hanging = ask({ signal: third.signal }, '/third')
+    const gone = once(await arrived.third!.promise, 'close')
+    third.abort(new Error('enough'))
     await expect(hanging).rejects.toThrow('enough')
-    await expect.poll(() => gone).toEqual(['hang'])
+    await gone
     expect((await ask()).status).toBe(200)
     expect(connections()).toBe(2)
   })

@@ -1,6 +1,7 @@
 /** The verbs that take single messages out of turn: delete, bury, retry, purge. Each is one statement and one commit. */
 import { formatOffsets, parseOffsets } from '../../engine/format/offset-set.ts'
 import type { MessageStore } from '../../ports/message-store.ts'
+import { StoreError } from '../../ports/store-error.ts'
 import type { Sql } from '../sql.ts'
 import { deadLetterFilter } from './dead-letter-filter.ts'
 
@@ -8,6 +9,9 @@ type MessageActions = Pick<
   MessageStore,
   'deleteMessage' | 'buryMessages' | 'retryDeadLetters' | 'selectDeadLetters' | 'countDeadLetters' | 'purgeDeadLetters'
 >
+
+// Of retry_dead_letters.
+const IN_WINDOW = 'QM001'
 
 export function createMessageActions({ admin }: { readonly admin: Sql }): MessageActions {
   return {
@@ -44,24 +48,23 @@ export function createMessageActions({ admin }: { readonly admin: Sql }): Messag
     },
 
     async retryDeadLetters(letters) {
-      const rows = await admin.run<{
-        partition_id: string | null
-        queue_id: string
-        group_name: string
-        messages: string
-      }>(
-        'retry_dead_letters',
-        'SELECT partition_id, queue_id, group_name, messages FROM queen.retry_dead_letters($1::bigint[], $2::bytea[])',
-        [letters.map((each) => each.id), letters.map((each) => each.key)],
-      )
-      return rows.some((row) => row.partition_id === null)
-        ? null
-        : rows.map((row) => ({
-            partitionId: row.partition_id!,
-            queueId: row.queue_id,
-            group: row.group_name,
-            messages: Number(row.messages),
-          }))
+      const rows = await admin
+        .run<{ partition_id: string; queue_id: string; group_name: string; messages: string }>(
+          'retry_dead_letters',
+          'SELECT partition_id, queue_id, group_name, messages FROM queen.retry_dead_letters($1::bigint[], $2::bytea[])',
+          [letters.map((each) => each.id), letters.map((each) => each.key)],
+        )
+        .catch((error: unknown) => {
+          if (error instanceof StoreError && error.sqlState === IN_WINDOW) return null
+          throw error
+        })
+      if (rows === null) return null
+      return rows.map((row) => ({
+        partitionId: row.partition_id,
+        queueId: row.queue_id,
+        group: row.group_name,
+        messages: Number(row.messages),
+      }))
     },
 
     async selectDeadLetters(filter, limit) {
