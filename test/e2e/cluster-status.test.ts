@@ -91,3 +91,31 @@ test('G10 a dead instance is named with what it holds; the drain tells how far i
     for (const instance of [first, second]) expect(instance.output).toContain(sentence)
   expect(first.output + second.output).toContain('the file buffers of all instances are drained')
 }, 90_000)
+
+test('G10 a drain always says what it waits for: records in PostgreSQL, then the dead one that had told of none', async () => {
+  const databaseUrl = await temporaryDatabase()
+  const env = { BUFFER_HANDOFF_TIMEOUT_MS: '600000' }
+  const first = await startInstance({ databaseUrl, env: { ...env, INSTANCE_ID: 'first' } })
+  const { api } = await startInstance({ databaseUrl, env: { ...env, INSTANCE_ID: 'second' } })
+  await api.maintenance(true)
+  await until('both are known', async () => (await api.maintenance()).body.instances.length === 2)
+  await api.push([1, 2].map((n) => ({ queue: 'orders', transactionId: `n${n}` })))
+  await first.kill9()
+  await api.maintenance(false)
+  const staged = await until('its buffer is empty', async () => {
+    const { body } = await api.maintenance()
+    return body.bufferedMessages === 0 ? body : null
+  })
+  expect(staged).toMatchObject({
+    phase: 'draining',
+    blockers: [{ instanceId: 'second', reason: 'BUFFER_NOT_EMPTY', bufferedMessages: 2 }],
+  })
+  const dead = await until('the dead one counts as gone', async () => {
+    const { body } = await api.maintenance()
+    return body.blockers[0].instanceId === 'first' ? body : null
+  })
+  expect(dead.blockers).toMatchObject([{ instanceId: 'first', reason: 'NOT_LIVE', bufferedMessages: 0 }])
+  await first.start()
+  await until('the cluster is normal', async () => (await api.maintenance()).body.phase === 'normal')
+  expect((await api.maintenance()).body).toMatchObject({ bufferedMessages: 0, blockers: [] })
+}, 60_000)

@@ -102,4 +102,26 @@ describe('G2 G4 a wall clock', () => {
     expect(end).toBe('normal')
     expect(new Set(await delivered(instances[1])).size).toBe(count)
   })
+
+  test('that is ahead does not make a short window forget an instance that died in it', async () => {
+    const databaseUrl = await temporaryDatabase()
+    const clock = await shifted(TWO_MINUTES_MS)
+    const ahead = await startInstance({ databaseUrl, env: { ...clock.env, INSTANCE_ID: 'ahead' } })
+    const right = await startInstance({ databaseUrl, env: { INSTANCE_ID: 'right' } })
+    await until('both are known', async () => {
+      const { body } = await ahead.api.maintenance()
+      return body.instances.filter((each: { live: boolean }) => each.live).length === 2
+    })
+    await ahead.api.maintenance(true)
+    expect(await push(right, 'first')).toBe('buffered')
+    await right.kill9()
+    expect(await push(ahead, 'second')).toBe('buffered')
+    await ahead.api.maintenance(false)
+    // Its own record has left its buffer: it was stored, or it waits for the dead one's.
+    await until('its own buffer is empty', async () => (await ahead.buffered()) === 0)
+    expect(await push(ahead, 'third')).toBe('buffered')
+    await right.start()
+    await drained(ahead)
+    expect(await delivered(ahead)).toEqual(['first', 'second', 'third'])
+  })
 })

@@ -105,6 +105,8 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
   const nowMs = (): number => Date.now()
   const startedAtMs = nowMs()
   const clock = new HostClock()
+  /** Of whatever is compared with when a record was accepted, or with what other instances say. */
+  const clockMs = (): number => Math.floor(clock.nowMs())
   const { limits } = config
   const buffer = await openFileBuffer({
     directory: config.bufferDir,
@@ -235,7 +237,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     dedup,
     ids,
     cipher,
-    nowMs,
+    nowMs: clockMs,
     endLostFlushes: (ageMs) => writeStore.endLostFlushes(ageMs),
     onStored,
     onProgress: drainedHere,
@@ -262,7 +264,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
       drain,
       onProgress: drainedHere,
       endLostFlushes: (ageMs) => writeStore.endLostFlushes(ageMs),
-      nowMs,
+      nowMs: clockMs,
     }),
     merge: new Merge({
       store: drainStore,
@@ -312,7 +314,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
       pid: process.pid,
       startedAt: new Date(startedAtMs).toISOString(),
     },
-    nowMs,
+    nowMs: clockMs,
     databaseUp,
     onPopMaintenance: (on) => consumer.pausePops(on),
     onInstances: (rows) => {

@@ -25,6 +25,15 @@ export interface FenceHolder {
   readonly since: string | null
 }
 
+/** What one instance still owes a drain, beyond what its buffer holds. */
+export interface DrainDebt {
+  readonly instanceId: string
+  /** Records that left its buffer and wait in PostgreSQL to be merged with those of others. */
+  readonly staged: number
+  /** It is expected, and has not reported in this drain. */
+  readonly unreported: boolean
+}
+
 export interface NewWindow {
   readonly kind: 'maintenance' | 'outage'
   /** Outages only. */
@@ -113,4 +122,6 @@ export interface SystemStore {
   forgetInstances(silentMs: number): Promise<number>
   /** buffer id → number of the last record that is done with. */
   readBufferProgress(): Promise<Map<string, number>>
+  /** Who owes this drain something; expected are those heard of since then (ISO 8601). */
+  listDrainDebts(epoch: number, expectSince: string): Promise<DrainDebt[]>
 }

@@ -1,5 +1,5 @@
 /** The instances that share this database, what each last said of itself, and how far their buffers are drained. */
-import type { InstanceReport, InstanceRow, SystemStore } from '../ports/system-store.ts'
+import type { DrainDebt, InstanceReport, InstanceRow, SystemStore } from '../ports/system-store.ts'
 import type { Sql } from './sql.ts'
 import { isoMicros } from './timestamps.ts'
 
@@ -14,7 +14,10 @@ interface Row {
   report: Record<string, unknown>
 }
 
-type InstanceStore = Pick<SystemStore, 'heartbeat' | 'listInstances' | 'forgetInstances' | 'readBufferProgress'>
+type InstanceStore = Pick<
+  SystemStore,
+  'heartbeat' | 'listInstances' | 'forgetInstances' | 'readBufferProgress' | 'listDrainDebts'
+>
 
 // Far more than a cluster has; a bound all the same. Those heard of last come first.
 const INSTANCES_MAX = 1_000
@@ -75,6 +78,24 @@ export function createInstanceStore({ state }: { readonly state: Sql }): Instanc
         [],
       )
       return new Map(rows.map((row) => [row.buffer_id, Number(row.drained_through)]))
+    },
+
+    async listDrainDebts(epoch: number, expectSince: string) {
+      const rows = await state.run<{ id: string; staged: string; unreported: boolean }>(
+        'list_drain_debts',
+        `SELECT * FROM (
+           SELECT i.id,
+                  (SELECT coalesce(sum(r.last_number - r.taken_through), 0) FROM queen.staged_records r
+                    WHERE r.buffer_id = i.report ->> 'bufferId')::text AS staged,
+                  i.last_seen_at >= $2::timestamptz AND NOT EXISTS (
+                    SELECT FROM queen.drain_members d WHERE d.instance_id = i.id AND d.epoch = $1::bigint) AS unreported
+             FROM queen.instances i) o
+          WHERE o.unreported OR o.staged <> '0' ORDER BY o.id LIMIT ${INSTANCES_MAX}`,
+        [epoch, expectSince],
+      )
+      return rows.map(
+        (row): DrainDebt => ({ instanceId: row.id, staged: Number(row.staged), unreported: row.unreported }),
+      )
     },
   }
 }

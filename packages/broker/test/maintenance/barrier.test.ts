@@ -303,4 +303,33 @@ describe('G4 an instance that slept', () => {
     await Promise.all([over, confirming])
     expect(control.state).toBe('direct')
   })
+
+  it('asks again when its connections were cut while it slept, instead of taking PostgreSQL for gone', async () => {
+    const window = { enabled: true, draining: false, epoch: 1, since: '2026-01-01T00:00:00.000Z' }
+    let looks = 0
+    const { control } = await inBarrier(async () => view(), {
+      reaches: 'window',
+      switchNow: async () => {
+        if (++looks === 2) throw new StoreError('unavailable', 'Connection terminated unexpectedly')
+        return looks === 1 ? window : NORMAL
+      },
+    })
+    await control.confirm(1)
+    expect(control.state).toBe('direct')
+  })
+
+  it('acknowledges when PostgreSQL cannot be reached: then it is cut off like any other', async () => {
+    const window = { enabled: true, draining: false, epoch: 1, since: '2026-01-01T00:00:00.000Z' }
+    let away = false
+    const { control } = await inBarrier(async () => view(), {
+      reaches: 'window',
+      switchNow: async () => {
+        if (away) throw new StoreError('unavailable', 'connect ECONNREFUSED')
+        return window
+      },
+    })
+    away = true
+    await control.confirm(1)
+    expect([control.state, control.stale]).toEqual(['window', true])
+  })
 })

@@ -72,6 +72,8 @@ const PROBE_MS = 250
 // A push has 3 s in all.
 const CONFIRM_MS_MAX = 2_000
 const CONFIRM_LOOK_MS = 10
+// A connection that was cut while the process slept says nothing about PostgreSQL; not reaching it for so long does.
+const CONFIRM_STALE_MS = 1_000
 // After a defect in the drain the same step is not tried again faster than this.
 const RETRY_MS = 1_000
 
@@ -244,8 +246,9 @@ export class MaintenanceControl {
       const state = this.#state
       // In a window everybody buffers, and nothing is drained without this instance's word. Its end is known before it is
       // acted on: the disk has to remember it first.
-      const inWindow = state === 'window' && this.#switch?.enabled === true
-      if (this.#stale || inWindow || state === 'direct') {
+      const inWindow = state === 'window' && this.#switch.enabled
+      const away = performance.now() - beganMs > CONFIRM_STALE_MS
+      if (this.#stale ? away : inWindow || state === 'direct') {
         freeze.settle()
         return
       }

@@ -46,6 +46,11 @@ const STATUS_MS_MAX = 2_000
 const HISTORY_LOOKS = 15
 const HISTORY_PAUSE_MS = 200
 
+// Two heartbeats were missed: longer than an instance takes to notice a drain.
+const SILENT_MS_MAX = 5_000
+
+type Blocker = MaintenanceStatus['blockers'][number]
+
 export class Maintenance {
   readonly #parts: MaintenanceParts
   #instances: readonly InstanceRow[] = []
@@ -360,21 +365,10 @@ export class Maintenance {
     instances: readonly InstanceStatus[],
     reachable: boolean,
   ): Promise<MaintenanceStatus['blockers']> {
-    const of = (instance: InstanceStatus, reason: MaintenanceStatus['blockers'][number]['reason']) => ({
-      instanceId: instance.id,
-      hostname: instance.hostname,
-      reason,
-      bufferedMessages: instance.bufferedMessages,
-      lastSeenAt: instance.lastSeenAt,
-    })
     if (phase === 'normal' || (phase === 'maintenance' && safe)) return []
     const own = instances.find((instance) => instance.id === this.#parts.self.id)!
-    if (!reachable) return [of(own, 'DATABASE_UNAVAILABLE')]
-    if (phase === 'draining') {
-      return instances
-        .filter((instance) => instance.bufferedMessages !== 0)
-        .map((instance) => of(instance, instance.live ? 'BUFFER_NOT_EMPTY' : 'NOT_LIVE'))
-    }
+    if (!reachable) return [blocker(own, 'DATABASE_UNAVAILABLE')]
+    if (phase === 'draining') return this.#drainBlockers(instances)
     const holders = await within(STATUS_MS_MAX, this.#parts.system.fenceHolders()).catch(() => [])
     return holders.map((holder) => {
       const id = holder.applicationName.replace(/^queen /, '')
@@ -389,11 +383,48 @@ export class Maintenance {
     })
   }
 
+  /**
+   * Whoever holds records, and the dead that have not said that they hold none. Without either, those whose records wait
+   * in PostgreSQL to be merged; and without those, whoever takes long to say anything.
+   */
+  async #drainBlockers(instances: readonly InstanceStatus[]): Promise<MaintenanceStatus['blockers']> {
+    const holding = instances
+      .filter((instance) => instance.bufferedMessages !== 0)
+      .map((instance) => blocker(instance, instance.live ? 'BUFFER_NOT_EMPTY' : 'NOT_LIVE'))
+    const { control, nowMs, self, system } = this.#parts
+    const { draining, epoch, expectSince } = control.switch ?? SWITCH_OFF
+    // The drain after an outage is an instance's own.
+    if (!draining) return holding
+    const asked = system.listDrainDebts(epoch, expectSince ?? new Date(0).toISOString())
+    const debts = await within(STATUS_MS_MAX, asked).catch(() => [])
+    const ageMs = nowMs() - this.#instancesAtMs
+    const owing = debts.flatMap(({ instanceId, staged, unreported }) => {
+      const row = this.#instances.find(({ id }) => id === instanceId)
+      if (row === undefined || holding.some((each) => each.instanceId === instanceId)) return []
+      const silentMs = row.silentMs + ageMs
+      const late = unreported && instanceId !== self.id && silentMs > SILENT_MS_MAX
+      return [{ status: instanceStatus({ ...row, silentMs }), staged, late }]
+    })
+    const late = owing.filter((each) => each.late)
+    const dead = late.filter(({ status }) => !status.live)
+    const found = [...holding, ...dead.map(({ status }) => blocker(status, 'NOT_LIVE'))]
+    if (found.length > 0) return found
+    const waiting = owing.filter(({ staged }) => staged > 0)
+    if (waiting.length > 0)
+      return waiting.map(({ status, staged }) => blocker({ ...status, bufferedMessages: staged }, 'BUFFER_NOT_EMPTY'))
+    return late.map(({ status }) => blocker(status, 'NOT_LIVE'))
+  }
+
   #popAnswer(): PopMaintenanceStatus {
     const { enabled, since, reason } = this.#popSwitch
     const message = enabled ? 'Pops are paused: consumers wait.' : 'Pops are served.'
     return { popMaintenanceMode: enabled, since, reason, message }
   }
+}
+
+function blocker(instance: InstanceStatus, reason: Blocker['reason']): Blocker {
+  const { id: instanceId, hostname, bufferedMessages, lastSeenAt } = instance
+  return { instanceId, hostname, reason, bufferedMessages, lastSeenAt }
 }
 
 function windowOf(row: WindowRow): MaintenanceWindow {
