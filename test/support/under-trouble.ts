@@ -31,8 +31,8 @@ const OTHER_CONNECTIONS = 8
 /** Far above what the load needs, far below what an unbounded queue of it takes within seconds. */
 const GROWTH_BYTES_MAX = 256 * 1024 * 1024
 const POLL_MS = 20_000
-/** Shorter than the troubles that are to outlive it. */
-const SHORT_LEASE_SECONDS = 2
+/** Shorter than the troubles that are to outlive it, longer than a busy machine takes to begin one. */
+const SHORT_LEASE_SECONDS = 4
 
 export interface Findings {
   /** How many pushes were answered so during the trouble. */
@@ -95,7 +95,7 @@ export class UnderTrouble {
     const before = rssOf(this.instance.pid)
     const attemptsBefore = this.recorder.attempts.length
     const acknowledgedBefore = this.recorder.acknowledged.size
-    // Last, so that little of its two seconds is gone when the trouble begins.
+    // Last, so that little of its lease is gone when the trouble begins.
     const kept = (await api.pop(shortQueue)).body.messages as Delivered[]
     const end = await begin()
     const watch = this.#watch(leased)
@@ -104,7 +104,7 @@ export class UnderTrouble {
     await watch.stop()
     await end()
     const endedAtMs = Date.now()
-    // Its two seconds were over long before the trouble was; but nobody could have acked in them.
+    // Its lease was over before the trouble was; but nobody could have acked in it.
     const keptAck = acked(api, kept)
 
     const during = [...this.recorder.acknowledged.values()].slice(acknowledgedBefore)

@@ -193,11 +193,21 @@ async function measure(): Promise<void> {
     const shown = `${times[ROUNDS >> 1]!.toFixed(0).padStart(5)} ms${times.at(-1)!.toFixed(0).padStart(5)} ms ${String(bytes).padStart(8)}`
     console.log(`${shown}  ${path.replace(giant, '<giant>').slice(0, 80)}${status === 200 ? '' : `  (${status})`}`)
   }
-  const begun = performance.now()
-  const refreshed = await (await fetch(`${broker.url}/api/v1/stats/refresh`, { method: 'POST' })).json()
-  console.log(
-    `\nstats refresh ${(performance.now() - begun).toFixed(0)} ms, of ${refreshed.partition.partitionsUpdated} partitions`,
-  )
+  for (const [what, from, to] of [
+    ['nothing was written to', 0, 0],
+    ['1,000 small queues were written to', 100, 1_100],
+    ['every queue but the largest was written to', 2, 10_000],
+  ] as const) {
+    await sql.query(
+      `UPDATE queen.partitions p SET last_pushed_at = now() FROM queen.queues q
+        WHERE q.id = p.queue_id AND p.name = 'p2' AND substr(q.name, 2)::int BETWEEN $1 AND $2`,
+      [from, to],
+    )
+    const begun = performance.now()
+    const refreshed = await (await fetch(`${broker.url}/api/v1/stats/refresh`, { method: 'POST' })).json()
+    const tookMs = (performance.now() - begun).toFixed(0)
+    console.log(`stats refresh ${tookMs} ms, of ${refreshed.partition.partitionsUpdated} partitions, after ${what}`)
+  }
   console.log(`RSS ${Math.round(process.memoryUsage.rss() / 1024 / 1024)} MB`)
 }
 

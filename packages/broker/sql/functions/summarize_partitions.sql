@@ -1,13 +1,14 @@
--- Counts one page of partitions, (queue, name) order: a row for each queue (group_name NULL), one for each group that
--- reads it, one for each of the p_late_max positions that are furthest behind (partition_id given, group_name,
--- oldest_at), and a last one that says where the page ended (queue_id and last_name; NULL = the last page).
+-- Counts one page of partitions, in (queue, name) order, of all queues (p_queues NULL) or of some: a row for each queue
+-- (group_name NULL), one for each group that reads it, one for each of the p_late_max positions that are furthest behind
+-- (partition_id given, group_name, oldest_at), and a last one that says where the page ended (queue_id and last_name;
+-- NULL = the last page).
 --
 -- A group counts on every partition of its queue, also on those it has not read yet: there it stands where its
 -- subscription starts. p_known_* are groups seen on earlier pages of the queue this page begins in.
 -- The row of a queue that no group reads says how old its oldest message is; with groups, theirs say what is unfinished.
 -- Every look-up goes by primary key; the cost is the partitions of the page times the groups of their queues.
 CREATE FUNCTION queen.summarize_partitions(
-  p_after_queue uuid, p_after_name text, p_limit int, p_known_queue uuid[], p_known_group text[],
+  p_queues uuid[], p_after_queue uuid, p_after_name text, p_limit int, p_known_queue uuid[], p_known_group text[],
   -- Positions whose oldest unfinished message is younger than p_late_before are not told one by one.
   p_late_before timestamptz, p_late_max int
 ) RETURNS TABLE (
@@ -31,9 +32,7 @@ BEGIN
              (SELECT queen.offset_count(t.offsets * int8multirange(int8range(p.start_offset, NULL)))
                 FROM queen.tombstones t WHERE t.partition_id = p.id), 0) AS messages,
            coalesce((SELECT array_agg(k.group_name) FROM queen.cursors k WHERE k.partition_id = p.id), '{}') AS readers
-      FROM queen.partitions p
-     WHERE (p.queue_id, p.name) > (p_after_queue, p_after_name)
-     ORDER BY p.queue_id, p.name LIMIT p_limit
+      FROM queen.page_partitions(p_queues, p_after_queue, p_after_name, p_limit) p
   ), groups AS MATERIALIZED (
     SELECT DISTINCT g.queue_id, g.group_name FROM (
       SELECT p.queue_id, r.group_name FROM page p CROSS JOIN LATERAL unnest(p.readers) AS r (group_name)

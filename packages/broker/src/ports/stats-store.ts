@@ -29,6 +29,7 @@ export interface GroupTotals {
 
 /** A position that is behind. */
 export interface LatePosition {
+  readonly queueId: string
   readonly partitionId: string
   readonly group: string
   readonly oldestAtMs: number
@@ -52,11 +53,31 @@ export interface RecordedSubscription {
   readonly createdAt: string
 }
 
+/** A moment of the database, to find out later what has been written since. */
+export interface StatsMark {
+  readonly databaseMs: number
+  /** Marks of different places say nothing about each other: another server, or groups were removed in between. */
+  readonly place: string
+  /** The oldest transaction that had not ended. */
+  readonly since: string
+}
+
+export interface QueueChange {
+  readonly queueId: string
+  readonly partitions: number
+  /** Whether rows that are counted may have been written since the mark. */
+  readonly changed: boolean
+}
+
 export interface StatsStore {
-  readNowMs(): Promise<number>
+  readMark(): Promise<StatsMark>
+  /** Every queue that has partitions. */
+  listChanges(mark: StatsMark): Promise<QueueChange[]>
   listQueues(): Promise<QueueEntry[]>
   listSubscriptions(): Promise<RecordedSubscription[]>
+  /** @param of these queues; null = all */
   summarize(
+    of: readonly string[] | null,
     after: { readonly queueId: string; readonly name: string } | null,
     limit: number,
     known: readonly { queueId: string; group: string }[],

@@ -1,5 +1,5 @@
 /** Counts that take too long to be made for every read: the list of queues is new all the same. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { Stats } from '../../src/engine/reads/stats.ts'
 import { ownFunctions } from '../../src/store/functions.ts'
 import { type Json, type RunningBroker, runBroker } from './running-broker.ts'
@@ -46,7 +46,8 @@ it('a counting that began before a deletion does not bring the queue back', asyn
   const held = Promise.withResolvers<void>()
   const listings: number[] = []
   const stats = new Stats({
-    readNowMs: async () => Date.now(),
+    readMark: async () => ({ databaseMs: Date.now(), place: 'here', since: '1' }),
+    listChanges: async () => [],
     listQueues: async () => {
       listings.push(queues.length)
       return queues
@@ -59,6 +60,7 @@ it('a counting that began before a deletion does not bring the queue back', asyn
     },
   })
   const counting = stats.refresh()
+  await vi.waitUntil(() => listings.length === 1)
   queues = [queue('b')]
   stats.queuesChanged()
   // Longer than what is counted for every read.

@@ -1,7 +1,7 @@
 /**
  * Counts of all queues and groups, kept in memory and read anew when somebody asks.
  *
- * A refresh walks all partitions in pages of bounded statements. On small databases it takes milliseconds, and every
+ * A refresh counts what has changed since the last one (see counting.ts). On small databases it takes milliseconds, and every
  * read gets fresh counts; on large ones it may run for a thirtieth of the time at most, reads wait for it only briefly
  * and get the last counts, with their age. While nobody asks, nothing runs.
  *
@@ -11,16 +11,11 @@
  * Invariants: one refresh at a time, those who ask meanwhile share it; a snapshot never changes once it is there.
  */
 import { QUEUE_MODE_GROUP } from '@queen/protocol'
-import type {
-  GroupTotals,
-  LatePosition,
-  PartitionTotals,
-  RecordedSubscription,
-  StatsStore,
-} from '../../ports/stats-store.ts'
+import type { GroupTotals, LatePosition, RecordedSubscription, StatsStore } from '../../ports/stats-store.ts'
 import { Refusal } from '../refusal.ts'
 import { answering } from '../store-refusal.ts'
 import type { QueueEntry } from '../types.ts'
+import { Counting, earlier, type QueueTotals } from './counting.ts'
 
 export interface Counts {
   readonly total: number
@@ -50,7 +45,7 @@ export interface Snapshot {
   readonly queues: readonly QueueStats[]
   readonly byName: ReadonlyMap<string, QueueStats>
   readonly partitions: number
-  /** The positions furthest behind, oldest first; at most LATE_MAX. */
+  /** The positions furthest behind, oldest first; at most 1,000. */
   readonly late: readonly LatePosition[]
   /** By this instance's clock. */
   readonly takenAtMs: number
@@ -61,12 +56,6 @@ export interface Snapshot {
   readonly changesSeen: number
 }
 
-// A few milliseconds of look-ups a statement.
-const PAGE_PARTITIONS = 2_000
-// Positions told one by one.
-export const LATE_MAX = 1_000
-// Messages stored while the counting goes on are told too.
-const CLOCK_MS_MAX = 60_000
 // A refresh that takes longer than this is followed by a rest of thirty times its length: reading all day long costs the
 // database three hundredths of a core at most. A shorter one is made for every read that asks.
 const CHEAP_MS = 50
@@ -81,6 +70,7 @@ const FIRST_WAIT_MS = 8_000
 
 export class Stats {
   readonly #store: StatsStore
+  readonly #counting: Counting
   #snapshot: Snapshot | null = null
   #running: Promise<Snapshot> | null = null
   #begunAtMs = Number.NEGATIVE_INFINITY
@@ -90,6 +80,7 @@ export class Stats {
 
   constructor(store: StatsStore) {
     this.#store = store
+    this.#counting = new Counting(store)
   }
 
   /** The counts, as fresh as can be had at once. @throws Refusal DATABASE_UNAVAILABLE */
@@ -168,66 +159,27 @@ export class Stats {
     const changesSeen = this.#changes
     const begunAtMs = Date.now()
     const store = this.#store
-    const [databaseMs, queues, subscriptions, dead] = await Promise.all([
-      store.readNowMs(),
+    // Before anything is counted: what is written from here on may be missed now, and is looked at again the next time.
+    const mark = await store.readMark()
+    const [queues, subscriptions, dead] = await Promise.all([
       store.listQueues(),
       store.listSubscriptions(),
       store.countDeadLetters(),
     ])
-    const partitions = new Map<string, Omit<PartitionTotals, 'queueId'>>()
-    const groups = new Map<string, Map<string, GroupTotals>>()
-    let late: LatePosition[] = []
-    let after: { queueId: string; name: string } | null = null
-    do {
-      const known: { queueId: string; group: string }[] = []
-      if (after !== null)
-        for (const group of groups.get(after.queueId)?.keys() ?? []) known.push({ queueId: after.queueId, group })
-      // Once there are enough, only those further behind than the last of them are worth telling.
-      const beforeMs = late[LATE_MAX - 1]?.oldestAtMs ?? databaseMs + CLOCK_MS_MAX
-      const page: Awaited<ReturnType<StatsStore['summarize']>> = await store.summarize(after, PAGE_PARTITIONS, known, {
-        beforeMs,
-        limit: LATE_MAX,
-      })
-      late = [...late, ...page.late].sort((a, b) => a.oldestAtMs - b.oldestAtMs).slice(0, LATE_MAX)
-      for (const { queueId, ...totals } of page.queues) {
-        const sum = partitions.get(queueId)
-        partitions.set(
-          queueId,
-          sum === undefined
-            ? totals
-            : {
-                partitions: sum.partitions + totals.partitions,
-                messages: sum.messages + totals.messages,
-                unreadSinceMs: earlier(sum.unreadSinceMs, totals.unreadSinceMs),
-              },
-        )
-      }
-      for (const each of page.groups) {
-        const ofQueue = groups.get(each.queueId) ?? new Map<string, GroupTotals>()
-        groups.set(each.queueId, ofQueue)
-        ofQueue.set(each.group, added(ofQueue.get(each.group), each))
-      }
-      after = page.next
-    } while (after !== null)
-
     const recorded = Map.groupBy(subscriptions, (each) => each.queue)
+    const names = new Map(queues.map((queue) => [queue.id, queue.name]))
+    const counted = await this.#counting.count(mark, recorded, (id) => names.get(id))
     const deadByQueue = Map.groupBy(dead, (each) => each.queueId)
     const all = queues.map((queue) =>
-      queueStats(
-        queue,
-        partitions.get(queue.id),
-        groups.get(queue.id),
-        recorded.get(queue.name) ?? [],
-        deadByQueue.get(queue.id) ?? [],
-      ),
+      queueStats(queue, counted.queues.get(queue.id), recorded.get(queue.name) ?? [], deadByQueue.get(queue.id) ?? []),
     )
     return {
       queues: all,
       byName: new Map(all.map((each) => [each.queue.name, each])),
       partitions: all.reduce((sum, each) => sum + each.partitions, 0),
-      late,
+      late: counted.late,
       takenAtMs: begunAtMs,
-      clockAheadMs: databaseMs - begunAtMs,
+      clockAheadMs: mark.databaseMs - begunAtMs,
       tookMs: performance.now() - this.#begunAtMs,
       changesSeen,
     }
@@ -239,7 +191,7 @@ function withQueues(last: Snapshot, queues: readonly QueueEntry[], changesSeen: 
   const counted = new Map(last.queues.map((each) => [each.queue.id, each]))
   const all = queues.map((queue) => {
     const known = counted.get(queue.id)
-    return known === undefined ? queueStats(queue, undefined, undefined, [], []) : { ...known, queue }
+    return known === undefined ? queueStats(queue, undefined, [], []) : { ...known, queue }
   })
   return {
     ...last,
@@ -261,13 +213,12 @@ export function ageSeconds({ clockAheadMs }: Snapshot, atMs: number | null): num
 
 function queueStats(
   queue: QueueEntry,
-  totals: Omit<PartitionTotals, 'queueId'> | undefined,
-  groupTotals: ReadonlyMap<string, GroupTotals> | undefined,
+  counted: QueueTotals | undefined,
   subscriptions: readonly RecordedSubscription[],
   dead: readonly { group: string; total: number; stored: number }[],
 ): QueueStats {
   const groups = new Map<string, GroupStats>()
-  for (const [group, each] of groupTotals ?? []) {
+  for (const [group, each] of counted?.groups ?? []) {
     groups.set(group, { ...each, subscription: subscriptions.find((one) => one.group === group) ?? null })
   }
   for (const subscription of subscriptions) {
@@ -276,18 +227,18 @@ function queueStats(
   }
   const readers = [...groups.values()]
   const reference = groups.get(QUEUE_MODE_GROUP) ?? slowest(readers)
-  const total = totals?.messages ?? 0
+  const total = counted?.totals.messages ?? 0
   const deadLetters = dead.reduce((sum, each) => sum + each.total, 0)
   const lag = reference?.lag ?? total
   const processing = Math.min(reference?.processing ?? 0, lag)
   const buried = reference === undefined ? 0 : (dead.find((each) => each.group === reference.group)?.stored ?? 0)
   const oldestAtMs =
     readers.length === 0
-      ? (totals?.unreadSinceMs ?? null)
+      ? (counted?.totals.unreadSinceMs ?? null)
       : readers.reduce<number | null>((oldest, each) => earlier(oldest, each.oldestAtMs), null)
   return {
     queue,
-    partitions: totals?.partitions ?? 0,
+    partitions: counted?.totals.partitions ?? 0,
     groups,
     deadLetters,
     counts: {
@@ -321,31 +272,6 @@ function nothing(queueId: string, group: string): GroupTotals {
     batches: 0,
   }
   return { queueId, group, ...zero, oldestAtMs: null, consumedAtMs: null }
-}
-
-function added(a: GroupTotals | undefined, b: GroupTotals): GroupTotals {
-  if (a === undefined) return b
-  return {
-    queueId: b.queueId,
-    group: b.group,
-    members: a.members + b.members,
-    partitionsWithLag: a.partitionsWithLag + b.partitionsWithLag,
-    lag: a.lag + b.lag,
-    processing: a.processing + b.processing,
-    leases: a.leases + b.leases,
-    completed: a.completed + b.completed,
-    failed: a.failed + b.failed,
-    batches: a.batches + b.batches,
-    oldestAtMs: earlier(a.oldestAtMs, b.oldestAtMs),
-    consumedAtMs:
-      a.consumedAtMs === null || (b.consumedAtMs !== null && b.consumedAtMs > a.consumedAtMs)
-        ? b.consumedAtMs
-        : a.consumedAtMs,
-  }
-}
-
-function earlier(a: number | null, b: number | null): number | null {
-  return a === null ? b : b === null ? a : Math.min(a, b)
 }
 
 /** What `work` brings within the time, else `otherwise`; without one, a refusal. */

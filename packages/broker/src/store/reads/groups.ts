@@ -97,6 +97,10 @@ export function createGroupStore({ admin }: { readonly admin: Sql }): GroupStore
          ), forgotten AS (
            DELETE FROM queen.consumer_groups c
             WHERE $3::boolean AND c.group_name = $1::text AND ($2::text IS NULL OR c.queue_name = $2::text)
+         ), told AS (
+           -- Rows that are gone do not show in what has been written since (changed_queues).
+           INSERT INTO queen.system_state AS s (key, value) SELECT 'groups_removed', '1' WHERE EXISTS (SELECT FROM gone)
+           ON CONFLICT (key) DO UPDATE SET value = to_jsonb((s.value)::bigint + 1), updated_at = clock_timestamp()
          )
          SELECT count(*) AS deleted FROM gone`,
         [group, queue, metadata],

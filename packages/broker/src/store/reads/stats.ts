@@ -29,13 +29,25 @@ const ROWS_MAX = 200_000
 
 export function createStatsStore({ admin }: { readonly admin: Sql }): StatsStore {
   return {
-    async readNowMs() {
-      const [row] = await admin.run<{ now_ms: number }>(
-        'read_now',
-        'SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now_ms',
+    async readMark() {
+      const [row] = await admin.run<{ now_ms: number; place: string; since: string }>(
+        'read_mark',
+        `SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now_ms,
+                pg_snapshot_xmin(pg_current_snapshot())::text AS since,
+                concat_ws(' ', pg_postmaster_start_time(), (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()),
+                  (SELECT s.value FROM queen.system_state s WHERE s.key = 'groups_removed')) AS place`,
         [],
       )
-      return row!.now_ms
+      return { databaseMs: row!.now_ms, place: row!.place, since: row!.since }
+    },
+
+    async listChanges({ since }) {
+      const rows = await admin.run<{ queue_id: string; partitions: string; changed: boolean }>(
+        'list_changes',
+        'SELECT queue_id, partitions, changed FROM queen.changed_queues($1::xid8)',
+        [since],
+      )
+      return rows.map((row) => ({ queueId: row.queue_id, partitions: Number(row.partitions), changed: row.changed }))
     },
 
     async listQueues() {
@@ -69,15 +81,16 @@ export function createStatsStore({ admin }: { readonly admin: Sql }): StatsStore
       }))
     },
 
-    async summarize(after, limit, known, late) {
+    async summarize(of, after, limit, known, late) {
       const rows = await admin.run<SummaryRow>(
         'summarize_partitions',
         `SELECT queue_id, group_name, last_name, partitions, messages, members, with_lag, lag, processing, leases,
                 completed, failed, batches, (extract(epoch FROM oldest_at) * 1000)::float8 AS oldest_ms,
                 (extract(epoch FROM consumed_at) * 1000)::float8 AS consumed_ms, partition_id
-           FROM queen.summarize_partitions($1::uuid, $2::text, $3::int, $4::uuid[], $5::text[],
-             to_timestamp($6::float8 / 1000), $7::int)`,
+           FROM queen.summarize_partitions($1::uuid[], $2::uuid, $3::text, $4::int, $5::uuid[], $6::text[],
+             to_timestamp($7::float8 / 1000), $8::int)`,
         [
+          of,
           after?.queueId ?? FIRST,
           after?.name ?? '',
           limit,
@@ -94,7 +107,12 @@ export function createStatsStore({ admin }: { readonly admin: Sql }): StatsStore
       for (const row of rows) {
         if (row.queue_id === null) continue
         if (row.partition_id !== null)
-          behind.push({ partitionId: row.partition_id, group: row.group_name!, oldestAtMs: row.oldest_ms! })
+          behind.push({
+            queueId: row.queue_id,
+            partitionId: row.partition_id,
+            group: row.group_name!,
+            oldestAtMs: row.oldest_ms!,
+          })
         else if (row.group_name !== null) groups.push(toGroup(row.queue_id, row.group_name, row))
         else if (row.partitions !== null)
           queues.push({
