@@ -6,6 +6,7 @@ import { CLIENT_DEFAULTS } from './defaults.ts'
 import { QueenUsageError } from './errors/classes.ts'
 import type { QueenHooks } from './observe/hooks.ts'
 import type { QueenLogger } from './observe/logger.ts'
+import { UNSAFE_NAME, UNSAFE_VALUE } from './transport/header-characters.ts'
 import { createExchange, type Exchange, fetchInit } from './transport/node-http.ts'
 
 /**
@@ -59,7 +60,7 @@ export interface QueenOptions {
   maxBufferBytes?: number | undefined
   /** For tracers and metrics. */
   hooks?: QueenHooks | undefined
-  /** Own agent, proxy, tests. Default: the global one, in Node its equal on `node:http`. */
+  /** Own agent, proxy, tests. Default: the global one; in Node, plain HTTP goes over connections of the client's own. */
   fetch?: typeof fetch | undefined
   /** Own codec, for instance for integers beyond 64 bits. Default `JSON`. */
   json?: JsonCodec | undefined
@@ -111,14 +112,14 @@ export function readOptions(config: string | string[] | QueenOptions): Settings 
     affinityHashRing: Math.trunc(number('affinityHashRing', 1, RING_POINTS_MAX)),
     enableFailover: options.enableFailover ?? CLIENT_DEFAULTS.enableFailover,
     healthRetryAfterMillis: number('healthRetryAfterMillis', 0),
-    bearerToken: options.bearerToken ?? CLIENT_DEFAULTS.bearerToken,
-    headers: Object.freeze({ ...options.headers }),
+    bearerToken: readToken(options.bearerToken ?? CLIENT_DEFAULTS.bearerToken),
+    headers: readHeaders(options.headers),
     handleSignals: options.handleSignals ?? CLIENT_DEFAULTS.handleSignals,
     logger: readLogger(options.logger),
     maxBufferBytes: number('maxBufferBytes', 1),
-    hooks: options.hooks ?? {},
+    hooks: readHooks(options.hooks),
     exchange: readFetch(options.fetch),
-    json: options.json ?? JSON,
+    json: readCodec(options.json),
   })
 }
 
@@ -127,6 +128,44 @@ function readFetch(own: typeof fetch | undefined): Exchange {
   if (typeof own !== 'function') throw new QueenUsageError('fetch must be a function')
   // Called as a function, never as a method: a browser's own fetch refuses any other `this`.
   return (url, request) => own(url, fetchInit(request))
+}
+
+function readHeaders(given: unknown): Readonly<Record<string, string>> {
+  if (given === undefined || given === null) return Object.freeze({})
+  if (typeof given !== 'object') throw new QueenUsageError('headers must be an object of names and values')
+  const headers: Record<string, string> = {}
+  for (const [name, value] of Object.entries(given)) {
+    if (value === undefined || value === null) continue
+    if (UNSAFE_NAME.test(name) || UNSAFE_VALUE.test(String(value)))
+      throw new QueenUsageError(`The header ${JSON.stringify(name)} has characters that no header may have`)
+    headers[name] = String(value)
+  }
+  return Object.freeze(headers)
+}
+
+function readToken(token: unknown): BearerToken {
+  if (token === null || typeof token === 'function') return token as BearerToken
+  // Never shown: it is a secret, also when it is wrong.
+  if (typeof token !== 'string' || UNSAFE_VALUE.test(token))
+    throw new QueenUsageError('bearerToken must be a token, or a function that returns one')
+  return token
+}
+
+function readHooks(hooks: QueenHooks | null | undefined): QueenHooks {
+  if (hooks === undefined || hooks === null) return {}
+  const wrong = (['request', 'process', 'event'] as const).find(
+    (name) => hooks[name] !== undefined && typeof hooks[name] !== 'function',
+  )
+  if (typeof hooks !== 'object' || wrong !== undefined)
+    throw new QueenUsageError(`hooks must be an object of functions${wrong === undefined ? '' : `, not ${wrong}`}`)
+  return hooks
+}
+
+function readCodec(json: JsonCodec | null | undefined): JsonCodec {
+  if (json === undefined || json === null) return JSON
+  if (typeof json.parse !== 'function' || typeof json.stringify !== 'function')
+    throw new QueenUsageError('json must have parse and stringify')
+  return json
 }
 
 type NumberOption = {

@@ -57,6 +57,16 @@ describe('constructor options', () => {
     ['healthRetryAfterMillis', '5'],
     ['maxBufferBytes', 0],
     ['loadBalancingStrategy', 'fastest'],
+    ['headers', 5],
+    ['headers', { 'bad name': 'x' }],
+    ['headers', { '': 'x' }],
+    ['headers', { 'x-a': 'a\r\nx-b: c' }],
+    ['bearerToken', 5],
+    ['bearerToken', 'secret\r\nx: y'],
+    ['hooks', 3],
+    ['hooks', { event: 'log' }],
+    ['json', {}],
+    ['fetch', {}],
   ])('%s = %s is out of range', (name, value) => {
     expect(() => new Queen({ url: 'http://a', [name]: value } as never)).toThrow(QueenUsageError)
   })

@@ -5,6 +5,7 @@
  * Invariants: a connection carries another request only after a complete answer, and with nothing left to send; an idle
  * one does not keep the process alive; every request ends with an answer or an error.
  */
+import { UNSAFE_NAME, UNSAFE_VALUE } from './header-characters.ts'
 import { HttpAnswer } from './http-answer.ts'
 
 export interface Host {
@@ -61,8 +62,6 @@ const REST_MS = 4_000
 // Before the end of its patience, or a request would meet the closing.
 const REST_MARGIN_MS = 1_000
 const IDLE_MAX = 256
-const UNSAFE_NAME = /[^!#$%&'*+.^_`|~\w-]/
-const UNSAFE_VALUE = /[^\t\x20-\x7e\x80-\xff]/
 
 export class HttpConnections {
   readonly #host: Host
