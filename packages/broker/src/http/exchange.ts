@@ -5,11 +5,12 @@
  * Invariants: an exchange is answered at most once; it is closed exactly once, when its answer has left or its
  * connection is gone, and gives back then what it holds. It knows nothing of any route's meaning.
  */
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Connection } from './connection.ts'
 import type { HttpContext } from './context.ts'
 import { errorReply } from './error-reply.ts'
+import { nextTurn } from './next-turn.ts'
 import { decodeSegment } from './path.ts'
 import type { Route } from './route.ts'
 import type { Caller } from './settings.ts'
@@ -24,6 +25,9 @@ declare module 'fastify' {
 const EMPTY = Buffer.alloc(0)
 const ANYONE: Caller = { subject: null }
 const JSON_TYPE = 'application/json; charset=utf-8'
+// About what a socket on one host takes at once, in a small part of a millisecond.
+const SLICE_CHARS = 128 * 1024
+const SLICED_ANSWER_CHARS = 2 * SLICE_CHARS
 
 export class Exchange {
   readonly context: HttpContext
@@ -92,6 +96,10 @@ export class Exchange {
     const { raw: response } = this.#reply.hijack()
     const cors = this.context.cors.headers(this.request)
     response.writeHead(status, [...cors, 'content-type', JSON_TYPE, 'content-length', String(bytes)])
+    if (encoding === 'latin1' && text.length > SLICED_ANSWER_CHARS) {
+      void this.#writeInSlices(response, text)
+      return
+    }
     response.end(text, encoding)
     this.context.unread.watch(response)
   }
@@ -150,6 +158,17 @@ export class Exchange {
     this.answered = true
     if (this.context.stopping) this.#reply.raw.shouldKeepAlive = false
     return true
+  }
+
+  /** Handing megabytes to a socket takes as long as thousands of small messages: they get their turns in between. */
+  async #writeInSlices(response: ServerResponse, text: string): Promise<void> {
+    this.context.unread.watch(response, text.length)
+    for (let at = 0; at < text.length; at += SLICE_CHARS) {
+      if (this.closed) return
+      response.write(text.slice(at, at + SLICE_CHARS), 'latin1')
+      await nextTurn()
+    }
+    if (!this.closed) response.end()
   }
 
   #head(status: number, headers: readonly string[]): FastifyReply {

@@ -15,9 +15,8 @@ export class UnreadAnswers {
     this.#stallTimeMs = stallTimeMs
   }
 
-  /** After an answer was handed over: remembers it when the socket did not take all of it at once. */
-  watch(response: ServerResponse): void {
-    const bytes = response.writableLength
+  /** After an answer was handed over: remembers what the socket did not take at once, or what is still to come of it. */
+  watch(response: ServerResponse, bytes = response.writableLength): void {
     if (bytes === 0) return
     this.#budget.force(bytes)
     this.#bytes.set(response, bytes)

@@ -260,6 +260,36 @@ describe('G9 bounded: time', () => {
   })
 })
 
+describe('an answer of megabytes', () => {
+  const payload = JSON.stringify('x'.repeat(3_000_000))
+
+  it('arrives whole, with what was pipelined behind it', async () => {
+    const { port } = await startServer({ popMessages: async () => onePop(payload) })
+    const client = await rawClient(port)
+    client.send(Buffer.concat([requestBytes('GET', '/api/v1/pop/queue/a'), requestBytes('GET', '/health/live')]))
+    const large = await client.answer()
+    expect(large.status).toBe(200)
+    expect(large.json.messages[0].data).toHaveLength(3_000_000)
+    expect((await client.answer()).status).toBe(200)
+    client.socket.destroy()
+  })
+
+  it('may be left behind by its client at any point', async () => {
+    const server = await startServer(
+      { popMessages: async () => onePop(payload) },
+      { limits: { answersBytesMax: 10_000_000 } },
+    )
+    for (let i = 0; i < 20; i++) {
+      const client = await rawClient(server.port)
+      client.socket.once('data', () => client.socket.destroy())
+      client.send(requestBytes('GET', '/api/v1/pop/queue/a'))
+      await client.ended
+    }
+    // Nothing of it counts any more.
+    await waitForFreePop(server)
+  })
+})
+
 async function refusedPop(server: TestServer) {
   for (;;) {
     const answer = await server.ask('GET', '/api/v1/pop/queue/a')

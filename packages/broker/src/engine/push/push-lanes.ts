@@ -78,6 +78,9 @@ const HEAVY_LANES_MAX = 64
 const FLUSH_ITEMS_MAX = 10_000
 // Of one lane in one flush: a giant push is built and answered in slices, so that small ones beside it find their turn.
 const LANE_ITEMS_MAX = 1_000
+// While there are such, the slices are smaller: each delays a small push by about what it takes itself.
+const BESIDE_SMALL_ITEMS_MAX = 250
+const SMALL_SEEN_MS = 50
 // Each place costs PostgreSQL up to half a millisecond when nothing is remembered of its keys.
 const FLUSH_LANES_MAX = 1_000
 // A push has 3 s in all. What waited longer than this must not begin a flush: too little time is left for it to end.
@@ -95,6 +98,8 @@ export class PushLanes {
   // A flush costs much the same whatever it carries: the next one leaves when it is back, or when it is slow.
   readonly #gate = new StatementGate(() => this.#pump())
   #largeFlushes = 0
+  /** When a lane with little to say was flushed last. */
+  #smallAtMs = Number.NEGATIVE_INFINITY
   #scheduled = false
   readonly #tickets = new FinishedTickets()
   #idle: { promise: Promise<void>; resolve: () => void } | null = null
@@ -152,7 +157,7 @@ export class PushLanes {
   #enqueue(lane: Lane): void {
     if (lane.inFlight || lane.waiting || lane.pending.length === 0) return
     lane.waiting = true
-    if (lane.pendingBytes > LARGE_BYTES) this.#large.push(lane)
+    if (lane.pendingBytes > LARGE_BYTES || lane.pending.length > LANE_ITEMS_MAX) this.#large.push(lane)
     else this.#small.push(lane)
     if (this.#scheduled) return
     this.#scheduled = true
@@ -167,7 +172,8 @@ export class PushLanes {
     while (this.#small.length > 0 && this.#gate.isOpen(isHeavy(this.#small))) {
       this.#gate.started()
       const lanes = this.#take(this.#small)
-      void this.#flush(lanes).finally(() => {
+      if (lanes.some((lane) => lane.pending.length <= BESIDE_SMALL_ITEMS_MAX)) this.#smallAtMs = performance.now()
+      void this.#flush(lanes, LANE_ITEMS_MAX).finally(() => {
         this.#gate.ended()
         this.#goOn()
       })
@@ -175,7 +181,8 @@ export class PushLanes {
     while (this.#large.length > 0 && this.#largeFlushes < LARGE_FLUSHES_MAX) {
       this.#largeFlushes++
       const lanes = this.#take(this.#large)
-      void this.#flush(lanes).finally(() => {
+      const beside = performance.now() - this.#smallAtMs < SMALL_SEEN_MS
+      void this.#flush(lanes, beside ? BESIDE_SMALL_ITEMS_MAX : LANE_ITEMS_MAX).finally(() => {
         this.#largeFlushes--
         this.#goOn()
       })
@@ -218,9 +225,9 @@ export class PushLanes {
     return lanes
   }
 
-  async #flush(lanes: Lane[]): Promise<void> {
+  async #flush(lanes: Lane[], itemsMax: number): Promise<void> {
     const parts = this.#parts
-    const taken = lanes.map((lane) => this.#takeItems(lane))
+    const taken = lanes.map((lane) => this.#takeItems(lane, Math.min(lane.itemsMax, itemsMax)))
     try {
       // Held: whoever drains relies on nothing reaching the buffer now.
       if (parts.route.mode === 'held') await parts.route.opened()
@@ -243,10 +250,10 @@ export class PushLanes {
     }
   }
 
-  #takeItems(lane: Lane): PushItem[] {
+  #takeItems(lane: Lane, itemsMax: number): PushItem[] {
     let count = 0
     let bytes = 0
-    while (count < lane.pending.length && count < lane.itemsMax && (count === 0 || bytes < FLUSH_BYTES_MAX)) {
+    while (count < lane.pending.length && count < itemsMax && (count === 0 || bytes < FLUSH_BYTES_MAX)) {
       const item = lane.pending[count]!
       bytes += item.payloadEnd - item.payloadStart + 64
       count++

@@ -3,7 +3,7 @@
  * hundreds of thousands of results a second JSON.stringify of objects would cost more than storing the messages.
  */
 import type { PushItem } from '../../engine/types.ts'
-import { nextTurn } from './next-turn.ts'
+import { nextTurn } from '../next-turn.ts'
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
 const NEEDS_ESCAPE = /["\\\u0000-\u001f\u007f-\uffff]/

@@ -8,8 +8,8 @@
 import { DEFAULT_PARTITION, isName, isUuid, LIMITS } from '@queen/protocol'
 import { Refusal } from '../../engine/refusal.ts'
 import type { PushItem } from '../../engine/types.ts'
+import { nextTurn } from '../next-turn.ts'
 import { JsonScanner, JsonSyntaxError } from './json-scanner.ts'
-import { nextTurn } from './next-turn.ts'
 
 export interface ParsedPush {
   /** Every element of `items` in order; a bad one has status 'failed' with code and error. */
