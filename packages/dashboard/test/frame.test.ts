@@ -46,6 +46,20 @@ describe('the page', () => {
     await check()
   })
 
+  it('shows which part of a view is open also where the parts are wider than the screen', async () => {
+    const { page, go, instance } = await openPage({ width: 380, height: 700 })
+    await instance.api.push([{ queue: 'narrow' }])
+    const shown = (name: string) =>
+      page.getByRole('tab', { name, selected: true }).evaluate((tab) => {
+        const { left, right } = tab.getBoundingClientRect()
+        return left >= 0 && right <= tab.ownerDocument.documentElement.clientWidth
+      })
+    await go('/queues/narrow?tab=settings')
+    await expect.poll(() => shown('Settings')).toBe(true)
+    await page.getByRole('tab', { name: 'Settings' }).press('Home')
+    await expect.poll(() => shown('Overview')).toBe(true)
+  })
+
   it('has a drawer on a narrow screen', async () => {
     const { page, go, check } = await openPage({ width: 380, height: 700 })
     await go('/')
