@@ -95,7 +95,8 @@ test.each([0, 3600])(
       )
       return rows.length === 0
     })
-    expect(await tables.messagesIn('orders')).toBe(3)
+    // On a busy machine the last one may have gone by way of the buffer.
+    await until('all are stored', async () => (await tables.messagesIn('orders')) >= 3)
     const ids = (await api.pop('orders', { batch: 10 })).body.messages.map(
       (each: { transactionId: string }) => each.transactionId,
     )
