@@ -72,7 +72,6 @@ const GROUPS = new Map<string, Record<string, keyof typeof HABITS>>([
 const RECOVERY_MS_MAX = 10_000
 /** How much longer a run waits to say how late it was. */
 const PATIENCE_MS = 60_000
-const ROUNDS_PLANTED = 2
 const WARM_UP_MS = 500
 const LOOK_MS = 200
 
@@ -154,11 +153,12 @@ function startConsumers(stage: Stage, random: Random): (Reader | Transformer)[] 
 }
 
 async function expose(stage: Stage, bug: Plant, say: (line: string) => void): Promise<void> {
-  const { sequence } = EXPOSED_BY[bug]
+  const { rounds, sequence } = EXPOSED_BY[bug]
   const kind = FAULTS.find((fault) => fault.name === sequence)!
-  for (let round = 0; round < ROUNDS_PLANTED; round++) {
-    say(`${sequence} instance ${round}`)
-    await kind.run(stage, round)
+  for (let round = 0; round < rounds; round++) {
+    const index = round % stage.instances.length
+    say(`${sequence} instance ${index}`)
+    await kind.run(stage, index)
   }
 }
 
