@@ -9,7 +9,11 @@ export const GLOBAL_FLAGS: readonly Flag[] = [
   text('--context <name>', 'context of the configuration file', { completes: 'context' }),
   text('--config <file>', 'configuration file instead of ~/.queen/config.yaml', { completes: 'file' }),
   toggle('--json', 'the same as -o json'),
-  text('-o, --output <format>', 'table, wide, json, ndjson, yaml or jsonpath=.a[0].b (default: table)'),
+  {
+    ...text('-o, --output <format>', 'how results are shown, a path as jsonpath=.a[0].b (default: table)'),
+    // Parsed elsewhere: what stands behind jsonpath= is free.
+    choices: ['table', 'wide', 'json', 'ndjson', 'yaml', 'jsonpath='],
+  },
   toggle('--no-headers', 'tables without their first line'),
   toggle('--no-color', 'no colours'),
   toggle('--color', 'colours although nobody may be looking'),

@@ -86,6 +86,7 @@ test('completion', () => {
   expect(plan('maint o').words).toEqual(['on', 'off'])
   expect(plan('pop --from-mode ').words).toEqual(['all', 'new'])
   expect(plan('pop --from-mode=n').words).toEqual(['--from-mode=new'])
+  expect(plan('queue list -o js').words).toEqual(['json', 'jsonpath='])
   expect(plan('--url http://x pop or')).toMatchObject({ completes: 'queue', flags: { url: 'http://x' } })
   expect(plan('partition describe orders ')).toMatchObject({ completes: 'partition', operands: ['orders'] })
   expect(plan('pop --part').words).toEqual(['--partition'])
