@@ -105,8 +105,6 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
   const nowMs = (): number => Date.now()
   const startedAtMs = nowMs()
   const clock = new HostClock()
-  /** Of whatever is compared with when a record was accepted, or with what other instances say. */
-  const clockMs = (): number => Math.floor(clock.nowMs())
   const { limits } = config
   const buffer = await openFileBuffer({
     directory: config.bufferDir,
@@ -237,7 +235,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     dedup,
     ids,
     cipher,
-    nowMs: clockMs,
+    nowMs: clock.wholeMs,
     endLostFlushes: (ageMs) => writeStore.endLostFlushes(ageMs),
     onStored,
     onProgress: drainedHere,
@@ -264,7 +262,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
       drain,
       onProgress: drainedHere,
       endLostFlushes: (ageMs) => writeStore.endLostFlushes(ageMs),
-      nowMs: clockMs,
+      nowMs: clock.wholeMs,
     }),
     merge: new Merge({
       store: drainStore,
@@ -314,7 +312,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
       pid: process.pid,
       startedAt: new Date(startedAtMs).toISOString(),
     },
-    nowMs: clockMs,
+    nowMs: clock.wholeMs,
     databaseUp,
     onPopMaintenance: (on) => consumer.pausePops(on),
     onInstances: (rows) => {

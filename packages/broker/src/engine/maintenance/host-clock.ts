@@ -59,6 +59,9 @@ export class HostClock {
     return this.#latestMs
   }
 
+  /** For whatever is compared with when a record was accepted, or with what other instances say. */
+  readonly wholeMs = (): number => Math.floor(this.nowMs())
+
   /**
    * PostgreSQL's clock stood at `databaseMs` (since 1970) between two moments of the monotonic clock. Returns by how many
    * ms this host's clock is behind it (negative: ahead) when what is followed changes, else null.
