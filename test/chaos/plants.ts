@@ -14,8 +14,7 @@ export const EXPOSED_BY: Record<
   'skip-fsync': { sequence: 'kill-in-window', rounds: ROUNDS, breaks: 'G2' },
   overtake: { sequence: 'freeze-in-drain', rounds: ROUNDS, breaks: 'G4' },
   'forget-progress': { sequence: 'kill-after-drain', rounds: ROUNDS, breaks: 'G3' },
-  // A busy machine may take so long to switch that the flush has been given up before it arrives.
-  'ignore-fence': { sequence: 'blind-at-switch', rounds: 3 * ROUNDS, breaks: 'G5' },
+  'ignore-fence': { sequence: 'blind-at-switch', rounds: ROUNDS, breaks: 'G5' },
 }
 
 /** Changes of the text of SQL functions: name, what it says, what it is to say. Each has to be found. */

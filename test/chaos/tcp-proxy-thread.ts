@@ -10,10 +10,15 @@ interface Pair {
   swallowed: boolean
   /** It has asked for notifications. */
   listens: boolean
+  /** What the client sent into a stall: under way, whatever becomes of the client. */
+  readonly held: Buffer[]
 }
 
 /** How long a server waits for a client that has lost its way, as its keepalive would have it. */
 const SERVER_PATIENCE_MS = 5_000
+
+/** As much as the buffers of a socket may hold; the client of more has to wait. */
+const HELD_BYTES_MAX = 1 << 20
 
 const { port } = workerData as { port: number }
 const pairs = new Set<Pair>()
@@ -25,7 +30,7 @@ function pass(client: Socket): void {
     return
   }
   const server = connect(port, '127.0.0.1')
-  const pair: Pair = { client, server, swallowed: order === 'swallow', listens: false }
+  const pair: Pair = { client, server, swallowed: order === 'swallow', listens: false, held: [] }
   pairs.add(pair)
   const end = (): void => {
     client.destroy()
@@ -34,8 +39,8 @@ function pass(client: Socket): void {
   }
   const lose = (): void => {
     client.destroy()
-    // The other end hears nothing of it.
-    if (!pair.swallowed) server.destroy()
+    // The other end hears nothing of it, or not before it has had what was sent first.
+    if (!pair.swallowed && order !== 'stall') server.destroy()
   }
   server.on('close', () => {
     // Nor does the client when it was cut off from its server.
@@ -46,13 +51,14 @@ function pass(client: Socket): void {
   server.on('error', () => server.destroy())
   client.setNoDelay(true)
   server.setNoDelay(true)
-  client.on('data', (bytes) => {
+  client.on('data', (bytes: Buffer) => {
     if (bytes.includes('LISTEN "')) pair.listens = true
     if (order === 'deafen' && pair.listens) server.pause()
-    forward(pair, client, server, bytes)
+    if (order === 'stall') hold(pair, bytes)
+    else forward(pair, client, server, bytes)
   })
   server.on('data', (bytes) => forward(pair, server, client, bytes))
-  if (order === 'stall') pauseBoth(pair)
+  if (order === 'stall') server.pause()
 }
 
 function forward(pair: Pair, from: Socket, to: Socket, bytes: Buffer | string): void {
@@ -65,9 +71,17 @@ function forward(pair: Pair, from: Socket, to: Socket, bytes: Buffer | string): 
   })
 }
 
-function pauseBoth({ client, server }: Pair): void {
-  client.pause()
-  server.pause()
+function hold({ client, held }: Pair, bytes: Buffer): void {
+  held.push(bytes)
+  if (held.reduce((sum, { length }) => sum + length, 0) >= HELD_BYTES_MAX) client.pause()
+}
+
+function deliver(pair: Pair): void {
+  const { client, server, held } = pair
+  for (const bytes of held.splice(0)) forward(pair, client, server, bytes)
+  if (client.destroyed) server.end()
+  else client.resume()
+  server.resume()
 }
 
 parentPort!.on('message', (next: ProxyOrder) => {
@@ -77,7 +91,7 @@ parentPort!.on('message', (next: ProxyOrder) => {
       pair.client.destroy()
       pair.server.destroy()
       pairs.delete(pair)
-    } else if (order === 'stall') pauseBoth(pair)
+    } else if (order === 'stall') pair.server.pause()
     else if (order === 'swallow') pair.swallowed = true
     else if (order === 'deafen') {
       if (pair.listens) pair.server.pause()
@@ -86,10 +100,7 @@ parentPort!.on('message', (next: ProxyOrder) => {
         pair.server.destroy()
         if (pair.client.destroyed) pairs.delete(pair)
       }, SERVER_PATIENCE_MS)
-    } else {
-      pair.client.resume()
-      pair.server.resume()
-    }
+    } else deliver(pair)
   }
 })
 
