@@ -1,7 +1,7 @@
 /**
  * Reads acknowledged records in order, ahead of whoever drains them.
  *
- * While the caller works on one batch the next chunk is read and checked. Bodies are views into the chunk they were
+ * While the caller works on one batch the next chunk is read and checked. Bodies stay in the chunk they were
  * read with, so nothing is copied; a chunk lives as long as a body of it is held.
  *
  * Keeps: never returns a byte behind what was fdatasync'ed; holds at most the chunk being handed out and the one
@@ -18,7 +18,34 @@ export interface BufferRecord {
   readonly number: number
   readonly acceptedAtMicros: number
   readonly flags: number
+  /** The body: bytes [start, end) of the chunk it was read with. */
+  readonly bytes: Buffer
+  readonly start: number
+  readonly end: number
+  /** A view of its own: made at every look, and it costs more than reading the bytes where they lie. */
   readonly body: Buffer
+}
+
+class ChunkRecord implements BufferRecord {
+  readonly number: number
+  readonly acceptedAtMicros: number
+  readonly flags: number
+  readonly bytes: Buffer
+  readonly start: number
+  readonly end: number
+
+  constructor(number: number, acceptedAtMicros: number, flags: number, bytes: Buffer, start: number, end: number) {
+    this.number = number
+    this.acceptedAtMicros = acceptedAtMicros
+    this.flags = flags
+    this.bytes = bytes
+    this.start = start
+    this.end = end
+  }
+
+  get body(): Buffer {
+    return this.bytes.subarray(this.start, this.end)
+  }
 }
 
 export interface BufferBatch {
@@ -122,7 +149,8 @@ export class Reader {
       const start = this.#chunkAt
       let end = start
       while (end < chunk.records.length && records.length + end - start < limit.records) {
-        const size = RECORD_HEADER_BYTES + chunk.records[end]!.body.length
+        const record = chunk.records[end]!
+        const size = RECORD_HEADER_BYTES + record.end - record.start
         if (bytes > 0 && bytes + size > limit.bytes) break
         bytes += size
         end++
@@ -212,8 +240,7 @@ export class Reader {
     const damages: Damage[] = []
     const visitor = {
       record(chunk: Buffer, start: number, end: number, number: number, micros: number, flags: number, at: number) {
-        const acceptedAtMicros = acceptedAt(number, micros, recovered)
-        records.push({ number, acceptedAtMicros, flags, body: chunk.subarray(start, end) })
+        records.push(new ChunkRecord(number, acceptedAt(number, micros, recovered), flags, chunk, start, end))
         offsets.push(at)
       },
       damage(damage: Damage) {

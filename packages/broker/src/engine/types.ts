@@ -34,8 +34,9 @@ export interface PushItem {
   source: Buffer
   payloadStart: number
   payloadEnd: number
-  /** Where the transactionId lies in `source`, one byte a character; -1 = it does not lie there so. */
+  /** Where the transactionId lies in `source`, as UTF-8; -1 = it does not lie there. */
   idStart: number
+  readonly idEnd: number
   encrypted: boolean
   /** The transactionId was made by the server. */
   generatedId: boolean

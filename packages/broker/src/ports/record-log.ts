@@ -11,6 +11,11 @@ export interface BufferedRecord {
   readonly number: number
   readonly acceptedAtMicros: number
   readonly flags: number
+  /** The body: bytes [start, end). */
+  readonly bytes: Buffer
+  readonly start: number
+  readonly end: number
+  /** A view of its own; making one costs more than reading the bytes where they lie. */
   readonly body: Buffer
 }
 

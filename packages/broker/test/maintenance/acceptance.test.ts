@@ -167,6 +167,9 @@ describe('a log with a horizon', () => {
     number,
     acceptedAtMicros: number * 10,
     flags: 0,
+    bytes: Buffer.alloc(0),
+    start: 0,
+    end: 0,
     body: Buffer.alloc(0),
   })
 

@@ -47,7 +47,7 @@ describe('keys of transactionIds', () => {
         expect(keyOf(text).equals(expected)).toBe(true)
         const bytes = Buffer.from(`x${text}y`)
         const other = Buffer.alloc(KEY_BYTES)
-        writeTransactionKeyOf(text, bytes, 1, bytes.length - 1, other, 0)
+        writeTransactionKeyOf(bytes, 1, bytes.length - 1, other, 0)
         expect(other.equals(expected)).toBe(true)
       }),
       { numRuns: 1_000 },
@@ -128,6 +128,7 @@ describe('frames, segments and records', () => {
           ...apart,
           source: Buffer.concat([entry.source, Buffer.from(transactionId)]),
           idStart: entry.source.length,
+          idEnd: entry.source.length + transactionId.length,
         }
         const frameOf = (each: PushItem): Buffer => {
           const target = Buffer.alloc(segmentBytesMax([each]))
@@ -148,17 +149,9 @@ describe('frames, segments and records', () => {
         let at = 0
         for (const [index, entry] of items.entries()) {
           const end = source.write(index, target, at)
-          const read = reader.read({
-            number: index,
-            acceptedAtMicros: 77,
-            flags: source.flags(index),
-            body: Buffer.from(target.subarray(at, end)),
-          })
+          const read = reader.read({ acceptedAtMicros: 77, bytes: target, start: at, end })
           expect(read.source.utf8Slice(read.payloadStart, read.payloadEnd)).toBe(entry.source.toString())
-          if (read.idStart !== -1) {
-            const idEnd = read.idStart + read.transactionId.length
-            expect(read.source.latin1Slice(read.idStart, idEnd)).toBe(entry.transactionId)
-          }
+          expect(read.source.utf8Slice(read.idStart, read.idEnd)).toBe(entry.transactionId)
           const { queue, partition, transactionId, traceId, producerSub, encrypted, generatedId } = entry
           expect(read).toMatchObject({
             queue,
@@ -186,9 +179,21 @@ describe('frames, segments and records', () => {
     const target = Buffer.alloc(source.bytesMax)
     const whole = target.subarray(0, source.write(0, target, 0))
     const reader = new RecordReader()
-    const read = (body: Buffer) => reader.read({ number: 1, acceptedAtMicros: 0, flags: 0, body })
+    const readIn = (bytes: Buffer, start: number, end: number) =>
+      reader.read({ acceptedAtMicros: 0, bytes, start, end })
+    const read = (body: Buffer) => readIn(body, 0, body.length)
     expect(read(whole).transactionId).toBe('x')
-    for (let end = 0; end < whole.length; end++) expect(() => read(Buffer.from(whole.subarray(0, end)))).toThrow()
+    const between = Buffer.concat([whole, whole, whole])
+    for (let end = 0; end < whole.length; end++) {
+      expect(() => read(Buffer.from(whole.subarray(0, end)))).toThrow()
+      expect(() => readIn(between, whole.length, whole.length + end)).toThrow()
+    }
+    expect(
+      readIn(between, whole.length, 2 * whole.length).source.utf8Slice(
+        whole.length + whole.length - 7,
+        2 * whole.length,
+      ),
+    ).toBe('{"a":1}')
     expect(() => read(Buffer.concat([whole, Buffer.alloc(1)]))).toThrow()
     expect(() => read(Buffer.concat([Buffer.of(2), whole.subarray(1)]))).toThrow()
   })

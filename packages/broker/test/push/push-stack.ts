@@ -34,6 +34,7 @@ export function item(queue: string, partition: string, transactionId: string, pa
     payloadEnd: source.length,
     encrypted: false,
     idStart: -1,
+    idEnd: -1,
     generatedId: false,
     acceptedAtMicros: null,
     innocentBelow: 0,

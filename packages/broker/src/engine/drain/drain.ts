@@ -3,6 +3,9 @@
  *
  *   read ahead ─▶ decode ─▶ one segment a partition ─▶ one transaction: segments + buffer_progress ─▶ files freed
  *
+ * While PostgreSQL commits a step the next one is read, decoded and built, on the assumption that this one is stored as
+ * it was sent; where that turns out otherwise, what was built is thrown away and built again.
+ *
  * Invariants: progress and messages commit together, so after a crash or a lost answer buffer_progress tells what is
  * stored (G3); nothing is freed on disk before that commit; a record that cannot be stored is set aside in the very
  * transaction that moves the progress past it, and stops nothing behind it (G8). The fence holds for a drain as for any
@@ -12,34 +15,23 @@
  */
 import type { DrainStep, PushStore } from '../../ports/push-store.ts'
 import type { QuarantineWrite } from '../../ports/quarantine-store.ts'
-import type { BufferedRecord, SetAsideRecord } from '../../ports/record-log.ts'
 import { StoreError } from '../../ports/store-error.ts'
-import type { PayloadCipher } from '../cipher.ts'
 import type { MessageIdSource } from '../format/message-id.ts'
 import { RecordFlag, RecordReader } from '../push/buffered-message.ts'
 import { DedupCache, type PartitionKeys } from '../push/dedup-cache.ts'
+import { KeysAhead } from '../push/keys-ahead.ts'
 import { learn, learnUpTo } from '../push/learn-keys.ts'
 import type { StoredSegment } from '../push/push-lanes.ts'
 import { type BuiltSegment, buildSegment, segmentBytesMax } from '../push/segment-build.ts'
-import type { PartitionEntry, PushItem, QueueEntry } from '../types.ts'
+import type { PartitionEntry, PushItem } from '../types.ts'
+import { Grouping, type GroupingParts, type StepRecords } from './grouping.ts'
 import type { DrainLog } from './horizon-log.ts'
 
-export interface DrainCatalog {
-  queue(name: string): Promise<QueueEntry | null>
-  ensurePartitions(names: readonly { queue: string; partition: string }[]): Promise<PartitionEntry[]>
-  forget(queue: string): void
-  /** When the queue of this name was last deleted, microseconds since 1970; null = never. */
-  deletedAtMicros(name: string): Promise<number | null>
-}
-
-export interface DrainParts {
+export interface DrainParts extends GroupingParts {
   readonly store: PushStore
   readonly log: DrainLog
-  readonly catalog: DrainCatalog
   readonly dedup: DedupCache
   readonly ids: MessageIdSource
-  readonly cipher: PayloadCipher | null
-  readonly nowMs: () => number
   /**
    * Resolves when nothing that was sent before `ageMs` ago and not answered can be stored any more. @throws StoreError
    */
@@ -53,15 +45,38 @@ export interface DrainParts {
 
 export type DrainEnd = 'empty' | 'stopped' | 'diverted'
 
-interface Step {
-  readonly items: { item: PushItem; record: BufferedRecord }[]
-  /** Of its records, those that go into the quarantine. */
-  readonly asides: QuarantineWrite[]
+/** The records of one transaction. */
+interface Step extends StepRecords {
   readonly from: number
   through: number
   readonly outcomeUnknown: boolean
   /** Records it began with. */
   records: number
+  /** As it was sent last. */
+  sent: Built | null
+  /** Called whenever it is sent. */
+  onSent: () => void
+  /** Built while the step before it was under way. */
+  ahead: Built | null
+}
+
+/** The segments of a step. */
+interface Built {
+  readonly nowMs: number
+  readonly places: readonly Place[]
+  /** Its keys were taken for known while it was under way. */
+  after: Built | null
+  /** All of it is in PostgreSQL, at the offsets that were expected. */
+  stored: boolean
+}
+
+interface Place {
+  readonly place: PartitionEntry
+  readonly items: readonly PushItem[]
+  readonly window: number
+  /** null = not deduplicated. */
+  readonly known: PartitionKeys | null
+  readonly segment: BuiltSegment<PushItem>
 }
 
 interface Prepared {
@@ -83,13 +98,17 @@ export class Drain {
   readonly #parts: DrainParts
   readonly #reader = new RecordReader()
   readonly #unknownKeys = new DedupCache(UNKNOWN_KEYS_BYTES_MAX)
+  readonly #grouping: Grouping
   #recordsMax = STEP_RECORDS_MAX
   #inSync = false
   #syncing: Promise<void> | null = null
   #begun = false
+  /** Files of what was stored last. */
+  #freeing: Promise<void> = Promise.resolve()
 
   constructor(parts: DrainParts) {
     this.#parts = parts
+    this.#grouping = new Grouping(parts)
   }
 
   /** The next run asks PostgreSQL how far this buffer is drained before it stores anything. */
@@ -128,13 +147,19 @@ export class Drain {
     try {
       await this.sync()
       log.rewind()
+      this.#freeing = Promise.resolve()
       let prepared = await this.#prepare()
       for (;;) {
-        if (prepared.empty) return 'empty'
-        if (!goOn()) return 'stopped'
+        if (prepared.empty || !goOn()) {
+          await this.#freeing
+          return prepared.empty ? 'empty' : 'stopped'
+        }
+        const last = prepared.steps.at(-1)
+        const underWay = new Promise<void>((resolve) => {
+          if (last !== undefined) last.onSent = resolve
+        })
         const storing = this.#storeAll(prepared)
-        // Reading and decoding the next batch takes place while PostgreSQL works on this one.
-        const next = this.#prepare()
+        const next = this.#prepareBehind(last, Promise.race([underWay, storing]))
         reading = next.catch(() => {})
         if (!(await storing)) return 'diverted'
         prepared = await next
@@ -143,9 +168,20 @@ export class Drain {
       if (error instanceof StoreError && error.outcomeUnknown) this.distrust()
       throw error
     } finally {
-      // The next run must not read while this one still does.
+      // The next run must not read while this one still does, nor begin where this one has freed.
       await reading
+      await this.#freeing.catch(() => {})
     }
+  }
+
+  /** The batch behind `last`, with its first step built as soon as `last` is under way. */
+  async #prepareBehind(last: Step | undefined, underWay: Promise<unknown>): Promise<Prepared> {
+    const next = await this.#prepare()
+    const [step] = next.steps
+    if (last === undefined || step === undefined || step.outcomeUnknown) return next
+    // Whatever is in its way is met again, and answered, when its turn has come.
+    step.ahead = await underWay.then(() => this.#build(step, last.sent)).catch(() => null)
+    return next
   }
 
   async #prepare(): Promise<Prepared> {
@@ -157,7 +193,17 @@ export class Drain {
     for (const record of batch.records) {
       const outcomeUnknown = (record.flags & RecordFlag.OUTCOME_UNKNOWN) !== 0
       if (step === null || step.outcomeUnknown !== outcomeUnknown) {
-        step = { items: [], asides: [], from: next, through: record.number, outcomeUnknown, records: 0 }
+        step = {
+          items: [],
+          asides: [],
+          from: next,
+          through: record.number,
+          outcomeUnknown,
+          records: 0,
+          sent: null,
+          onSent: () => {},
+          ahead: null,
+        }
         steps.push(step)
       }
       step.records++
@@ -167,7 +213,7 @@ export class Drain {
         step.items.push({ item: this.#reader.read(record), record })
       } catch (error) {
         const problem = error instanceof Error ? error.message : 'unreadable'
-        step.asides.push(this.#aside(record, null, 'CORRUPT', problem))
+        step.asides.push(this.#grouping.aside(record, null, 'CORRUPT', problem))
       }
     }
     if (step !== null) step.through = batch.through
@@ -179,6 +225,9 @@ export class Drain {
         through: batch.through,
         outcomeUnknown: false,
         records: 0,
+        sent: null,
+        onSent: () => {},
+        ahead: null,
       })
     return { steps, empty: batch.empty }
   }
@@ -212,7 +261,10 @@ export class Drain {
         throw new StoreError('conflict', 'the drain keeps losing races with other writers')
     }
     this.#recordsMax = Math.min(STEP_RECORDS_MAX, this.#recordsMax * 2)
-    await log.drained(step.through)
+    // The next step need not wait for the disk, but the one after it does.
+    await this.#freeing
+    this.#freeing = log.drained(step.through)
+    this.#freeing.catch(() => {})
     if (step.asides.length > 0) onSetAside(step.asides)
     onProgress(step.records)
     return true
@@ -222,7 +274,7 @@ export class Drain {
     const { asides, items } = step
     if (refusal !== null && items.length === 1) {
       const [{ item, record }] = items as [Step['items'][number]]
-      const refused = this.#aside(record, item.queue, 'REJECTED', refusal.message, refusal.sqlState)
+      const refused = this.#grouping.aside(record, item.queue, 'REJECTED', refusal.message, refusal.sqlState)
       return this.#storeStep({ ...step, items: [], asides: [...asides, refused] })
     }
     if (refusal !== null && items.length === 0) {
@@ -244,26 +296,59 @@ export class Drain {
     return (await this.#storeStep(first)) && (await this.#storeStep(second))
   }
 
+  /** @param under a step that is under way, or was, and is taken for stored */
+  async #build(step: Step, under: Built | null): Promise<Built | null> {
+    const { ids, nowMs: now } = this.#parts
+    const groups = [...(await this.#grouping.group(step)).values()]
+    const nowMs = now()
+    // Its answer may have come meanwhile.
+    const after = under?.stored === false ? under : null
+    const before = new Map(after?.places.map((each) => [each.place.id, each]))
+    const blob = Buffer.allocUnsafe(groups.reduce((sum, group) => sum + segmentBytesMax(group.items), 0))
+    const places: Place[] = []
+    let end = 0
+    for (const { place, items } of groups) {
+      const window = this.#window(place, step.outcomeUnknown)
+      const known = window === 0 ? null : this.#keysOf(step).partition(place.id, window)
+      const coming = before.get(place.id)
+      if (known !== null && coming !== undefined && coming.known !== known) return null
+      const read = known === null || coming === undefined ? known : new KeysAhead(known, coming.segment.write.keys)
+      const result = buildSegment(place.id, items, ids.take(items.length, nowMs), read, window, blob, end)
+      end = result.end
+      places.push({ place, items, window, known, segment: result.segment })
+    }
+    return { nowMs, places, after, stored: false }
+  }
+
+  /** What was built ahead, if things came as it assumed. */
+  #takeAhead(step: Step): Built | null {
+    const { ahead } = step
+    step.ahead = null
+    if (ahead === null || ahead.after?.stored === false) return null
+    // Or each would keep all that came before it in memory.
+    ahead.after = null
+    const holds = ahead.places.every(({ place, window, known, segment }) => {
+      if (known === null) return true
+      return known === this.#keysOf(step).partition(place.id, window) && known.to === segment.write.knownTo
+    })
+    return holds ? ahead : null
+  }
+
+  #keysOf(step: Step): DedupCache {
+    return step.outcomeUnknown ? this.#unknownKeys : this.#parts.dedup
+  }
+
   async #write(step: Step): Promise<'stored' | 'again' | 'diverted'> {
     const parts = this.#parts
-    const nowMs = parts.nowMs()
-    const groups = await this.#group(step)
-    const places = [...groups.values()]
-    const cache = step.outcomeUnknown ? this.#unknownKeys : parts.dedup
-    const blob = Buffer.allocUnsafe(places.reduce((sum, group) => sum + segmentBytesMax(group.items), 0))
-    const built: { segment: BuiltSegment<PushItem>; known: PartitionKeys | null; window: number }[] = []
-    let end = 0
-    for (const { place, items } of places) {
-      const window = this.#window(place, step.outcomeUnknown)
-      const known = window === 0 ? null : cache.partition(place.id, window)
-      const result = buildSegment(place.id, items, parts.ids.take(items.length, nowMs), known, window, blob, end)
-      end = result.end
-      built.push({ segment: result.segment, known, window })
-    }
+    const built = this.#takeAhead(step) ?? (await this.#build(step, null))!
+    const { nowMs, places } = built
+    const cache = this.#keysOf(step)
     const { asides: setAside, from, through } = step
     const drain: DrainStep = { bufferId: parts.log.bufferId, from, through, setAside }
+    step.sent = built
+    step.onSent()
     const result = await parts.store.pushMessages(
-      built.map(({ segment }) => segment.write),
+      places.map(({ segment }) => segment.write),
       drain,
     )
     if (result.status === 'diverted') return 'diverted'
@@ -273,8 +358,7 @@ export class Drain {
     }
     let stored = true
     for (const [index, outcome] of result.outcomes.entries()) {
-      const { segment, known, window } = built[index]!
-      const { place, items } = places[index]!
+      const { place, items, window, known, segment } = places[index]!
       if (outcome.status !== 'stored') stored = false
       if (outcome.status === 'gone') {
         parts.catalog.forget(place.queue.name)
@@ -298,8 +382,9 @@ export class Drain {
     }
     cache.trim()
     if (!stored) return 'again'
+    built.stored = true
     for (const [index, outcome] of result.outcomes.entries()) {
-      const { segment } = built[index]!
+      const { segment } = places[index]!
       if (outcome.status !== 'stored' || segment.stored.length === 0) continue
       parts.onStored({
         partition: places[index]!.place,
@@ -321,116 +406,9 @@ export class Drain {
     return 'again'
   }
 
-  /** What is left of the step by partition, in record order; what cannot be stored is set aside on the way. */
-  async #group(step: Step): Promise<Map<string, { place: PartitionEntry; items: PushItem[] }>> {
-    const parts = this.#parts
-    const names = new Map<string, Map<string, { queue: string; partition: string; items: PushItem[] }>>()
-    const kept: Step['items'] = []
-    const deleted = new Map<string, number>()
-    for (const entry of step.items) {
-      const { item, record } = entry
-      if (item.status === 'duplicate') continue
-      if (!names.has(item.queue)) {
-        let deletedAt = deleted.get(item.queue)
-        if (deletedAt === undefined) {
-          deletedAt = await this.#deletedAtMicros(item.queue)
-          deleted.set(item.queue, deletedAt)
-        }
-        if (deletedAt >= record.acceptedAtMicros) {
-          const error = `Queue '${item.queue}' was deleted after this message was accepted`
-          step.asides.push(this.#aside(record, item.queue, 'QUEUE_DELETED', error))
-          continue
-        }
-      }
-      let partitions = names.get(item.queue)
-      if (partitions === undefined) {
-        partitions = new Map()
-        names.set(item.queue, partitions)
-      }
-      let group = partitions.get(item.partition)
-      if (group === undefined) {
-        group = { queue: item.queue, partition: item.partition, items: [] }
-        partitions.set(item.partition, group)
-      }
-      group.items.push(item)
-      kept.push(entry)
-    }
-    step.items.length = 0
-    step.items.push(...kept)
-    const groups = [...names.values()].flatMap((partitions) => [...partitions.values()])
-    const places = groups.length === 0 ? [] : await parts.catalog.ensurePartitions(groups)
-    const out = new Map<string, { place: PartitionEntry; items: PushItem[] }>()
-    for (const [index, group] of groups.entries()) {
-      const place = places[index]!
-      const items: PushItem[] = []
-      const wanted = place.queue.options.encryptionEnabled
-      for (const item of group.items) {
-        if (item.encrypted === wanted || this.#fitEncryption(step, item, wanted)) items.push(item)
-      }
-      if (items.length > 0) out.set(place.id, { place, items })
-    }
-    return out
-  }
-
-  /** When the queue was deleted, unless it is there (again): what was accepted before then belongs to the deleted one. */
-  async #deletedAtMicros(queue: string): Promise<number> {
-    if ((await this.#parts.catalog.queue(queue)) !== null) return Number.NEGATIVE_INFINITY
-    return (await this.#parts.catalog.deletedAtMicros(queue)) ?? Number.NEGATIVE_INFINITY
-  }
-
-  /** Encrypts or decrypts as the queue asks now; false when it cannot, and the record was set aside. */
-  #fitEncryption(step: Step, item: PushItem, wanted: boolean): boolean {
-    const { cipher } = this.#parts
-    let problem: string
-    try {
-      if (cipher === null) throw new Error('this instance has no encryption key')
-      const bytes = item.source.subarray(item.payloadStart, item.payloadEnd)
-      item.source = wanted ? cipher.encrypt(bytes) : cipher.decrypt(bytes)
-      item.payloadStart = 0
-      item.payloadEnd = item.source.length
-      item.idStart = -1
-      item.encrypted = wanted
-      return true
-    } catch (error) {
-      problem = error instanceof Error ? error.message : 'unknown'
-    }
-    const index = step.items.findIndex((entry) => entry.item === item)
-    const [entry] = step.items.splice(index, 1)
-    const error = `The payload cannot be ${wanted ? 'encrypted' : 'decrypted'}: ${problem}`
-    step.asides.push(this.#aside(entry!.record, item.queue, 'DECRYPT', error))
-    return false
-  }
-
   #window(place: PartitionEntry, outcomeUnknown: boolean): number {
     const window = place.queue.options.dedupWindowSeconds
     // The flush that may have stored these ran just before they were accepted here; a minute is generous.
     return outcomeUnknown ? Math.max(window, 60) : window
-  }
-
-  #aside(
-    record: BufferedRecord,
-    queue: string | null,
-    reason: SetAsideRecord['reason'],
-    error: string,
-    sqlState: string | null = null,
-  ): QuarantineWrite {
-    const { log, nowMs } = this.#parts
-    return {
-      id: `${log.bufferId}.${record.number}`,
-      queue,
-      number: record.number,
-      lastNumber: record.number,
-      file: null,
-      offset: null,
-      acceptedAtMicros: record.acceptedAtMicros,
-      quarantinedAtMicros: Math.floor(nowMs() * 1000),
-      flags: record.flags,
-      attempts: 1,
-      reason,
-      error,
-      sqlState,
-      bytes: record.body.length,
-      body: record.body,
-    }
   }
 }

@@ -143,7 +143,7 @@ class MergeRun {
       const { record } = this.#list[this.#cursor]!
       this.#cursor++
       records.push({ ...record, number: this.#cursor })
-      bytes += record.body.length
+      bytes += record.end - record.start
     }
     return { records, through: this.#cursor, empty: records.length === 0 }
   }

@@ -113,6 +113,7 @@ export function createQuarantine(parts: QuarantineParts): Quarantine {
       producerSub: decoded?.producerSub ?? null,
       source: payload,
       idStart: -1,
+      idEnd: -1,
       payloadStart: 0,
       payloadEnd: payload.length,
       encrypted: false,
@@ -199,11 +200,13 @@ export function createQuarantine(parts: QuarantineParts): Quarantine {
 /** Rolls the transaction back; the item says why. */
 class NotStorable extends Error {}
 
+const reader = new RecordReader()
+
 function decode(entry: SetAsideRecord): PushItem | null {
   const { acceptedAtMicros, body, flags, number } = entry
   if (number === null || acceptedAtMicros === null || flags === null) return null
   try {
-    return new RecordReader().read({ number, acceptedAtMicros, flags, body })
+    return reader.read({ acceptedAtMicros, bytes: body, start: 0, end: body.length })
   } catch {
     return null
   }

@@ -8,16 +8,16 @@ import type { BufferedRecord } from '../../ports/record-log.ts'
 const HEAD_BYTES = 24
 
 export function encodeStaged(records: readonly BufferedRecord[]): Buffer {
-  const bytes = records.reduce((sum, record) => sum + HEAD_BYTES + record.body.length, 0)
+  const bytes = records.reduce((sum, record) => sum + HEAD_BYTES + record.end - record.start, 0)
   const target = Buffer.allocUnsafe(bytes)
   let at = 0
-  for (const { acceptedAtMicros, body, flags, number } of records) {
-    target.writeUInt32BE(body.length, at)
+  for (const { acceptedAtMicros, bytes: source, end, flags, number, start } of records) {
+    target.writeUInt32BE(end - start, at)
     target.writeUInt32BE(flags, at + 4)
     target.writeDoubleBE(number, at + 8)
     target.writeDoubleBE(acceptedAtMicros, at + 16)
-    body.copy(target, at + HEAD_BYTES)
-    at += HEAD_BYTES + body.length
+    source.copy(target, at + HEAD_BYTES, start, end)
+    at += HEAD_BYTES + end - start
   }
   return target
 }
@@ -34,7 +34,12 @@ export function decodeStaged(bytes: Buffer): BufferedRecord[] {
       flags: bytes.readUInt32BE(at + 4),
       number: bytes.readDoubleBE(at + 8),
       acceptedAtMicros: bytes.readDoubleBE(at + 16),
-      body: bytes.subarray(start, end),
+      bytes,
+      start,
+      end,
+      get body() {
+        return bytes.subarray(start, end)
+      },
     })
     at = end
   }

@@ -19,9 +19,8 @@ export function writeTransactionKey(transactionId: string, target: Uint8Array, a
   target.set((hash('sha256', transactionId, 'buffer') as Buffer).subarray(0, KEY_BYTES), at)
 }
 
-/** The same for an id that lies as UTF-8 in `bytes` [start, end) as well: reading bytes is cheaper than reading characters. */
+/** The same for an id that lies as UTF-8 in `bytes` [start, end): reading bytes is cheaper than reading characters. */
 export function writeTransactionKeyOf(
-  transactionId: string,
   bytes: Uint8Array,
   start: number,
   end: number,
@@ -29,7 +28,7 @@ export function writeTransactionKeyOf(
   at: number,
 ): void {
   if (end - start === 36 && readUuidKey(bytes, start, target, at)) return
-  target.set((hash('sha256', transactionId, 'buffer') as Buffer).subarray(0, KEY_BYTES), at)
+  target.set((hash('sha256', bytes.subarray(start, end), 'buffer') as Buffer).subarray(0, KEY_BYTES), at)
 }
 
 function readUuidKey(bytes: Uint8Array, start: number, target: Uint8Array, at: number): boolean {

@@ -65,60 +65,104 @@ function encodeHead(queue: string, partition: string): Buffer {
 
 const parts = emptyFrameParts()
 
-/** Decodes records; consecutive ones mostly name the same partition, so the names are decoded once for a run. */
+/** What a record says. Its id stays bytes until somebody wants to read it: framing and deduplication do not. */
+class BufferedItem implements PushItem {
+  readonly queue: string
+  readonly partition: string
+  readonly traceId: string | null
+  readonly producerSub: string | null
+  source: Buffer
+  payloadStart: number
+  payloadEnd: number
+  idStart: number
+  readonly idEnd: number
+  encrypted: boolean
+  generatedId: boolean
+  acceptedAtMicros: number | null
+  innocentBelow = 0
+  ticket: PushItem['ticket'] = null
+  status: PushItem['status'] = null
+  messageId: string | null = null
+  partitionId: string | null = null
+  code: PushItem['code'] = null
+  error: string | null = null
+  // Another payload may take the place of `source`, where the id does not lie any more.
+  private readonly bytes: Buffer
+  private readonly textStart: number
+  private text: string | null = null
+
+  constructor(queue: string, partition: string, bytes: Buffer, acceptedAtMicros: number) {
+    const { flags, payloadEnd, payloadStart, transactionIdEnd, transactionIdStart } = parts
+    this.queue = queue
+    this.partition = partition
+    this.traceId = flags & FrameFlag.TRACE_ID ? uuidText(bytes, parts.traceIdStart) : null
+    this.producerSub =
+      flags & FrameFlag.PRODUCER_SUB ? bytes.utf8Slice(parts.producerSubStart, parts.producerSubEnd) : null
+    this.source = this.bytes = bytes
+    this.payloadStart = payloadStart
+    this.payloadEnd = payloadEnd
+    this.idStart = this.textStart = transactionIdStart
+    this.idEnd = transactionIdEnd
+    this.encrypted = (flags & FrameFlag.ENCRYPTED) !== 0
+    this.generatedId = (flags & FrameFlag.GENERATED_ID) !== 0
+    this.acceptedAtMicros = acceptedAtMicros
+  }
+
+  get transactionId(): string {
+    this.text ??= this.bytes.utf8Slice(this.textStart, this.idEnd)
+    return this.text
+  }
+}
+
+interface Head {
+  readonly bytes: Buffer
+  readonly queue: string
+  readonly partition: string
+}
+
+// A power of two. Records of so many partitions in turn are read without decoding a name.
+const HEADS = 1024
+
+/** Decodes records. The names at their heads repeat, so those seen lately are kept decoded. */
 export class RecordReader {
-  #head: Buffer = Buffer.alloc(0)
-  #queue = ''
-  #partition = ''
+  readonly #heads: (Head | undefined)[] = new Array(HEADS).fill(undefined)
 
   /** Throws when the record is not one of ours: intact on disk, but of an unknown version or shape. */
-  read(record: BufferedRecord): PushItem {
-    const { body } = record
-    if (body[0] !== VERSION) throw new Error(`unknown record version ${body[0]}`)
-    const frameStart = this.#readNames(body)
-    const end = readFrame(body, frameStart, parts)
-    if (end !== body.length) throw new Error('bytes follow the message of a record')
-    const transactionId = body.utf8Slice(parts.transactionIdStart, parts.transactionIdEnd)
-    // As many characters as bytes: then each byte is one, because a character beyond ASCII takes more.
-    const idIsAscii = transactionId.length === parts.transactionIdEnd - parts.transactionIdStart
-    return {
-      queue: this.#queue,
-      partition: this.#partition,
-      transactionId,
-      traceId: parts.flags & FrameFlag.TRACE_ID ? uuidText(body, parts.traceIdStart) : null,
-      producerSub:
-        parts.flags & FrameFlag.PRODUCER_SUB ? body.utf8Slice(parts.producerSubStart, parts.producerSubEnd) : null,
-      source: body,
-      payloadStart: parts.payloadStart,
-      payloadEnd: parts.payloadEnd,
-      idStart: idIsAscii ? parts.transactionIdStart : -1,
-      encrypted: (parts.flags & FrameFlag.ENCRYPTED) !== 0,
-      generatedId: (parts.flags & FrameFlag.GENERATED_ID) !== 0,
-      acceptedAtMicros: record.acceptedAtMicros,
-      innocentBelow: 0,
-      ticket: null,
-      status: null,
-      messageId: null,
-      partitionId: null,
-      code: null,
-      error: null,
-    }
+  read(record: Pick<BufferedRecord, 'acceptedAtMicros' | 'bytes' | 'end' | 'start'>): PushItem {
+    const { acceptedAtMicros, bytes, end, start } = record
+    if (bytes[start] !== VERSION) throw new Error(`unknown record version ${bytes[start]}`)
+    const head = this.#readHead(bytes, start, end)
+    if (readFrame(bytes, start + head.bytes.length, parts) !== end)
+      throw new Error('a record ends elsewhere than its message')
+    return new BufferedItem(head.queue, head.partition, bytes, acceptedAtMicros)
   }
 
-  #readNames(body: Buffer): number {
-    const head = this.#head
-    if (head.length > 0 && body.length > head.length && body.compare(head, 0, head.length, 0, head.length) === 0) {
-      return head.length
+  #readHead(bytes: Buffer, start: number, end: number): Head {
+    if (end - start < 5) throw new Error('a record ends before its names')
+    const queueEnd = start + 3 + ((bytes[start + 1]! << 8) | bytes[start + 2]!)
+    if (queueEnd + 2 > end) throw new Error('names cross the end of a record')
+    const headEnd = queueEnd + 2 + ((bytes[queueEnd]! << 8) | bytes[queueEnd + 1]!)
+    if (headEnd > end) throw new Error('names cross the end of a record')
+    let hash = 0
+    for (let i = start + 1; i < headEnd; i++) hash = Math.imul(hash ^ bytes[i]!, 0x01000193)
+    const slot = (hash ^ (hash >>> 15)) & (HEADS - 1)
+    const known = this.#heads[slot]
+    if (known !== undefined && isAt(known.bytes, bytes, start, headEnd)) return known
+    const head = {
+      bytes: Buffer.from(bytes.subarray(start, headEnd)),
+      queue: bytes.utf8Slice(start + 3, queueEnd),
+      partition: bytes.utf8Slice(queueEnd + 2, headEnd),
     }
-    const queueEnd = 3 + body.readUInt16BE(1)
-    const partitionStart = queueEnd + 2
-    const partitionEnd = partitionStart + body.readUInt16BE(queueEnd)
-    if (partitionEnd > body.length) throw new Error('names cross the end of a record')
-    this.#queue = body.utf8Slice(3, queueEnd)
-    this.#partition = body.utf8Slice(partitionStart, partitionEnd)
-    this.#head = Buffer.from(body.subarray(0, partitionEnd))
-    return partitionEnd
+    this.#heads[slot] = head
+    return head
   }
+}
+
+function isAt(expected: Buffer, bytes: Buffer, start: number, end: number): boolean {
+  const { length } = expected
+  if (end - start !== length) return false
+  for (let i = 0; i < length; i++) if (bytes[start + i] !== expected[i]) return false
+  return true
 }
 
 /** The lower-case text of the 16 bytes at `at`. */

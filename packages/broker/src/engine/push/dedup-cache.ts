@@ -155,10 +155,20 @@ interface Forgotten {
 // More are merged: they are looked through for every message.
 const FORGOTTEN_MAX = 32
 
-export class PartitionKeys {
+/** What building a segment asks. */
+export interface KnownKeysReader {
   /** All keys stored inside the window are known up to here, except for what blindUpTo tells. */
-  to = 0
+  readonly to: number
   /** From here on keys are known however old they are: a drain judges by times that lie further back. */
+  readonly heldFrom: number
+  /** Offsets where a message with the key at `at` may be, ascending; empty = in no place that is known. Fills and returns `found`. */
+  find(keys: Uint8Array, at: number, found: number[]): number[]
+  /** The offset below which the key at `at` may have been forgotten; 0 = it was not. */
+  blindUpTo(keys: Uint8Array, at: number): number
+}
+
+export class PartitionKeys implements KnownKeysReader {
+  to = 0
   heldFrom = 0
   lastUsedAtMs = 0
   readonly windowSeconds: number
@@ -176,7 +186,6 @@ export class PartitionKeys {
     this.windowSeconds = windowSeconds
   }
 
-  /** Offsets where a message with the key at `at` may be, ascending; empty = in no place that is known. Fills and returns `found`. */
   find(keys: Uint8Array, at: number, found: number[]): number[] {
     found.length = 0
     const generations = this.#generations
@@ -193,7 +202,6 @@ export class PartitionKeys {
     return found
   }
 
-  /** The offset below which the key at `at` may have been forgotten; 0 = it was not. */
   blindUpTo(keys: Uint8Array, at: number): number {
     const forgotten = this.#forgotten
     if (forgotten.length === 0) return 0

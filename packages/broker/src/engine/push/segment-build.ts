@@ -5,7 +5,7 @@
 import type { SegmentWrite, Suspect } from '../../ports/push-store.ts'
 import { FRAME_HEADER_BYTES, FrameFlag, writeFrameHeader } from '../format/frame.ts'
 import { KEY_BYTES, writeTransactionKeyOf, writeUuidKey } from '../format/transaction-key.ts'
-import type { PartitionKeys } from './dedup-cache.ts'
+import type { KnownKeysReader } from './dedup-cache.ts'
 import { KeySet } from './key-set.ts'
 
 /** A message on its way into a segment. `transactionId` is set. */
@@ -17,8 +17,9 @@ export interface OutgoingMessage {
   readonly source: Buffer
   readonly payloadStart: number
   readonly payloadEnd: number
-  /** Where the transactionId lies in `source`, one byte a character; -1 = it does not lie there so. */
+  /** Where the transactionId lies in `source`, as UTF-8; -1 = it does not lie there. */
   readonly idStart: number
+  readonly idEnd: number
   readonly encrypted: boolean
   readonly generatedId: boolean
   /** Microseconds since 1970 when a file buffer accepted it; null for a live push. */
@@ -54,7 +55,7 @@ export function segmentBytesMax(messages: readonly OutgoingMessage[]): number {
       message.payloadEnd -
       message.payloadStart +
       // UTF-8 takes at most three bytes a UTF-16 unit.
-      message.transactionId.length * 3 +
+      (message.idStart === -1 ? message.transactionId.length * 3 : message.idEnd - message.idStart) +
       (message.traceId === null ? 0 : 16) +
       (message.producerSub === null ? 0 : 2 + message.producerSub.length * 3)
   }
@@ -69,7 +70,7 @@ export function buildSegment<M extends OutgoingMessage>(
   partitionId: string,
   messages: readonly M[],
   idBase: string,
-  known: PartitionKeys | null,
+  known: KnownKeysReader | null,
   dedupWindowSeconds: number,
   target: Buffer,
   at: number,
@@ -92,7 +93,7 @@ export function buildSegment<M extends OutgoingMessage>(
     const end = frameMessage(message, target, position)
     const idEnd = end - (message.payloadEnd - message.payloadStart)
     const idStart = idEnd - ((target[position + 5]! << 8) | target[position + 6]!)
-    writeTransactionKeyOf(message.transactionId, target, idStart, idEnd, keys, count * KEY_BYTES)
+    writeTransactionKeyOf(target, idStart, idEnd, keys, count * KEY_BYTES)
     // An id this server has just made is new; one that comes out of a buffer may have been stored already.
     if (deduplicated && (!message.generatedId || accepted !== null)) {
       known.find(keys, count * KEY_BYTES, foundOffsets)
@@ -148,7 +149,7 @@ const LOOP_BYTES_MAX = 48
 
 /** Writes the frame of a message and returns its end. */
 export function frameMessage(message: Omit<OutgoingMessage, 'innocentBelow'>, target: Buffer, at: number): number {
-  const { transactionId, traceId, producerSub, source, payloadStart, payloadEnd, idStart } = message
+  const { traceId, producerSub, source, payloadStart, payloadEnd, idStart, idEnd } = message
   let flags = message.encrypted ? FrameFlag.ENCRYPTED : 0
   if (message.generatedId) flags |= FrameFlag.GENERATED_ID
   let position = at + FRAME_HEADER_BYTES
@@ -166,8 +167,8 @@ export function frameMessage(message: Omit<OutgoingMessage, 'innocentBelow'>, ta
   }
   const idAt = position
   // Bytes that are at hand cost a third of reading the characters of a piece of the request's text.
-  if (idStart === -1) position = writeText(transactionId, target, position)
-  else position = copyBytes(source, idStart, idStart + transactionId.length, target, position)
+  if (idStart === -1) position = writeText(message.transactionId, target, position)
+  else position = copyBytes(source, idStart, idEnd, target, position)
   writeFrameHeader(target, at, flags, payloadEnd - payloadStart, position - idAt)
   return copyBytes(source, payloadStart, payloadEnd, target, position)
 }

@@ -260,6 +260,8 @@ class PushBodyReader {
       payloadStart: noPayload ? 0 : payloadStart,
       payloadEnd: noPayload ? 4 : payloadEnd,
       idStart: noPayload ? -1 : idStart,
+      // One byte a character, or the scanner would not have said where it lies.
+      idEnd: idStart + (transactionId?.length ?? 0),
       encrypted: false,
       generatedId: false,
       acceptedAtMicros: null,

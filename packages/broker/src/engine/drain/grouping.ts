@@ -1,0 +1,153 @@
+/** Sorts the records of a step by partition, and sets aside those that cannot be stored. */
+import type { QuarantineWrite } from '../../ports/quarantine-store.ts'
+import type { BufferedRecord, SetAsideRecord } from '../../ports/record-log.ts'
+import type { PayloadCipher } from '../cipher.ts'
+import type { PartitionEntry, PushItem, QueueEntry } from '../types.ts'
+
+export interface DrainCatalog {
+  queue(name: string): Promise<QueueEntry | null>
+  ensurePartitions(names: readonly { queue: string; partition: string }[]): Promise<PartitionEntry[]>
+  forget(queue: string): void
+  /** When the queue of this name was last deleted, microseconds since 1970; null = never. */
+  deletedAtMicros(name: string): Promise<number | null>
+}
+
+export interface GroupingParts {
+  readonly log: { readonly bufferId: string }
+  readonly catalog: DrainCatalog
+  readonly cipher: PayloadCipher | null
+  readonly nowMs: () => number
+}
+
+export interface StepRecords {
+  readonly items: { item: PushItem; record: BufferedRecord }[]
+  /** Of its records, those that go into the quarantine. */
+  readonly asides: QuarantineWrite[]
+}
+
+export class Grouping {
+  readonly #parts: GroupingParts
+
+  constructor(parts: GroupingParts) {
+    this.#parts = parts
+  }
+
+  /** What is left of the step by partition, in record order; what cannot be stored is set aside on the way. */
+  async group(step: StepRecords): Promise<Map<string, { place: PartitionEntry; items: PushItem[] }>> {
+    const parts = this.#parts
+    const names = new Map<string, Map<string, { queue: string; partition: string; items: PushItem[] }>>()
+    const kept: StepRecords['items'] = []
+    const late: QuarantineWrite[] = []
+    const deleted = new Map<string, number>()
+    let last: { queue: string; partition: string; items: PushItem[] } | null = null
+    for (const entry of step.items) {
+      const { item, record } = entry
+      if (item.status === 'duplicate') continue
+      // Most go where the one before them went.
+      if (last !== null && item.partition === last.partition && item.queue === last.queue) {
+        last.items.push(item)
+        kept.push(entry)
+        continue
+      }
+      if (!names.has(item.queue)) {
+        let deletedAt = deleted.get(item.queue)
+        if (deletedAt === undefined) {
+          deletedAt = await this.#deletedAtMicros(item.queue)
+          deleted.set(item.queue, deletedAt)
+        }
+        if (deletedAt >= record.acceptedAtMicros) {
+          const error = `Queue '${item.queue}' was deleted after this message was accepted`
+          late.push(this.aside(record, item.queue, 'QUEUE_DELETED', error))
+          continue
+        }
+      }
+      let partitions = names.get(item.queue)
+      if (partitions === undefined) {
+        partitions = new Map()
+        names.set(item.queue, partitions)
+      }
+      let group = partitions.get(item.partition)
+      if (group === undefined) {
+        group = { queue: item.queue, partition: item.partition, items: [] }
+        partitions.set(item.partition, group)
+      }
+      group.items.push(item)
+      last = group
+      kept.push(entry)
+    }
+    // Both at once, or a group that failed half-way would set records aside twice.
+    step.asides.push(...late)
+    step.items.length = 0
+    step.items.push(...kept)
+    const groups = [...names.values()].flatMap((partitions) => [...partitions.values()])
+    const places = groups.length === 0 ? [] : await parts.catalog.ensurePartitions(groups)
+    const out = new Map<string, { place: PartitionEntry; items: PushItem[] }>()
+    for (const [index, group] of groups.entries()) {
+      const place = places[index]!
+      const items: PushItem[] = []
+      const wanted = place.queue.options.encryptionEnabled
+      for (const item of group.items) {
+        if (item.encrypted === wanted || this.#fitEncryption(step, item, wanted)) items.push(item)
+      }
+      if (items.length > 0) out.set(place.id, { place, items })
+    }
+    return out
+  }
+
+  /** When the queue was deleted, unless it is there (again): what was accepted before then belongs to the deleted one. */
+  async #deletedAtMicros(queue: string): Promise<number> {
+    if ((await this.#parts.catalog.queue(queue)) !== null) return Number.NEGATIVE_INFINITY
+    return (await this.#parts.catalog.deletedAtMicros(queue)) ?? Number.NEGATIVE_INFINITY
+  }
+
+  /** Encrypts or decrypts as the queue asks now; false when it cannot, and the record was set aside. */
+  #fitEncryption(step: StepRecords, item: PushItem, wanted: boolean): boolean {
+    const { cipher } = this.#parts
+    let problem: string
+    try {
+      if (cipher === null) throw new Error('this instance has no encryption key')
+      const bytes = item.source.subarray(item.payloadStart, item.payloadEnd)
+      item.source = wanted ? cipher.encrypt(bytes) : cipher.decrypt(bytes)
+      item.payloadStart = 0
+      item.payloadEnd = item.source.length
+      item.idStart = -1
+      item.encrypted = wanted
+      return true
+    } catch (error) {
+      problem = error instanceof Error ? error.message : 'unknown'
+    }
+    const index = step.items.findIndex((entry) => entry.item === item)
+    const [entry] = step.items.splice(index, 1)
+    const error = `The payload cannot be ${wanted ? 'encrypted' : 'decrypted'}: ${problem}`
+    step.asides.push(this.aside(entry!.record, item.queue, 'DECRYPT', error))
+    return false
+  }
+
+  /** The record as it goes into the quarantine. */
+  aside(
+    record: BufferedRecord,
+    queue: string | null,
+    reason: SetAsideRecord['reason'],
+    error: string,
+    sqlState: string | null = null,
+  ): QuarantineWrite {
+    const { log, nowMs } = this.#parts
+    return {
+      id: `${log.bufferId}.${record.number}`,
+      queue,
+      number: record.number,
+      lastNumber: record.number,
+      file: null,
+      offset: null,
+      acceptedAtMicros: record.acceptedAtMicros,
+      quarantinedAtMicros: Math.floor(nowMs() * 1000),
+      flags: record.flags,
+      attempts: 1,
+      reason,
+      error,
+      sqlState,
+      bytes: record.end - record.start,
+      body: record.body,
+    }
+  }
+}
