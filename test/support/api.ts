@@ -74,6 +74,15 @@ export class Api {
     return this.post('/api/v1/push', { items, ...extra })
   }
 
+  /** Counts anew and waits for it, however long a busy machine takes. */
+  async refreshStats(): Promise<void> {
+    for (let body = {}; ; ) {
+      const answer = await this.post('/api/v1/stats/refresh', body)
+      if (answer.status !== 200 || answer.body.complete) return
+      body = { since: answer.body.since }
+    }
+  }
+
   pop(queue: string, query: Record<string, string | number | boolean> = {}): Promise<Answer> {
     const search = new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)]))
     return this.get(`/api/v1/pop/queue/${encodeURIComponent(queue)}?${search}`)

@@ -427,6 +427,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
       system,
       configuration,
       stats,
+      schemaReady: () => schema.ready(),
       removal,
       quarantine,
       key: cipher === null ? null : key,

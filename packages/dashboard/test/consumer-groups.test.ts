@@ -52,7 +52,7 @@ describe('consumer groups', () => {
       expect(body.messages).toHaveLength(1)
     }
     await instance.api.pop('orders', { consumerGroup: 'late', subscriptionMode: 'new' })
-    await instance.api.post('/api/v1/stats/refresh')
+    await instance.api.refreshStats()
     await go('/consumer-groups')
     const row = page.getByRole('row').filter({ hasText: 'billing' })
     await row.getByText('3', { exact: true }).waitFor()

@@ -34,7 +34,7 @@ it('lists, goes on, filters and opens without ever drawing them all', async () =
     [LETTERS],
   )
   await sql.end()
-  await api.post('/api/v1/stats/refresh')
+  await api.refreshStats()
 
   const { page, go, check } = await openPage({ instance })
   await page.addInitScript(

@@ -50,7 +50,7 @@ it('analytics counts what was pushed, of everything and of one queue', async () 
   const { page, go, check, instance } = opened
   await instance.api.push(Array.from({ length: 41 }, (_, n) => ({ queue: 'counted', payload: n })))
   // Figures are stored each minute, or when somebody asks.
-  await instance.api.post('/api/v1/stats/refresh')
+  await instance.api.refreshStats()
   await go('/analytics')
   const pushed = page.locator('.card').filter({ hasText: /^Pushed/ })
   await pushed.getByText('43', { exact: true }).waitFor()

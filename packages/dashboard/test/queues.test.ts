@@ -169,7 +169,7 @@ describe('queues', () => {
   it('clears and deletes a queue only after its name was typed, and says how much is lost', async () => {
     const { page, go, check, instance } = open
     await instance.api.push([1, 2, 3].map((payload) => ({ queue: 'temporary', payload })))
-    await instance.api.post('/api/v1/stats/refresh')
+    await instance.api.refreshStats()
     await go('/queues')
     await act('temporary', 'Clear…')
     await dialog().locator('[data-lost]').getByText('3').first().waitFor()

@@ -30,6 +30,7 @@ export {
   MoveSubscriptionAnswerSchema,
   MoveSubscriptionRequestSchema,
   RefreshStatsAnswerSchema,
+  RefreshStatsRequestSchema,
   SeekPartitionAnswerSchema,
   SeekQueueAnswerSchema,
   SeekRequestSchema,

@@ -35,6 +35,19 @@ export interface LatePosition {
   readonly oldestAtMs: number
 }
 
+export interface PageOfPartitions {
+  /** Of these queues; null = of all. */
+  readonly of: readonly string[] | null
+  readonly after: { readonly queueId: string; readonly name: string } | null
+  readonly limit: number
+  /** The page is so large a share of all partitions that reading all cursors is cheaper than looking them up. */
+  readonly scan: boolean
+  /** Groups seen on earlier pages of the queue it begins in. */
+  readonly known: readonly { queueId: string; group: string }[]
+  /** Which positions are told one by one. */
+  readonly late: { readonly beforeMs: number; readonly limit: number }
+}
+
 export interface SummaryPage {
   /** Those furthest behind, oldest first. */
   readonly late: readonly LatePosition[]
@@ -71,17 +84,10 @@ export interface QueueChange {
 
 export interface StatsStore {
   readMark(): Promise<StatsMark>
-  /** Every queue that has partitions. */
-  listChanges(mark: StatsMark): Promise<QueueChange[]>
+  /** Every queue that has partitions; without a mark all are changed. */
+  listChanges(mark: StatsMark | null): Promise<QueueChange[]>
   listQueues(): Promise<QueueEntry[]>
   listSubscriptions(): Promise<RecordedSubscription[]>
-  /** @param of these queues; null = all */
-  summarize(
-    of: readonly string[] | null,
-    after: { readonly queueId: string; readonly name: string } | null,
-    limit: number,
-    known: readonly { queueId: string; group: string }[],
-    late: { readonly beforeMs: number; readonly limit: number },
-  ): Promise<SummaryPage>
+  summarize(page: PageOfPartitions): Promise<SummaryPage>
   countDeadLetters(): Promise<{ queueId: string; group: string; total: number; stored: number }[]>
 }

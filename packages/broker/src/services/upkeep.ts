@@ -11,6 +11,8 @@ export interface UpkeepParts {
   readonly system: { forgetInstances(silentMs: number): Promise<unknown> }
   readonly configuration: { purge(): Promise<void> }
   readonly stats: { keepFresh(): Promise<void> }
+  /** Resolves when the schema is there. */
+  readonly schemaReady: () => Promise<unknown>
   readonly removal: { expire(traceRetentionDays: number): Promise<unknown>; evict(): Promise<unknown> }
   /** Only while PostgreSQL is there. */
   readonly quarantine: { handOver(): Promise<void> }
@@ -47,7 +49,8 @@ export function upkeep(parts: UpkeepParts): Service[] {
       true,
     ),
     every(PURGE_MS, 'purge', () => parts.configuration.purge()),
-    every(STATS_MS, 'stats', () => parts.stats.keepFresh(), true),
+    // The first counts are made at the start, before anybody asks: on large data they take a second.
+    every(STATS_MS, 'stats', () => parts.schemaReady().then(() => parts.stats.keepFresh()), true),
     every(config.retentionIntervalMs, 'retention', () => removal.expire(config.traceRetentionDays)),
     every(config.evictionIntervalMs, 'eviction', () => removal.evict()),
   ]

@@ -10,7 +10,7 @@ beforeAll(async () => {
 afterAll(() => queen[Symbol.asyncDispose]())
 
 const group = async (queue: string, name: string): Promise<Json> => {
-  await queen.post('/api/v1/stats/refresh')
+  await queen.refresh()
   return (await queen.get(`/api/v1/consumer-groups?queue=${queue}&consumerGroup=${name}`))[0]
 }
 /** Makes what is stored look older. */
@@ -63,7 +63,7 @@ describe('GET /api/v1/consumer-groups', () => {
     await age('behind', 7_200)
     await queen.push('behind', 'new', ['n1'])
     await queen.pop('behind', 'consumerGroup=slow')
-    await queen.post('/api/v1/stats/refresh')
+    await queen.refresh()
     const lagging = await queen.get('/api/v1/consumer-groups/lagging?minLagSeconds=3600')
     expect(lagging).toEqual([
       {

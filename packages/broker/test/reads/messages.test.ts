@@ -70,7 +70,7 @@ describe('GET /api/v1/messages', () => {
     expect(await of('status=pending&consumerGroup=nobody')).toEqual(['traced', 'free', 'held', 'done'])
     expect(await of('status=failed')).toEqual([])
     expect(await of(`traceId=${traceId.toUpperCase()}`)).toEqual(['traced'])
-    await queen.post('/api/v1/stats/refresh')
+    await queen.refresh()
     const { messages, mode } = await queen.get('/api/v1/messages?queue=status&status=processing')
     expect(mode).toEqual({ type: 'hybrid', hasQueueMode: true, busGroupsCount: 1 })
     expect(messages[0]).toMatchObject({ queueStatus: 'processing', busStatus: { consumedBy: 1, totalGroups: 1 } })

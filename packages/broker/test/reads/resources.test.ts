@@ -20,7 +20,7 @@ beforeAll(async () => {
   await queen.post('/api/v1/ack/batch', acks({ messages: [popped.messages[2]] }, 'failed'))
   await queen.ask('GET', '/api/v1/pop/queue/mails')
   await queen.ask('GET', '/api/v1/pop/queue/never-made')
-  await queen.post('/api/v1/stats/refresh')
+  await queen.refresh()
 })
 afterAll(() => queen[Symbol.asyncDispose]())
 
@@ -106,7 +106,7 @@ describe('resources', () => {
     await queen.push('logs', 'l', ['l1', 'l2', 'l3'])
     await queen.pop('logs', 'consumerGroup=fast&autoAck=true&batch=3')
     await queen.pop('logs', 'consumerGroup=slow&autoAck=true&batch=1')
-    await queen.post('/api/v1/stats/refresh')
+    await queen.refresh()
     const { totals } = await queen.get('/api/v1/resources/queues/logs')
     expect(totals).toEqual({ total: 3, pending: 2, processing: 0, completed: 1, failed: 0, deadLetter: 0 })
   })
@@ -114,7 +114,7 @@ describe('resources', () => {
 
 describe('status', () => {
   it('shows throughput by the minute, newest first, with null where nothing was measured', async () => {
-    await queen.post('/api/v1/stats/refresh')
+    await queen.refresh()
     const status = await queen.get('/api/v1/status')
     expect(status.bucketMinutes).toBe(1)
     expect(status.pointCount).toBe(status.throughput.length)
@@ -197,7 +197,7 @@ describe('analytics', () => {
   it('by queue: operations, lag and waiting pops, of existing queues only', async () => {
     const waited = queen.ask('GET', '/api/v1/pop/queue/mails?wait=true&timeout=400')
     expect((await waited).status).toBe(204)
-    await queen.post('/api/v1/stats/refresh')
+    await queen.refresh()
     const operations = await queen.get('/api/v1/analytics/queue-ops')
     expect(operations.queues).toEqual(['logs', 'mails', 'orders'])
     const sum = (queue: string, name: string) =>
@@ -254,7 +254,7 @@ describe('GET /metrics/prometheus', () => {
 describe('lag', () => {
   it('a queue that nobody reads is as late as its oldest message', async () => {
     await queen.post('/api/v1/push', { items: [{ queue: 'unread' }] })
-    await queen.post('/api/v1/stats/refresh')
+    await queen.refresh()
     const [unread] = (await queen.get('/api/v1/resources/queues?search=unread')).queues
     expect(unread).toMatchObject({ messages: { pending: 1 }, lagSeconds: expect.any(Number) })
   })
@@ -265,7 +265,7 @@ describe('more queues than one answer holds', () => {
   it('status keeps those where most waits', async () => {
     await queen.sql.query(`INSERT INTO queen.queues (id, name, namespace, task)
       SELECT gen_random_uuid(), 'idle-' || n, '', '' FROM generate_series(1, 1000) n`)
-    await queen.post('/api/v1/stats/refresh')
+    await queen.refresh()
     const { queues } = await queen.get('/api/v1/status')
     expect(queues).toHaveLength(1_000)
     expect(queues.slice(0, 2).map((each: Json) => each.name)).toEqual(expect.arrayContaining(['orders', 'logs']))

@@ -18,6 +18,8 @@ export interface RunningBroker extends AsyncDisposable {
   ask(method: string, path: string, body?: unknown): Promise<{ status: number; body: Json; text: string }>
   get(path: string): Promise<Json>
   post(path: string, body?: unknown): Promise<Json>
+  /** Counts anew and waits for it, however long a busy machine takes; `durationMs` of all of it. */
+  refresh(): Promise<Json>
   push(queue: string, partition: string, transactionIds: readonly string[], more?: object): Promise<string>
   pop(queue: string, query?: string): Promise<Json>
 }
@@ -63,6 +65,15 @@ export async function runBroker(env: Record<string, string> = {}): Promise<Runni
     ask,
     get: (path) => good('GET', path),
     post: (path, body) => good('POST', path, body),
+    async refresh() {
+      let durationMs = 0
+      for (let body = {}; ; ) {
+        const answer = await good('POST', '/api/v1/stats/refresh', body)
+        durationMs += answer.durationMs
+        if (answer.complete) return { ...answer, durationMs }
+        body = { since: answer.since }
+      }
+    },
     async push(queue, partition, transactionIds, more = {}) {
       const items = transactionIds.map((transactionId) => ({
         queue,

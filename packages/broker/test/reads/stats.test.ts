@@ -14,7 +14,7 @@ beforeAll(async () => {
      SELECT gen_random_uuid(), q.id, 'p' || n, 1, now() FROM queen.queues q CROSS JOIN generate_series(1, 20000) n`,
   )
   await queen.post('/api/v1/configure', { queue: 'doomed' })
-  const counted = await queen.post('/api/v1/stats/refresh')
+  const counted = await queen.refresh()
   // Otherwise every read counts anew, and the tests below could not fail.
   expect(counted.durationMs).toBeGreaterThan(50)
 })
@@ -47,7 +47,7 @@ it('a counting that began before a deletion does not bring the queue back', asyn
   const listings: number[] = []
   const stats = new Stats({
     readMark: async () => ({ databaseMs: Date.now(), place: 'here', since: '1' }),
-    listChanges: async () => [],
+    listChanges: async () => [{ queueId: 'a', partitions: 1, changed: true }],
     listQueues: async () => {
       listings.push(queues.length)
       return queues
@@ -70,4 +70,31 @@ it('a counting that began before a deletion does not bring the queue back', asyn
   expect([first.queues.length, second.queues.length, first.byName.has('a')]).toEqual([1, 1, false])
   await stats.read()
   expect(listings).toEqual([2, 1])
+})
+
+describe('a refresh that takes longer than an answer may', () => {
+  it('is answered all the same, goes on, and is waited for by who asks again with its time', async () => {
+    await queen.sql.query('BEGIN; LOCK TABLE queen.partitions IN ACCESS EXCLUSIVE MODE')
+    const begunMs = performance.now()
+    const early = await queen.post('/api/v1/stats/refresh')
+    const tookMs = performance.now() - begunMs
+    await queen.sql.query('COMMIT')
+    expect(early).toMatchObject({ success: true, complete: false, queue: { queuesUpdated: 0 } })
+    expect(Date.parse(early.refreshedAt)).toBeLessThan(Date.parse(early.since))
+    expect(tookMs).toBeLessThan(2_000)
+    const again = () => queen.post('/api/v1/stats/refresh', { since: early.since })
+    await expect.poll(async () => (await again()).complete, { timeout: 20_000 }).toBe(true)
+    const done = await again()
+    expect(done).toMatchObject({ complete: true, since: early.since })
+    expect(done.queue.queuesUpdated).toBeGreaterThan(0)
+    // Nothing is counted again for it: it has been.
+    expect((await again()).refreshedAt).toBe(done.refreshedAt)
+    const anew = await queen.refresh()
+    expect(Date.parse(anew.refreshedAt)).toBeGreaterThan(Date.parse(done.refreshedAt))
+  })
+
+  it('says what is wrong with a time that is none', async () => {
+    const { status, body } = await queen.ask('POST', '/api/v1/stats/refresh', { since: 'soon' })
+    expect([status, body.code]).toEqual([400, 'INVALID_TIMESTAMP'])
+  })
 })

@@ -242,9 +242,16 @@ export class Admin {
     return this.#get('getLaggingConsumers', `${V1}/consumer-groups/lagging`, { minLagSeconds }, options)
   }
 
-  /** Recomputes the counts behind lists and overviews now. `POST /api/v1/stats/refresh`. */
-  refreshConsumerStats(options?: A.AdminOptions): Promise<A.Report> {
-    return this.#send('refreshConsumerStats', { method: 'POST', path: `${V1}/stats/refresh`, body: {} }, options)
+  /** Recomputes the counts behind lists and overviews now, and waits for it. `POST /api/v1/stats/refresh`. */
+  async refreshConsumerStats(options?: A.AdminOptions): Promise<A.Report> {
+    let body = {}
+    for (;;) {
+      const request = { method: 'POST', path: `${V1}/stats/refresh`, body } as const
+      const answer = await this.#send<A.Report>('refreshConsumerStats', request, options)
+      // Brokers that count much answer before they are done; they wait themselves before they answer.
+      if (answer.complete !== false) return answer
+      body = { since: answer.since }
+    }
   }
 
   /** Forgets a group on one queue. `DELETE /api/v1/consumer-groups/:group/queues/:queue`. */

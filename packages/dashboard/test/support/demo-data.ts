@@ -81,7 +81,7 @@ export async function fillWithDemoData(api: Api, tables: Tables): Promise<void> 
       await api.post('/api/v1/traces', { transactionId, partitionId, traceNames, eventType, data })
     }
   }
-  await api.post('/api/v1/stats/refresh')
+  await api.refreshStats()
   await until('the minute is measured', async () => {
     const [row] = await tables.query<{ pushed: string | null }>(
       `SELECT sum((counts->>'pushMessages')::numeric) AS pushed FROM queen.instance_metrics WHERE step = 1`,
@@ -89,7 +89,7 @@ export async function fillWithDemoData(api: Api, tables: Tables): Promise<void> 
     return Number(row!.pushed ?? 0) > 0
   })
   await repeatIntoThePast(tables)
-  await api.post('/api/v1/stats/refresh')
+  await api.refreshStats()
 }
 
 /** Traffic until it is told to end. */

@@ -93,9 +93,25 @@ export const SeekPartitionAnswerSchema = Type.Object({
   cursorMovedTo: nullable(TimestampSchema),
 })
 
+export const RefreshStatsRequestSchema = Type.Object({
+  since: Type.Optional(
+    Type.Union([Type.String(), Type.Null()], {
+      description:
+        'Counts that were begun at this time or later will do: the `since` of an answer that was not complete.',
+    }),
+  ),
+})
+
 export const RefreshStatsAnswerSchema = Type.Object({
   success: Type.Literal(true),
-  refreshedAt: TimestampSchema,
+  complete: Type.Boolean({
+    description:
+      'false: there is so much to count that it goes on behind this answer. Ask again with `since` to wait for it.',
+  }),
+  since: TimestampSchema,
+  refreshedAt: Type.Union([TimestampSchema, Type.Null()], {
+    description: 'When the counting of the counts in force began; null when there are none yet.',
+  }),
   durationMs: CountSchema,
   queue: Type.Object({ queuesUpdated: CountSchema }),
   partition: Type.Object({ partitionsUpdated: CountSchema }),

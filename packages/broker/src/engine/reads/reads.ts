@@ -19,10 +19,13 @@ import { listMessages, type MessageQuery } from './message-list.ts'
 import { deliveryMode } from './message-status.ts'
 import type { MetricsFlush } from './metrics-flush.ts'
 import { createResources } from './resources.ts'
-import { type Stats, statsAgeSeconds } from './stats.ts'
+import type { Stats } from './stats.ts'
 import { createStatus, type StatusParts } from './status.ts'
 import { perSecond } from './time-range.ts'
 import { createTraces } from './traces.ts'
+
+// Every answer comes within half a second.
+const REFRESH_ANSWER_MS = 400
 
 export interface ReadStores {
   readonly messages: MessageStore
@@ -108,20 +111,36 @@ export function createReads(parts: ReadParts) {
     ...analytics,
     postgresStats: () => answering(() => diagnosis.postgresStats()),
 
-    async refreshStats() {
+    /** Counts anew. What takes too long for an answer goes on behind it; `since` of that answer waits for it. */
+    async refreshStats(since: string | null) {
       const begunMs = performance.now()
-      await answering(() => flush.flush())
-      const snapshot = await stats.refresh()
-      const { queues, partitions } = snapshot
+      const sinceMs = since === null ? null : Date.parse(since)
+      const askedAtMs = Date.now()
+      const work = answering(() => flush.flush()).then(() => stats.refresh(sinceMs))
+      const done = await inTime(work, REFRESH_ANSWER_MS)
+      const { queues, partitions } = done ?? { queues: [], partitions: 0 }
+      const takenAtMs = stats.last?.takenAtMs
       return {
-        refreshedAt: new Date(snapshot.takenAtMs).toISOString(),
+        complete: done !== null,
+        since: new Date(sinceMs ?? askedAtMs).toISOString(),
+        refreshedAt: takenAtMs === undefined ? null : new Date(takenAtMs).toISOString(),
         durationMs: Math.round(performance.now() - begunMs),
         queuesUpdated: queues.length,
         partitionsUpdated: partitions,
         namespacesUpdated: new Set(queues.map((each) => each.queue.namespace)).size,
         tasksUpdated: new Set(queues.map((each) => each.queue.task)).size,
-        age: statsAgeSeconds(snapshot),
       }
     },
   }
+}
+
+/** What `work` brings within the time; null = it goes on. */
+async function inTime<T>(work: Promise<T>, ms: number): Promise<T | null> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<null>((resolve) => {
+    timer = setTimeout(() => resolve(null), ms)
+  })
+  // Nobody waits for it any more.
+  work.catch(() => {})
+  return Promise.race([work, late]).finally(() => clearTimeout(timer))
 }

@@ -15,7 +15,7 @@ import type { GroupTotals, LatePosition, RecordedSubscription, StatsStore } from
 import { Refusal } from '../refusal.ts'
 import { answering } from '../store-refusal.ts'
 import type { QueueEntry } from '../types.ts'
-import { Counting, earlier, type QueueTotals } from './counting.ts'
+import { Counting, earlier, type QueueTotals, type StatementSizes } from './counting.ts'
 
 export interface Counts {
   readonly total: number
@@ -75,12 +75,14 @@ export class Stats {
   #running: Promise<Snapshot> | null = null
   #begunAtMs = Number.NEGATIVE_INFINITY
   #readAtMs = Number.NEGATIVE_INFINITY
+  // When the one that runs was begun, by this instance's clock.
+  #takingAtMs = Number.NEGATIVE_INFINITY
   #changes = 0
   #listing: Promise<Snapshot> | null = null
 
-  constructor(store: StatsStore) {
+  constructor(store: StatsStore, sizes?: StatementSizes) {
     this.#store = store
-    this.#counting = new Counting(store)
+    this.#counting = new Counting(store, sizes)
   }
 
   /** The counts, as fresh as can be had at once. @throws Refusal DATABASE_UNAVAILABLE */
@@ -100,9 +102,11 @@ export class Stats {
     this.#changes++
   }
 
-  /** Counts that were begun after this call. */
-  async refresh(): Promise<Snapshot> {
-    if (this.#running !== null) await this.#running.catch(() => {})
+  /** Counts that were begun after this call; or, with `sinceMs`, at that time of this instance's clock or later. */
+  async refresh(sinceMs: number | null = null): Promise<Snapshot> {
+    const last = this.#snapshot
+    if (sinceMs !== null && last !== null && last.takenAtMs >= sinceMs) return last
+    if (this.#running !== null && (sinceMs === null || this.#takingAtMs < sinceMs)) await this.#running.catch(() => {})
     return this.#refresh()
   }
 
@@ -158,6 +162,7 @@ export class Stats {
     this.#begunAtMs = performance.now()
     const changesSeen = this.#changes
     const begunAtMs = Date.now()
+    this.#takingAtMs = begunAtMs
     const store = this.#store
     // Before anything is counted: what is written from here on may be missed now, and is looked at again the next time.
     const mark = await store.readMark()

@@ -7,6 +7,7 @@ import {
   MoveSubscriptionAnswerSchema,
   MoveSubscriptionRequestSchema,
   RefreshStatsAnswerSchema,
+  RefreshStatsRequestSchema,
   SeekPartitionAnswerSchema,
   SeekQueueAnswerSchema,
   SeekRequestSchema,
@@ -18,7 +19,7 @@ import type { Exchange } from '../exchange.ts'
 import { parseQuery, queryBoolean, queryInteger, queryName } from '../query.ts'
 import { readRoute, text } from '../read-route.ts'
 import { type Route, SMALL_BODY_BYTES_MAX } from '../route.ts'
-import { bodyReader, parseJsonObject, requireName } from '../wire/json-body.ts'
+import { bodyReader, requireName } from '../wire/json-body.ts'
 import { bodyTimestamp } from '../wire/timestamp.ts'
 
 const LAG_SECONDS_DEFAULT = 3_600
@@ -30,6 +31,7 @@ const BODY_ERRORS = ['INVALID_JSON', 'INVALID_BODY', 'INVALID_NAME', 'INVALID_TI
 export function consumerGroupRoutes({ engine }: HttpContext): Route[] {
   const readSubscription = bodyReader(MoveSubscriptionRequestSchema)
   const readSeek = bodyReader(SeekRequestSchema, true)
+  const readRefresh = bodyReader(RefreshStatsRequestSchema, true)
 
   async function deleteGroup(exchange: Exchange, queueName: string | null): Promise<void> {
     const consumerGroup = name(exchange, 0, 'consumerGroup')
@@ -187,14 +189,17 @@ export function consumerGroupRoutes({ engine }: HttpContext): Route[] {
         operationId: 'refreshStats',
         summary: 'Count everything anew',
         tag,
+        body: RefreshStatsRequestSchema,
         answers: { 200: RefreshStatsAnswerSchema },
-        errors: ['INVALID_JSON', 'INVALID_BODY'],
+        errors: ['INVALID_JSON', 'INVALID_BODY', 'INVALID_TIMESTAMP'],
       },
       async handle(exchange) {
-        parseJsonObject(exchange.body, true)
-        const done = await engine.refreshStats()
+        const { since } = readRefresh(exchange.body)
+        const done = await engine.refreshStats(bodyTimestamp(since, 'since', 'start'))
         exchange.answer(200, {
           success: true,
+          complete: done.complete,
+          since: done.since,
           refreshedAt: done.refreshedAt,
           durationMs: done.durationMs,
           queue: { queuesUpdated: done.queuesUpdated },

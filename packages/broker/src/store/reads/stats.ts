@@ -41,11 +41,11 @@ export function createStatsStore({ admin }: { readonly admin: Sql }): StatsStore
       return { databaseMs: row!.now_ms, place: row!.place, since: row!.since }
     },
 
-    async listChanges({ since }) {
+    async listChanges(mark) {
       const rows = await admin.run<{ queue_id: string; partitions: string; changed: boolean }>(
         'list_changes',
         'SELECT queue_id, partitions, changed FROM queen.changed_queues($1::xid8)',
-        [since],
+        [mark?.since ?? null],
       )
       return rows.map((row) => ({ queueId: row.queue_id, partitions: Number(row.partitions), changed: row.changed }))
     },
@@ -81,19 +81,20 @@ export function createStatsStore({ admin }: { readonly admin: Sql }): StatsStore
       }))
     },
 
-    async summarize(of, after, limit, known, late) {
+    async summarize({ of, after, limit, scan, known, late }) {
       const rows = await admin.run<SummaryRow>(
         'summarize_partitions',
         `SELECT queue_id, group_name, last_name, partitions, messages, members, with_lag, lag, processing, leases,
                 completed, failed, batches, (extract(epoch FROM oldest_at) * 1000)::float8 AS oldest_ms,
                 (extract(epoch FROM consumed_at) * 1000)::float8 AS consumed_ms, partition_id
-           FROM queen.summarize_partitions($1::uuid[], $2::uuid, $3::text, $4::int, $5::uuid[], $6::text[],
-             to_timestamp($7::float8 / 1000), $8::int)`,
+           FROM queen.summarize_partitions($1::uuid[], $2::uuid, $3::text, $4::int, $5::boolean, $6::uuid[], $7::text[],
+             to_timestamp($8::float8 / 1000), $9::int)`,
         [
           of,
           after?.queueId ?? FIRST,
           after?.name ?? '',
           limit,
+          scan,
           known.map((each) => each.queueId),
           known.map((each) => each.group),
           late.beforeMs,
