@@ -37,6 +37,8 @@ export interface Delivery {
   readonly leaseId: string
   /** By PostgreSQL's clock. */
   readonly claimedAtMs: number
+  /** Not later than this; the same, unless the answer held other partitions that may have been claimed before. */
+  readonly claimedByMs: number
   readonly sentAtMs: number
   readonly atMs: number
   /** When the lease may be over: by its time, or because an ack or nack was sent. */

@@ -128,7 +128,7 @@ function judgeLeases(
 ): void {
   for (const [at, later] of list.entries()) {
     const earlier = list.slice(0, at).find(({ claimedAtMs, leaseId, releasedAtMs }) => {
-      if (leaseId === later.leaseId || later.claimedAtMs >= releasedAtMs - LEASE_SLACK_MS) return false
+      if (leaseId === later.leaseId || later.claimedByMs >= releasedAtMs - LEASE_SLACK_MS) return false
       return !crashes.some(
         ({ fromMs }) => fromMs > claimedAtMs - LEASE_SLACK_MS && fromMs < claimedAtMs + CLAIMS_FORGOTTEN_MS,
       )

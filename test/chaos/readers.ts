@@ -144,8 +144,12 @@ export async function pop(
   const messages = answer.body.messages as Delivered[]
   const expiresAtMs = history.toRunMs(Date.parse(answer.body.leaseExpiresAt))
   const claimedAtMs = expiresAtMs - leaseMs
+  const atMs = history.nowMs
+  // The answer tells the earliest of its leases; of several partitions the others were claimed later.
+  const alone = new Set(messages.map(({ partition }) => partition)).size === 1
+  const claimedByMs = alone ? claimedAtMs : Math.max(claimedAtMs, atMs)
   const deliveries = messages.map((message): Delivery => {
-    const times = { claimedAtMs, sentAtMs, atMs: history.nowMs, releasedAtMs: expiresAtMs, completedAtMs: null }
+    const times = { claimedAtMs, claimedByMs, sentAtMs, atMs, releasedAtMs: expiresAtMs, completedAtMs: null }
     return { id: message.transactionId, queue, group, instance: index, leaseId: message.leaseId, ...times }
   })
   for (const delivery of deliveries) history.deliver(delivery)

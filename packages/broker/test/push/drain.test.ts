@@ -504,6 +504,22 @@ describe('a step that is built while the one before it is under way', () => {
     expect(await namesOf('ahead')).toEqual(['1', '2', '3', '4', '5', '6'])
   })
 
+  test('a step that fails before it is sent fails the run and nothing else', async () => {
+    const buffer = await openBuffer()
+    const bench = benchOn(buffer)
+    const create = bench.stack.catalog.ensurePartitions.bind(bench.stack.catalog)
+    bench.stack.catalog.ensurePartitions = async () => {
+      // Until the next batch has been read, and found to be empty.
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      throw new StoreError('unavailable', 'away')
+    }
+    await buffered(bench, item('unsent', 'p', '1'))
+    // A rejection that nobody listens to would end the broker, and fails the test run.
+    await expect(bench.drain.run(always)).rejects.toThrow('away')
+    bench.stack.catalog.ensurePartitions = create
+    expect([await bench.drain.run(always), await namesOf('unsent')]).toEqual(['empty', ['1']])
+  })
+
   test('G3 knows the keys of the one before it', async () => {
     const buffer = await openBuffer()
     const bench = benchOn(buffer)

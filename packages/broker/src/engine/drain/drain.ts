@@ -155,11 +155,15 @@ export class Drain {
           return prepared.empty ? 'empty' : 'stopped'
         }
         const last = prepared.steps.at(-1)
-        const underWay = new Promise<void>((resolve) => {
+        const sent = new Promise<void>((resolve) => {
           if (last !== undefined) last.onSent = resolve
         })
         const storing = this.#storeAll(prepared)
-        const next = this.#prepareBehind(last, Promise.race([underWay, storing]))
+        const over = storing.then(
+          () => {},
+          () => {},
+        )
+        const next = this.#prepareBehind(last, Promise.race([sent, over]))
         reading = next.catch(() => {})
         if (!(await storing)) return 'diverted'
         prepared = await next
