@@ -250,7 +250,8 @@ export class FileBuffer {
       full: usedBytes >= this.#capacity.bufferBytesMax || this.#writer.full,
       quarantinedRecords: this.quarantine.count,
       appendRecordsPerSecond: this.#capacity.recordsPerSecond,
-      timeToFullSeconds: this.#capacity.timeToFullSeconds(usedBytes),
+      // With nothing left in it, what came in before says nothing.
+      timeToFullSeconds: this.#files.pendingRecords === 0 ? null : this.#capacity.timeToFullSeconds(usedBytes),
       fsync: this.#fsyncTimes,
     }
   }

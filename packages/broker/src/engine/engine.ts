@@ -146,7 +146,13 @@ export interface Health {
   }
   /** Of the phase. */
   readonly sinceMs: number
-  readonly databasePool: { readonly size: number; readonly idle: number; readonly waiting: number }
+  /** `size` = open connections, `max` = as many as there may be. */
+  readonly databasePool: {
+    readonly size: number
+    readonly max: number
+    readonly idle: number
+    readonly waiting: number
+  }
   readonly acceptedMessages: number
   readonly acceptedMessagesPerSecond: number
 }
@@ -176,7 +182,7 @@ export interface Engine extends Reads {
 
   maintenanceStatus(): Promise<MaintenanceStatus>
   setMaintenance(enabled: boolean, reason: string | null, by: string | null): Promise<MaintenanceStatus>
-  maintenanceHistory(limit: number, offset: number): Promise<Page<MaintenanceWindow>>
+  maintenanceHistory(limit: number, offset: number, after: string | null): Promise<Page<MaintenanceWindow>>
   popMaintenanceStatus(): Promise<PopMaintenanceStatus>
   setPopMaintenance(enabled: boolean, reason: string | null): Promise<PopMaintenanceStatus>
 
@@ -185,6 +191,7 @@ export interface Engine extends Reads {
     instance: string | null
     limit: number
     offset: number
+    after: string | null
   }): Promise<Page<QuarantinedRecord>>
   retryQuarantined(
     id: string,

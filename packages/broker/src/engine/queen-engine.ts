@@ -69,7 +69,7 @@ export function createEngine(parts: EngineParts): Engine {
     listDeadLetters: (query) => deadLetters.listDeadLetters(query),
     maintenanceStatus: () => maintenance.status(),
     setMaintenance: (enabled, reason, by) => maintenance.set(enabled, reason, by),
-    maintenanceHistory: (limit, offset) => maintenance.history(limit, offset),
+    maintenanceHistory: (limit, offset, after) => maintenance.history(limit, offset, after),
     popMaintenanceStatus: () => maintenance.popStatus(),
     setPopMaintenance: (enabled, reason) => maintenance.setPop(enabled, reason),
     listQuarantine: (query) => quarantine.listQuarantine(query),

@@ -21,7 +21,14 @@ export interface QuarantineStore {
     instance: string | null
     limit: number
     offset: number
-  }): Promise<{ rows: QuarantineRow[]; total: number }>
+    /** Behind this row; wins over the offset. */
+    after: string | null
+  }): Promise<{
+    rows: QuarantineRow[]
+    total: number
+    /** The row to go on behind; null = these were the last. */
+    next: string | null
+  }>
   get(id: string): Promise<QuarantineRow | null>
   /** Counts an attempt to store it after all. */
   attempted(id: string): Promise<void>

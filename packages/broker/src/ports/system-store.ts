@@ -113,7 +113,12 @@ export interface SystemStore {
   openWindow(window: NewWindow): Promise<string>
   changeWindow(id: string, change: WindowChange): Promise<void>
   /** Latest first. */
-  listWindows(limit: number, offset: number): Promise<{ windows: WindowRow[]; total: number }>
+  /** Latest first. @param after behind the window that started then and has this id; wins over the offset */
+  listWindows(
+    limit: number,
+    offset: number,
+    after?: { readonly startedAt: string; readonly id: string } | null,
+  ): Promise<{ windows: WindowRow[]; total: number }>
 
   /** Reports this instance and returns all that are known, this one included. */
   heartbeat(instance: InstanceReport): Promise<InstanceRow[]>

@@ -17,6 +17,7 @@ export interface MeasureParts {
 // Six samples a minute show a stall without costing anything.
 const SAMPLE_MS = 10_000
 const MINUTE_MS = 60_000
+const RETRY_MS = 5_000
 const EXPIRE_MS = 5 * MINUTE_MS
 // Sampling every 20 ms costs nothing measurable and sees every stall that a client could notice.
 const RESOLUTION_MS = 20
@@ -27,6 +28,7 @@ export function measure(parts: MeasureParts): Service {
   let cpu = process.cpuUsage()
   let cpuAtMs = performance.now()
   let timer: NodeJS.Timeout | null = null
+  let again: NodeJS.Timeout | null = null
   let flushing: Promise<void> = Promise.resolve()
 
   const sampling = new Periodic({
@@ -45,7 +47,7 @@ export function measure(parts: MeasureParts): Service {
       parts.flush.sample({
         eventLoopLagMs: lag(delay.mean),
         eventLoopLagPeakMs: lag(delay.max),
-        freeSlots: Math.max(0, databasePool.idle),
+        freeSlots: Math.max(0, databasePool.max - databasePool.size + databasePool.idle),
         jobQueueSize: databasePool.waiting,
         poolSize: databasePool.size,
         poolIdle: databasePool.idle,
@@ -72,11 +74,23 @@ export function measure(parts: MeasureParts): Service {
   function schedule(): void {
     timer = setTimeout(
       () => {
-        flushing = parts.flush.flush().catch(parts.onError)
+        flushing = store()
         schedule()
       },
       MINUTE_MS - (Date.now() % MINUTE_MS) + 5,
     )
+  }
+
+  /** A minute that could not be stored is tried again until the next is due: later it would count with that one. */
+  async function store(): Promise<void> {
+    if (again !== null) clearTimeout(again)
+    again = null
+    try {
+      await parts.flush.flush()
+    } catch (error) {
+      parts.onError(error)
+      if (timer !== null) again = setTimeout(() => (flushing = store()), RETRY_MS)
+    }
   }
 
   return {
@@ -91,6 +105,8 @@ export function measure(parts: MeasureParts): Service {
     async stop() {
       if (timer !== null) clearTimeout(timer)
       timer = null
+      if (again !== null) clearTimeout(again)
+      again = null
       delay.disable()
       await Promise.all([sampling.stop(), expiring.stop(), flushing])
       // What was counted since the last full minute; a database that is away must not delay the stop for it.

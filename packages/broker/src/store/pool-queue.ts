@@ -25,7 +25,9 @@ export interface PoolOptions {
 }
 
 export interface PoolStats {
+  /** Open connections. */
   readonly size: number
+  readonly max: number
   readonly idle: number
   readonly waiting: number
 }
@@ -54,7 +56,7 @@ export class ConnectionPool {
   }
 
   stats(): PoolStats {
-    return { size: this.#live(), idle: this.#idle.length, waiting: this.#waiters.length }
+    return { size: this.#live(), max: this.#options.size, idle: this.#idle.length, waiting: this.#waiters.length }
   }
 
   async use<T>(work: (connection: DatabaseConnection) => Promise<T>): Promise<T> {

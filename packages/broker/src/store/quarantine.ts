@@ -84,7 +84,7 @@ export function createQuarantineStore({
         return 'added'
       }),
 
-    async list({ queue, instance, limit, offset }) {
+    async list({ queue, instance, limit, offset, after }) {
       const [counted] = await admin.run<{ total: string }>(
         'count_quarantine',
         `SELECT coalesce(sum(c.records), 0)::text AS total FROM queen.quarantine_counts c
@@ -92,22 +92,25 @@ export function createQuarantineStore({
         [queue, instance],
       )
       const total = Number(counted!.total)
-      if (total <= offset) return { rows: [], total }
-      const rows = await admin.run<Row>(
+      if (after === null && total <= offset) return { rows: [], total, next: null }
+      const rows = await admin.run<Row & { seq: string; more: boolean }>(
         'list_quarantine',
         `WITH page AS MATERIALIZED (
            SELECT r.seq, octet_length(r.body) AS size FROM queen.quarantined_records r
             WHERE ($1::text IS NULL OR r.queue = $1::text) AND ($2::text IS NULL OR r.instance_id = $2::text)
-            ORDER BY r.seq LIMIT $3::int OFFSET $4::bigint
+              AND ($5::bigint IS NULL OR r.seq > $5::bigint)
+            ORDER BY r.seq LIMIT $3::int + 1 OFFSET $4::bigint
          ), fits AS MATERIALIZED (
            SELECT p.seq, coalesce(sum(p.size) OVER (ORDER BY p.seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
              FROM page p
          )
-         SELECT ${COLUMNS} FROM fits f JOIN queen.quarantined_records r USING (seq)
-          WHERE f.before < ${PAGE_BYTES_MAX} ORDER BY f.seq`,
-        [queue, instance, limit, offset],
+         SELECT ${COLUMNS}, f.seq, f.seq < (SELECT max(p.seq) FROM page p) AS more
+           FROM fits f JOIN queen.quarantined_records r USING (seq)
+          WHERE f.before < ${PAGE_BYTES_MAX} ORDER BY f.seq LIMIT $3::int`,
+        [queue, instance, limit, after === null ? offset : 0, after],
       )
-      return { rows: rows.map(toRow), total }
+      const last = rows.at(-1)
+      return { rows: rows.map(toRow), total, next: last?.more === true ? last.seq : null }
     },
 
     async get(id) {

@@ -65,14 +65,15 @@ export function createWindowStore({ state, admin }: Pick<Database, 'state' | 'ad
       )
     },
 
-    async listWindows(limit: number, offset: number) {
+    async listWindows(limit, offset, after = null) {
       const rows = await admin.run<Row & { total: string }>(
         'list_windows',
         `SELECT t.total, w.* FROM (SELECT count(*) AS total FROM queen.maintenance_windows) t
-           LEFT JOIN (SELECT * FROM queen.maintenance_windows ORDER BY started_at DESC, id DESC
-                       LIMIT $1::int OFFSET $2::bigint) w ON true
+           LEFT JOIN (SELECT * FROM queen.maintenance_windows m
+                       WHERE $3::timestamptz IS NULL OR (m.started_at, m.id) < ($3::timestamptz, $4::bigint)
+                       ORDER BY m.started_at DESC, m.id DESC LIMIT $1::int OFFSET $2::bigint) w ON true
           ORDER BY w.started_at DESC, w.id DESC`,
-        [limit, offset],
+        [limit, after === null ? offset : 0, after?.startedAt ?? null, after?.id ?? null],
       )
       return {
         windows: rows.filter((row) => row.id !== null).map(toWindow),

@@ -46,7 +46,7 @@ export const HEALTH: Health = {
     fsync: { count: 4, sumSeconds: 0.25, bucketsSeconds: [0.01, 0.1], counts: [1, 2, 1] },
   },
   sinceMs: Date.now() - 60_000,
-  databasePool: { size: 4, idle: 3, waiting: 0 },
+  databasePool: { size: 4, max: 10, idle: 3, waiting: 0 },
   acceptedMessages: 7,
   acceptedMessagesPerSecond: 0.5,
 }

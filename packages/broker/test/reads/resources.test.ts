@@ -285,3 +285,41 @@ describe('a queue by its name', () => {
     expect((await queen.ask('GET', path)).status).toBe(404)
   })
 })
+
+describe('lists of the system go on by key', () => {
+  const switched = (enabled: boolean) => queen.post('/api/v1/system/maintenance', { enabled })
+  const all = async (path: string, list: string, idOf: (row: Json) => string): Promise<string[]> => {
+    const ids: string[] = []
+    for (let after = ''; ; ) {
+      const page = await queen.get(`${path}?limit=2${after}`)
+      ids.push(...page[list].map(idOf))
+      expect(page.pagination.hasMore).toBe(page.pagination.next !== null)
+      if (page.pagination.next === null) return ids
+      after = `&after=${page.pagination.next}`
+    }
+  }
+
+  it('windows and set-aside records, each once', async () => {
+    for (let window = 0; window < 4; window++) {
+      await switched(true)
+      await queen.post('/api/v1/push', { items: [{ queue: 'set-aside', payload: 1 }] })
+      await queen.ask('DELETE', '/api/v1/resources/queues/set-aside')
+      await switched(false)
+      await expect
+        .poll(async () => (await queen.get('/api/v1/system/maintenance')).phase, { timeout: 20_000 })
+        .toBe('normal')
+    }
+    const started = await all('/api/v1/system/maintenance/history', 'windows', (row) => row.startedAt)
+    expect(started.length).toBeGreaterThanOrEqual(4)
+    expect(started).toEqual([...new Set(started)].sort().reverse())
+    const ids = await all('/api/v1/system/buffers/quarantine', 'records', (row) => row.id)
+    expect([ids.length, new Set(ids).size]).toEqual([4, 4])
+    for (const path of ['maintenance/history', 'buffers/quarantine'])
+      expect((await queen.ask('GET', `/api/v1/system/${path}?after=1`)).status).toBe(400)
+  })
+
+  it('a window with nothing in it is over when the answer says so', async () => {
+    await switched(true)
+    expect(await switched(false)).toMatchObject({ phase: 'normal', bufferedMessages: 0 })
+  })
+})

@@ -12,6 +12,7 @@ import type { RecordLog, SetAsideRecord } from '../../ports/record-log.ts'
 import { StoreError } from '../../ports/store-error.ts'
 import type { PayloadCipher } from '../cipher.ts'
 import type { Engine, QuarantinedRecord } from '../engine.ts'
+import { readToken, tokenOf } from '../list-token.ts'
 import { isoOfMicros } from '../maintenance/instance-view.ts'
 import { RecordReader } from '../push/buffered-message.ts'
 import { Refusal } from '../refusal.ts'
@@ -130,22 +131,27 @@ export function createQuarantine(parts: QuarantineParts): Quarantine {
   }
 
   return {
-    listQuarantine({ queue, instance, limit, offset }) {
+    listQuarantine({ queue, instance, limit, offset, after }) {
+      const place = after === null ? null : placeOf(after)
       const read = async () => {
-        const stored = await store.list({ queue, instance, limit, offset }).catch(unavailable)
+        const inStore = place === null || place.disk === null
+        const wanted = { queue, instance, limit: inStore ? limit : 1, offset, after: place?.seq ?? null }
+        const listed = await store.list(wanted).catch(unavailable)
+        const stored = inStore ? listed : { rows: [], total: listed.total, next: null }
         const live = new Set([instanceId, ...parts.instances().flatMap((each) => (each.live ? [each.id] : []))])
         const rows = stored.rows.map((row) => view(row, { instanceId: row.instanceId, live: live.has(row.instanceId) }))
         // What is still on this instance's disk comes last: it was found after the last drain. Damage has no queue.
         const onDisk = queue === null && (instance === null || instance === instanceId) ? log.quarantine.count : 0
         const total = stored.total + onDisk
-        const from = offset + rows.length
-        if (onDisk > 0 && rows.length < limit && from >= stored.total) {
-          const own = await log.quarantine.list({ offset: from - stored.total, limit: limit - rows.length })
+        let next = stored.next === null ? null : tokenOf(['stored', stored.next])
+        if (next === null && onDisk > 0) {
+          const from = place === null ? Math.max(0, offset + rows.length - stored.total) : (place.disk ?? 0)
+          const own = await log.quarantine.list({ offset: from, limit: limit - rows.length })
           rows.push(...own.map((entry) => view({ ...entry, id: nameOf(entry.id) }, { instanceId, live: true })))
+          const end = from + own.length
+          if (end < onDisk) next = tokenOf(['disk', String(end)])
         }
-        const end = offset + rows.length
-        const hasMore = end < total && rows.length > 0
-        return { rows, total, limit, offset, hasMore, next: hasMore ? String(end) : null }
+        return { rows, total, limit, offset, hasMore: next !== null, next }
       }
       return log.quarantine.count > 0 ? inTurn(read) : read()
     },
@@ -195,6 +201,16 @@ export function createQuarantine(parts: QuarantineParts): Quarantine {
     for (const { id } of entries) await log.quarantine.remove(id)
     return true
   }
+}
+
+/** Where a page begins: behind a row of PostgreSQL, or behind so many of this instance's disk. */
+function placeOf(after: string): { seq: string | null; disk: number | null } {
+  const [where, at] = readToken(
+    after,
+    2,
+    ([kind = '', number = '']) => ['stored', 'disk'].includes(kind) && /^\d{1,15}$/.test(number),
+  )
+  return where === 'stored' ? { seq: at!, disk: null } : { seq: null, disk: Number(at) }
 }
 
 /** Rolls the transaction back; the item says why. */

@@ -9,6 +9,7 @@ import { StoreError } from '../../ports/store-error.ts'
 import type { InstanceRow, SwitchValue, SystemStore, WindowRow } from '../../ports/system-store.ts'
 import type { QuarantineCount } from '../drain/quarantine-count.ts'
 import type { InstanceStatus, MaintenanceStatus, MaintenanceWindow, PopMaintenanceStatus } from '../engine.ts'
+import { readToken, tokenOf } from '../list-token.ts'
 import { Refusal } from '../refusal.ts'
 import type { Page } from '../types.ts'
 import { within } from '../within.ts'
@@ -44,6 +45,9 @@ const FENCE_MS_MAX = 20_000
 const STATUS_MS_MAX = 2_000
 // Three seconds in all: ending a window is one statement.
 const HISTORY_LOOKS = 15
+// Some 300 ms: an empty drain takes a tenth of it.
+const NORMAL_LOOKS = 10
+const NORMAL_PAUSE_MS = 30
 const HISTORY_PAUSE_MS = 200
 
 // Two heartbeats were missed: longer than an instance takes to notice a drain.
@@ -106,7 +110,13 @@ export class Maintenance {
     await control.learn(state, outdated ? control.ticket() : ticket)
     if (enabled && state.safeAt === null) await this.#passFence(state.since, FENCE_MS_MAX)
     await this.heartbeat().catch(() => {})
-    const status = await this.status()
+    let status = await this.status()
+    // With nothing buffered the cluster is back within a moment: then that is the answer.
+    for (let look = 0; look < NORMAL_LOOKS && !enabled && status.phase === 'draining'; look++) {
+      if (status.bufferedMessages !== 0) break
+      await new Promise((resolve) => setTimeout(resolve, NORMAL_PAUSE_MS))
+      status = await this.status()
+    }
     // 200 says that it is safe. Not when a write is still running, nor when somebody else has switched it off again.
     if (enabled && !status.safeToMigrate) {
       throw new Refusal('MAINTENANCE_PENDING', undefined, {
@@ -173,17 +183,17 @@ export class Maintenance {
     }
   }
 
-  async history(limit: number, offset: number): Promise<Page<MaintenanceWindow>> {
-    const { windows, total } = await this.#parts.system.listWindows(limit, offset).catch(refuse)
-    const hasMore = offset + windows.length < total
-    return {
-      rows: windows.map(windowOf),
-      total,
-      limit,
-      offset,
-      hasMore,
-      next: hasMore ? String(offset + windows.length) : null,
-    }
+  async history(limit: number, offset: number, after: string | null): Promise<Page<MaintenanceWindow>> {
+    const [startedAt, id] =
+      after === null ? [] : readToken(after, 2, ([at = '', row = '']) => isTime(at) && /^\d{1,18}$/.test(row))
+    const place = after === null ? null : { startedAt: startedAt!, id: id! }
+    // One more than asked for tells whether there are more.
+    const { windows, total } = await this.#parts.system.listWindows(limit + 1, offset, place).catch(refuse)
+    const hasMore = windows.length > limit
+    const rows = windows.slice(0, limit)
+    const last = rows.at(-1)
+    const next = hasMore && last !== undefined ? tokenOf([last.startedAt, last.id]) : null
+    return { rows: rows.map(windowOf), total, limit, offset, hasMore, next }
   }
 
   async popStatus(): Promise<PopMaintenanceStatus> {
@@ -446,4 +456,9 @@ function asValue(state: SwitchState | null): SwitchValue | null {
 function refuse(error: unknown): never {
   if (error instanceof StoreError && error.transient) throw new Refusal('DATABASE_UNAVAILABLE')
   throw error
+}
+
+/** As the history tells it, and a time that exists. */
+function isTime(text: string): boolean {
+  return /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$/.test(text) && !Number.isNaN(Date.parse(text))
 }

@@ -1,4 +1,7 @@
-/** The engine with every call of the message paths counted. It changes nothing that passes through. */
+/**
+ * The engine with every call of the message paths counted, and of all of them those that PostgreSQL could not serve. It
+ * changes nothing that passes through.
+ */
 import type { Engine } from '../engine.ts'
 import { Refusal } from '../refusal.ts'
 import type { PopRequest } from '../types.ts'
@@ -10,7 +13,7 @@ export function meterEngine(engine: Engine, activity: Activity): Engine {
     throw error
   }
   return {
-    ...engine,
+    ...watched(engine, failed),
     pushMessages: (items, options) => engine.pushMessages(items, options).then(() => activity.pushed(items), failed),
     popMessages(request: PopRequest, abandoned) {
       const leave = request.wait && request.queue !== null ? activity.parked(request.queue) : null
@@ -18,6 +21,8 @@ export function meterEngine(engine: Engine, activity: Activity): Engine {
       return answer.then(
         (popped) => {
           leave?.()
+          // A pop never fails for it; it is empty.
+          if (popped.emptyReason === 'database_unavailable') activity.databaseError()
           activity.popped(request, popped)
           return popped
         },
@@ -43,4 +48,19 @@ export function meterEngine(engine: Engine, activity: Activity): Engine {
         return outcome
       }, failed),
   }
+}
+
+/** Every method with `failed` told of what it rejects with. */
+function watched(engine: Engine, failed: (error: unknown) => never): Engine {
+  const all = Object.entries(engine).map(([name, method]) => {
+    if (typeof method !== 'function') return [name, method]
+    return [
+      name,
+      (...given: unknown[]) => {
+        const answer: unknown = method.apply(engine, given)
+        return answer instanceof Promise ? answer.catch(failed) : answer
+      },
+    ]
+  })
+  return Object.fromEntries(all)
 }

@@ -4,7 +4,7 @@
  * Invariant: what could not be stored is counted with the next flush; counts may be lost with the process, never doubled
  * by a repeat (a flush whose outcome is unknown is taken as stored).
  */
-import type { Gauge, InstanceIdentity, MetricsStore, QueueMetrics } from '../../ports/metrics-store.ts'
+import type { InstanceIdentity, MetricsStore, QueueMetrics } from '../../ports/metrics-store.ts'
 import { StoreError } from '../../ports/store-error.ts'
 import type { Activity } from './activity.ts'
 import type { Stats } from './stats.ts'
@@ -17,9 +17,24 @@ export interface FlushParts {
   readonly identity: () => InstanceIdentity
 }
 
+/** Sum, least, greatest and latest of each. */
+type Gauges = Record<string, [number, number, number, number]>
+
+function merged(older: Gauges, newer: Gauges): Gauges {
+  const all = { ...older }
+  for (const [name, [sum, least, greatest, latest]] of Object.entries(newer)) {
+    const before = older[name]
+    all[name] =
+      before === undefined
+        ? [sum, least, greatest, latest]
+        : [before[0] + sum, Math.min(before[1], least), Math.max(before[2], greatest), latest]
+  }
+  return all
+}
+
 export class MetricsFlush {
   readonly #parts: FlushParts
-  #gauges: Record<string, [number, number, number, number]> = {}
+  #gauges: Gauges = {}
   #samples = 0
   #partitions = new Map<string, number>()
   #running: Promise<void> | null = null
@@ -56,7 +71,7 @@ export class MetricsFlush {
   async #flush(): Promise<void> {
     const { activity, store, identity } = this.#parts
     const taken = activity.take()
-    const gauges: Record<string, Gauge> = this.#gauges
+    const gauges = this.#gauges
     const samples = this.#samples
     this.#gauges = {}
     this.#samples = 0
@@ -65,7 +80,11 @@ export class MetricsFlush {
     try {
       await store.addMetrics(identity(), taken.spanMs / 2, counts, gauges, samples, this.#queues(taken.queues))
     } catch (error) {
-      if (!(error instanceof StoreError && error.outcomeUnknown)) activity.giveBack(taken)
+      if (!(error instanceof StoreError && error.outcomeUnknown)) {
+        activity.giveBack(taken)
+        this.#samples += samples
+        this.#gauges = merged(gauges, this.#gauges)
+      }
       throw error
     }
   }

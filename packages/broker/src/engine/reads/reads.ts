@@ -114,8 +114,9 @@ export function createReads(parts: ReadParts) {
     /** Counts anew. What takes too long for an answer goes on behind it; `since` of that answer waits for it. */
     async refreshStats(since: string | null) {
       const begunMs = performance.now()
-      const sinceMs = since === null ? null : Date.parse(since)
       const askedAtMs = Date.now()
+      // No counts are newer than now.
+      const sinceMs = since === null ? null : Math.min(Date.parse(since), askedAtMs)
       const work = answering(() => flush.flush()).then(() => stats.refresh(sinceMs))
       const done = await inTime(work, REFRESH_ANSWER_MS)
       const { queues, partitions } = done ?? { queues: [], partitions: 0 }

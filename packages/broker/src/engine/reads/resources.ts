@@ -1,9 +1,9 @@
 /** Queues, partitions, namespaces and tasks with their counts, as the dashboard's lists show them. */
 import { QUEUE_MODE_GROUP } from '@queen/protocol'
 import type { PartitionRow, ResourceStore } from '../../ports/resource-store.ts'
+import { readToken, tokenOf } from '../list-token.ts'
 import { Refusal } from '../refusal.ts'
 import { answering } from '../store-refusal.ts'
-import { readToken, tokenOf } from './list-token.ts'
 import { ageSeconds, type Counts, type QueueStats, type Snapshot, type Stats, statsAgeSeconds } from './stats.ts'
 
 export interface QueueListQuery {
@@ -77,7 +77,10 @@ export function createResources({ store, stats, throughput }: ResourceParts) {
       const total = found.length
       let begin = query.offset
       if (query.after !== null) {
-        const [createdAt, name] = readToken(query.after, 2, () => true) as [string, string]
+        const [createdAt, name] = readToken(query.after, 2, ([at = '']) => !Number.isNaN(Date.parse(at))) as [
+          string,
+          string,
+        ]
         begin = found.findIndex(
           ({ queue }) => queue.createdAt < createdAt || (queue.createdAt === createdAt && queue.name > name),
         )

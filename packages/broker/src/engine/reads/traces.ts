@@ -7,9 +7,9 @@ import type { MessageStore } from '../../ports/message-store.ts'
 import type { NamedTrace, StoredTrace, TraceStore } from '../../ports/trace-store.ts'
 import { openPayload, viewFrame } from '../format/frame-view.ts'
 import { decodeSegment } from '../format/segment-body.ts'
+import { isStoreTimestamp, readToken, tokenOf } from '../list-token.ts'
 import { Refusal } from '../refusal.ts'
 import { answering } from '../store-refusal.ts'
-import { isStoreTimestamp, readToken, tokenOf } from './list-token.ts'
 import { locateMessage } from './message-detail.ts'
 
 export interface TraceRequest {

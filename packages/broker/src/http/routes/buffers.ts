@@ -13,7 +13,7 @@ import type { QuarantinedRecord } from '../../engine/engine.ts'
 import { Refusal } from '../../engine/refusal.ts'
 import type { HttpContext } from '../context.ts'
 import type { Exchange } from '../exchange.ts'
-import { paginationOf, pagingParameters, queryPaging } from '../paging.ts'
+import { AFTER_PARAMETER, paginationOf, pagingParameters, queryPaging } from '../paging.ts'
 import { parseQuery, queryName, queryText } from '../query.ts'
 import type { Route } from '../route.ts'
 import { parseQuarantineBody } from '../wire/quarantine-body.ts'
@@ -66,6 +66,7 @@ export function bufferRoutes({ engine, limits }: HttpContext): Route[] {
           { name: 'queue', schema: Type.String() },
           { name: 'instance', schema: Type.String() },
           ...pagingParameters(LIMIT_DEFAULT),
+          AFTER_PARAMETER,
         ],
         answers: { 200: QuarantineAnswerSchema },
         errors: ['INVALID_PARAMETER', 'INVALID_NAME'],
@@ -76,6 +77,7 @@ export function bufferRoutes({ engine, limits }: HttpContext): Route[] {
           queue: queryName(query, 'queue'),
           instance: queryText(query, 'instance'),
           ...queryPaging(query, LIMIT_DEFAULT),
+          after: queryText(query, 'after'),
         })
         const records = page.rows.map(recordText).join(',')
         const pagination = JSON.stringify(paginationOf(page))

@@ -206,7 +206,7 @@ export function consumerGroupRoutes({ engine }: HttpContext): Route[] {
           partition: { partitionsUpdated: done.partitionsUpdated },
           namespace: { namespacesUpdated: done.namespacesUpdated },
           task: { tasksUpdated: done.tasksUpdated },
-          system: { systemUpdated: 1 },
+          system: { systemUpdated: done.complete ? 1 : 0 },
         })
       },
     },

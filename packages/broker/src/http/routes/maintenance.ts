@@ -6,8 +6,8 @@ import {
   SwitchRequestSchema,
 } from '@queen/protocol'
 import type { HttpContext } from '../context.ts'
-import { paginationOf, pagingParameters, queryPaging } from '../paging.ts'
-import { parseQuery } from '../query.ts'
+import { AFTER_PARAMETER, paginationOf, pagingParameters, queryPaging } from '../paging.ts'
+import { parseQuery, queryText } from '../query.ts'
 import { type Route, SMALL_BODY_BYTES_MAX } from '../route.ts'
 import { bodyReader } from '../wire/json-body.ts'
 
@@ -62,13 +62,14 @@ export function maintenanceRoutes({ engine }: HttpContext): Route[] {
         operationId: 'listMaintenanceWindows',
         summary: 'Maintenance windows and outages, latest first',
         tag,
-        query: pagingParameters(HISTORY_LIMIT_DEFAULT),
+        query: [...pagingParameters(HISTORY_LIMIT_DEFAULT), AFTER_PARAMETER],
         answers: { 200: MaintenanceHistorySchema },
         errors: ['INVALID_PARAMETER'],
       },
       async handle(exchange) {
-        const { limit, offset } = queryPaging(parseQuery(exchange.search), HISTORY_LIMIT_DEFAULT)
-        const page = await engine.maintenanceHistory(limit, offset)
+        const query = parseQuery(exchange.search)
+        const { limit, offset } = queryPaging(query, HISTORY_LIMIT_DEFAULT)
+        const page = await engine.maintenanceHistory(limit, offset, queryText(query, 'after'))
         exchange.answer(200, { windows: page.rows, total: page.total, pagination: paginationOf(page) })
       },
     },

@@ -53,8 +53,14 @@ export function bodyReader<S extends TSchema>(schema: S, optional = false): (bod
     const value = parseJsonObject(body, optional)
     if (validator.Check(value)) return value as Static<S>
     // The first error is the innermost; what follows repeats it for the schemas around it.
-    const error = validator.Errors(value)[0]
-    if (error === undefined) throw new Refusal('INVALID_BODY')
+    const errors = validator.Errors(value)
+    const [first] = errors
+    if (first === undefined) throw new Refusal('INVALID_BODY')
+    // Of a value that may be a name or a list of them the first error only says that it is the other.
+    const error =
+      errors.find(
+        ({ instancePath, keyword }) => instancePath.startsWith(`${first.instancePath}/`) && keyword === 'minLength',
+      ) ?? first
     if (error.keyword === 'required') {
       const field = String((error.params as { requiredProperties: string[] }).requiredProperties[0])
       throw new Refusal('INVALID_BODY', `'${field}' is missing`, { details: { field } })

@@ -1,5 +1,5 @@
 /** The `next` of lists that go on by key: what it holds is the server's business, so it is checked when it comes back. */
-import { Refusal } from '../refusal.ts'
+import { Refusal } from './refusal.ts'
 
 export function tokenOf(parts: readonly (string | number)[]): string {
   return Buffer.from(JSON.stringify(parts)).toString('base64url')

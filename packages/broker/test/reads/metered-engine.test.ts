@@ -1,0 +1,55 @@
+/** What PostgreSQL could not serve is counted, whichever call it was; and a minute that could not be stored is not lost. */
+import { expect, it } from 'vitest'
+import type { Engine } from '../../src/engine/engine.ts'
+import { Activity } from '../../src/engine/reads/activity.ts'
+import { meterEngine } from '../../src/engine/reads/metered-engine.ts'
+import { MetricsFlush } from '../../src/engine/reads/metrics-flush.ts'
+import { Refusal } from '../../src/engine/refusal.ts'
+import { StoreError } from '../../src/ports/store-error.ts'
+
+it('counts every call that PostgreSQL could not serve, once', async () => {
+  const activity = new Activity()
+  const down = (): Promise<never> => Promise.reject(new Refusal('DATABASE_UNAVAILABLE'))
+  const engine = {
+    pushMessages: down,
+    ackMessages: down,
+    listQueues: down,
+    requireQueue: () => Promise.reject(new Refusal('QUEUE_NOT_FOUND')),
+    popMessages: async () => ({ claims: [], runs: [], messages: [], emptyReason: 'database_unavailable' }),
+    health: () => 'well',
+  } as unknown as Engine
+  const metered = meterEngine(engine, activity)
+  await expect(metered.pushMessages([], {} as never)).rejects.toThrow(Refusal)
+  await expect(metered.ackMessages([])).rejects.toThrow(Refusal)
+  await expect(metered.listQueues({} as never)).rejects.toThrow(Refusal)
+  await expect(metered.requireQueue('q')).rejects.toThrow(Refusal)
+  await metered.popMessages({ queue: 'q', wait: false, messages: [] } as never, {} as never)
+  expect(metered.health()).toBe('well')
+  expect(activity.take().databaseErrors).toBe(4)
+})
+
+it('keeps samples and counts of a flush that failed for the next one', async () => {
+  const stored: unknown[] = []
+  let down = true
+  const flush = new MetricsFlush({
+    activity: new Activity(),
+    stats: { last: null } as never,
+    identity: () => ({}) as never,
+    store: {
+      addMetrics: async (...given: unknown[]) => {
+        if (down) throw new StoreError('unavailable', 'away')
+        stored.push([given[3], given[4]])
+      },
+    } as never,
+  })
+  flush.sample({ rssBytes: 10, poolSize: 3 })
+  await expect(flush.flush()).rejects.toThrow('away')
+  flush.sample({ rssBytes: 4, cpuUserPercent: 1 })
+  down = false
+  await flush.flush()
+  await flush.flush()
+  expect(stored).toEqual([
+    [{ rssBytes: [14, 4, 10, 4], poolSize: [3, 3, 3, 3], cpuUserPercent: [1, 1, 1, 1] }, 2],
+    [{}, 0],
+  ])
+})
