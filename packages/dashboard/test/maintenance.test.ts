@@ -135,6 +135,26 @@ describe('a window driven from the sidebar', () => {
 })
 
 describe('records that were set aside', () => {
+  it('are told of as soon as the drain has ended: nothing claims that every message was stored', async () => {
+    const { page, instance, go, check } = await openPage()
+    const { api } = instance
+    await api.push([{ queue: 'doomed' }])
+    await api.maintenance(true)
+    await api.push(Array.from({ length: 5 }, () => ({ queue: 'doomed' })))
+    await api.push([{ queue: 'kept' }, { queue: 'kept' }])
+    await api.call('DELETE', '/api/v1/resources/queues/doomed')
+    await go('/maintenance?tab=quarantine')
+    await page.getByText('Nothing was set aside').waitFor()
+    await turn(page)
+    const stage = page.locator('[data-stage]')
+    await stage.getByText('2 messages were stored, 5 could not be stored and were set aside.').waitFor()
+    await page.getByRole('listitem').filter({ hasText: 'Done' }).and(page.locator('[aria-current=step]')).waitFor()
+    expect(await page.getByText('Nothing was set aside').count()).toBe(0)
+    await page.getByRole('tab', { name: 'Set aside 5' }).waitFor()
+    await expect.poll(() => page.getByRole('button', { name: 'doomed' }).count()).toBe(5)
+    await check()
+  })
+
   it('are shown with why, stored again or dropped for good', async () => {
     const { page, instance, go, check } = await openPage()
     const { api } = instance

@@ -7,6 +7,7 @@ import { sortRows, type TableColumn } from '../../src/components/table-column.ts
 import { fixedRange, parseRange } from '../../src/components/time-range.ts'
 import { bytes, compact, count, percent, plural, precise, rate, UNKNOWN } from '../../src/format/numbers.ts'
 import { dateTime, duration, exactTime, relative, seconds } from '../../src/format/times.ts'
+import { drainEndText } from '../../src/maintenance/drain-end.ts'
 
 describe('numbers', () => {
   it('are grouped, rounded and carry their unit', () => {
@@ -98,5 +99,35 @@ describe('rates', () => {
       [900, 3, null],
       [900, 1, null],
     ])
+  })
+})
+
+describe('the end of a drain', () => {
+  const window = (drainedMessages: number | null, quarantinedMessages: number | null) => ({
+    drainedMessages,
+    quarantinedMessages,
+  })
+  const DIRECT = 'Messages go straight to PostgreSQL again.'
+
+  it('claims that everything is stored only when that is known', () => {
+    expect(drainEndText(window(7, 0), 0)).toBe(`Every buffered message is stored. ${DIRECT}`)
+    expect(drainEndText(null, null)).toBe(`The buffers are empty. ${DIRECT}`)
+    // Of another instance the status may not have heard yet.
+    expect(drainEndText(null, 0)).toBe(`The buffers are empty. ${DIRECT}`)
+  })
+
+  it('says how many were stored, how many were not, and what is left of earlier', () => {
+    expect(drainEndText(window(2, 5), 5)).toBe(
+      `2 messages were stored, 5 could not be stored and were set aside. ${DIRECT}`,
+    )
+    expect(drainEndText(window(null, 1), 1)).toBe(
+      `– messages were stored, 1 could not be stored and was set aside. ${DIRECT}`,
+    )
+    expect(drainEndText(null, 5)).toBe(
+      `The buffers are empty. 5 messages that could not be stored are set aside. ${DIRECT}`,
+    )
+    expect(drainEndText(window(2, 0), 1)).toBe(
+      `Every buffered message is stored. 1 message that could not be stored is set aside from earlier. ${DIRECT}`,
+    )
   })
 })
