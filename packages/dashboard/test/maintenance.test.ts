@@ -206,3 +206,77 @@ describe('records that were set aside', () => {
     expect((await api.get('/api/v1/system/buffers/quarantine')).body.total).toBe(0)
   })
 })
+
+describe('lists that are longer than a page', () => {
+  it('go on after the last row that was read, repeat none, and end', async () => {
+    const { page, go, check } = await openPage()
+    const asked: (string | null)[] = []
+    // The broker's limit is what a person would have to fill first: the pages are made up, as the broker would cut them.
+    const pages = async (path: string, name: string, rows: Record<string, object[]>) =>
+      page.route(`**${path}?*`, (route) => {
+        const after = new URL(route.request().url()).searchParams.get('after')
+        asked.push(after)
+        const next = after === null ? `${name}-2` : after === `${name}-2` ? `${name}-3` : null
+        const pagination = { limit: 2, offset: 0, hasMore: next !== null, next }
+        return route.fulfill({ json: { [name]: rows[after ?? 'first'], total: 5, pagination } })
+      })
+    const record = (n: number) => ({
+      id: `00000000-0000-7000-8000-00000000000${n}`,
+      instanceId: 'queen-0',
+      live: true,
+      reason: 'QUEUE_DELETED',
+      error: 'The queue was deleted',
+      sqlState: null,
+      queue: `queue-${n}`,
+      partition: 'Default',
+      transactionId: null,
+      payloadBytes: 2,
+      attempts: 1,
+      acceptedAt: new Date(n).toISOString(),
+      quarantinedAt: new Date(n).toISOString(),
+      producerSub: null,
+      payload: {},
+    })
+    const window = (n: number) => ({
+      kind: 'maintenance',
+      startedAt: new Date(n).toISOString(),
+      reason: `reason-${n}`,
+      safeAt: null,
+      endedAt: new Date(n + 1).toISOString(),
+      drainedAt: new Date(n + 2).toISOString(),
+      by: null,
+      endedBy: null,
+      instanceId: null,
+      bufferedMessages: 0,
+      bufferedBytes: 0,
+      drainedMessages: 0,
+      quarantinedMessages: 0,
+    })
+    // A row may come twice when the list moved between two pages.
+    const cut = <Row>(of: (n: number) => Row, name: string): Record<string, Row[]> => ({
+      first: [of(1), of(2)],
+      [`${name}-2`]: [of(2), of(3)],
+      [`${name}-3`]: [of(4), of(5)],
+    })
+    await pages('/api/v1/system/buffers/quarantine', 'records', cut(record, 'records'))
+    await pages('/api/v1/system/maintenance/history', 'windows', cut(window, 'windows'))
+
+    for (const [tab, name, text] of [
+      ['quarantine', 'records', 'queue'],
+      ['history', 'windows', 'reason'],
+    ] as const) {
+      await go(`/maintenance?tab=${tab}`)
+      const rows = page.locator('main table:visible tbody tr').filter({ hasText: `${text}-` })
+      const more = page.getByRole('button', { name: 'Load more' })
+      await expect.poll(() => rows.count()).toBe(2)
+      await more.click()
+      await expect.poll(() => rows.count()).toBe(3)
+      await more.click()
+      await expect.poll(() => rows.count()).toBe(5)
+      expect(await more.count()).toBe(0)
+      for (let n = 1; n <= 5; n++) expect(await rows.nth(n - 1).textContent()).toContain(`${text}-${n}`)
+      expect(asked).toEqual(expect.arrayContaining([null, `${name}-2`, `${name}-3`]))
+      await check()
+    }
+  })
+})
