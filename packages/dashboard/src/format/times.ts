@@ -83,6 +83,11 @@ export function seconds(value: Maybe): string {
   return isKnown(value) ? duration(value * SECOND) : UNKNOWN
 }
 
+/** Age of a queue's oldest unfinished message. With nothing unfinished there is none, which is not an unknown one. */
+export function lagText(lagSeconds: Maybe, unfinished: Maybe): string {
+  return unfinished === 0 ? 'none' : seconds(lagSeconds)
+}
+
 /** ", counted 29 s ago": what to add to counts that are older than they look; '' when they are not. */
 export function countedText(statsAgeSeconds: Maybe): string {
   return isKnown(statsAgeSeconds) && statsAgeSeconds >= 10 ? `, counted ${seconds(statsAgeSeconds)} ago` : ''

@@ -24,6 +24,9 @@ export interface QueueNumbers {
   readonly failed: number | null
   readonly deadLetters: number | null
   readonly stored: number | null
+  /** Pending and in progress. */
+  readonly unfinished: number | null
+  /** Of the oldest unfinished message; null also when there is none. */
   readonly lagSeconds: number | null
   readonly liveLeases: number | null
   /** null = the consumer gave none. */
@@ -47,8 +50,8 @@ export async function readNumbers(queue: string, signal: AbortSignal): Promise<Q
     failed: row?.failed ?? null,
     deadLetters: row?.dlq ?? null,
     stored: row === undefined ? null : status.messages.total,
-    // With nothing unfinished there is no oldest message: no lag, which is not the same as an unknown one.
-    lagSeconds: row === undefined ? null : (row.lagSeconds ?? (row.pending + row.processing === 0 ? 0 : null)),
+    unfinished: row === undefined ? null : row.pending + row.processing,
+    lagSeconds: row?.lagSeconds ?? null,
     liveLeases: row === undefined ? null : status.leases.active,
     topErrors: status.deadLetterQueue.topErrors,
     deadPartitions: row === undefined ? null : status.deadLetterQueue.affectedPartitions,
