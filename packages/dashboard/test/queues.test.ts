@@ -43,6 +43,9 @@ describe('queues', () => {
     const name = dialog().getByRole('textbox', { name: 'Name (required)' })
     await expect.poll(() => name.evaluate((field) => field === field.ownerDocument.activeElement)).toBe(true)
     await name.fill('orders.created')
+    await dialog().getByText('A first push would set namespace orders, task created.').waitFor()
+    await dialog().getByRole('button', { name: 'Use these' }).click()
+    await dialog().getByText('A first push would set').waitFor({ state: 'detached' })
     await dialog().getByRole('button', { name: 'Options' }).click()
     await dialog().getByRole('textbox', { name: 'Retry limit' }).fill('7')
     await dialog().getByRole('switch', { name: 'Retention' }).check()
@@ -54,6 +57,39 @@ describe('queues', () => {
     const { body } = await instance.api.post('/api/v1/configure', { queue: 'orders.created' })
     expect(body).toMatchObject({ created: false, namespace: 'orders', task: 'created' })
     expect(body.options).toMatchObject({ retryLimit: 7, retentionEnabled: true, leaseTime: 300 })
+  })
+
+  it('leaves namespace and task empty when they were left empty', async () => {
+    const { page, go, instance } = open
+    await go('/queues?new=1')
+    await dialog().getByRole('textbox', { name: 'Name (required)' }).fill('plain.name')
+    await confirm()
+    await page.waitForURL('**/queues/plain.name')
+    await closed()
+    const { body } = await instance.api.post('/api/v1/configure', { queue: 'plain.name' })
+    expect(body).toMatchObject({ created: false, namespace: '', task: '' })
+  })
+
+  it('says the same of lag everywhere: none when nothing is unfinished', async () => {
+    const { page, go, instance } = open
+    await instance.api.push([{ queue: 'waiting', payload: 1 }])
+    await instance.api.refreshStats()
+    await go('/queues')
+    const lag = (table: string, queue: string) =>
+      page
+        .getByRole('table', { name: table })
+        .getByRole('row')
+        .filter({ hasText: queue })
+        .getByRole('cell')
+        .nth(table === 'Queues' ? 2 : 5)
+    const card = page.locator('main .card').filter({ hasText: /^\s*Lag.*oldest unfinished/ })
+    await expect.poll(() => lag('Queues', 'plain.name').textContent()).toBe('none')
+    expect(await lag('Queues', 'waiting').textContent()).toMatch(/ m?s$/)
+    await go('/')
+    await expect.poll(() => lag('Top queues', 'plain.name').textContent()).toBe('none')
+    await go('/queues/plain.name')
+    await card.getByText('none', { exact: true }).waitFor()
+    await instance.api.call('DELETE', '/api/v1/resources/queues/waiting')
   })
 
   it('refuses a name that is taken, with the way to that queue, and changes nothing', async () => {
