@@ -1,6 +1,7 @@
 /** Traces, analytics and the system's parts show what the broker measured. */
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { endLeftovers } from '../../../test/support/leftovers.ts'
+import { startInstance } from '../../../test/support/instance.ts'
+import { endLeftovers, temporaryPostgres } from '../../../test/support/leftovers.ts'
 import { closeBrowser, type OpenPage, openPage } from './support/open-page.ts'
 
 let opened: OpenPage
@@ -79,3 +80,24 @@ it('the system shows its instance, PostgreSQL and the file buffer', async () => 
   expect(page.url()).toContain('tab=buffer')
   await check()
 })
+
+it('every chart says that its figures are unknown while PostgreSQL is away, and none that there are none', async () => {
+  const postgres = await temporaryPostgres()
+  const { page, go, check, instance } = await openPage({
+    instance: await startInstance({ databaseUrl: postgres.url }),
+  })
+  await instance.api.push([{ queue: 'orders' }])
+  await postgres.stop('immediate')
+  for (const [path, charts] of [
+    ['/', 7],
+    ['/analytics', 6],
+    ['/system', 6],
+    ['/queues/orders', 3],
+  ] as const) {
+    await go(path)
+    const unknown = page.getByText('The figures are unknown: PostgreSQL is not reachable')
+    await expect.poll(() => unknown.count(), { message: path, timeout: 20_000 }).toBe(charts)
+    expect(await page.getByText(/^(No|Nothing) .* in this (range|time)$|No queues yet/).count(), path).toBe(0)
+    await check({ console: /50\d/ })
+  }
+}, 120_000)

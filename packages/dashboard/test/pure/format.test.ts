@@ -1,13 +1,15 @@
 /** Numbers, times and tables as people read them; unknown is never 0. */
 import { describe, expect, it } from 'vitest'
 import { type StatusPoint, withTrueRates } from '../../src/api/bucket-rates.ts'
+import { latestValue } from '../../src/charts/latest-values.ts'
 import { markLabel, timeMarks } from '../../src/charts/time-axis.ts'
 import { stepOf } from '../../src/charts/value-axis.ts'
 import { sortRows, type TableColumn } from '../../src/components/table-column.ts'
 import { fixedRange, parseRange } from '../../src/components/time-range.ts'
 import { bytes, compact, count, percent, plural, precise, rate, UNKNOWN } from '../../src/format/numbers.ts'
-import { dateTime, duration, exactTime, relative, seconds } from '../../src/format/times.ts'
+import { dateTime, duration, exactTime, lagText, relative, seconds } from '../../src/format/times.ts'
 import { drainEndText } from '../../src/maintenance/drain-end.ts'
+import { overQueues } from '../../src/views/analytics/figures.ts'
 
 describe('numbers', () => {
   it('are grouped, rounded and carry their unit', () => {
@@ -24,6 +26,13 @@ describe('numbers', () => {
     for (const value of [null, undefined, '', 'no time']) {
       expect([dateTime(value), exactTime(value), relative(value, 0)]).toEqual([UNKNOWN, UNKNOWN, UNKNOWN])
     }
+  })
+})
+
+describe('lag', () => {
+  it('is none when nothing is unfinished, and a dash when it is not known', () => {
+    expect([lagText(null, 0), lagText(0, 0), lagText(0, 1), lagText(90, 2)]).toEqual(['none', 'none', '0 s', '1m 30s'])
+    expect([lagText(null, 3), lagText(null, null), lagText(undefined, undefined)]).toEqual([UNKNOWN, UNKNOWN, UNKNOWN])
   })
 })
 
@@ -129,5 +138,67 @@ describe('the end of a drain', () => {
     expect(drainEndText(window(2, 0), 1)).toBe(
       `Every buffered message is stored. 1 message that could not be stored is set aside from earlier. ${DIRECT}`,
     )
+  })
+})
+
+describe('the latest value of a chart', () => {
+  const MINUTE = 60_000
+  const NOW = 100 * MINUTE + 20_000
+  /** By how many whole minutes ago the bucket began; 0 is being filled. */
+  const buckets = (values: Readonly<Record<number, number | null>>) =>
+    Object.entries(values)
+      .map(([ago, value]) => ({ at: (100 - Number(ago)) * MINUTE, value }))
+      .sort((a, b) => a.at - b.at)
+  const latest = (values: Readonly<Record<number, number | null>>, end = NOW) => {
+    const points = buckets(values)
+    return latestValue(
+      points,
+      points.map(({ at }) => at),
+      end,
+      NOW,
+    )
+  }
+
+  it('is that of the newest complete bucket', () => {
+    expect(latest({ 0: 1, 1: 7, 2: 9 })).toBe(7)
+    expect(latest({ 0: null, 1: 0, 2: 9 })).toBe(0)
+    expect(latest({ 1: 7 })).toBe(7)
+  })
+
+  it('may be missing in the last two, which are not stored yet, and is unknown when older', () => {
+    expect(latest({ 0: null, 1: null, 2: 9, 3: 4 })).toBe(9)
+    expect(latest({ 2: 9, 3: 4 })).toBe(9)
+    expect(latest({ 0: null, 1: null, 2: null, 3: 1_110 })).toBe(null)
+    expect(latest({ 0: 5, 1: null, 2: null, 3: 1_110 })).toBe(null)
+    expect(latest({ 30: 1_110, 31: 1_110 })).toBe(null)
+    expect(latest({})).toBe(null)
+  })
+
+  it('grows old when nothing is read any more, and is that of its end where a span of the past is shown', () => {
+    const points = buckets({ 30: 3, 31: 4, 32: 5 })
+    const times = points.map(({ at }) => at)
+    expect(latestValue(points, times, 70 * MINUTE + 30_000, NOW)).toBe(3)
+    expect(latestValue(points, times, 72 * MINUTE + 30_000, NOW)).toBe(3)
+    expect(latestValue(points, times, 73 * MINUTE, NOW)).toBe(null)
+    expect(latestValue(points, times, NOW, NOW)).toBe(null)
+  })
+
+  it('takes the width of the buckets from all series: one that ended long ago stays unknown', () => {
+    const times = buckets({ 0: 1, 1: 1, 2: 1, 3: 1 }).map(({ at }) => at)
+    expect(latestValue(buckets({ 30: 8, 60: 8 }), times, NOW, NOW)).toBe(null)
+  })
+})
+
+describe('figures of all queues', () => {
+  it('are 0 where nothing was counted, and unknown where it could not be read', () => {
+    const measured = [
+      { at: 1, value: 5 },
+      { at: 2, value: null },
+    ]
+    const values = (series: [] | undefined) => overQueues(series, measured, () => 1).map(({ value }) => value)
+    expect([values([]), values(undefined)]).toEqual([
+      [0, null],
+      [null, null],
+    ])
   })
 })

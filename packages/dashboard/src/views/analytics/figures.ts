@@ -84,13 +84,15 @@ export function byQueue(series: readonly QueueOpsPoint[]): QueueFigures[] {
 }
 
 /**
- * One figure of all queues by bucket. A bucket without rows is 0 where the broker measured something then, else unknown.
+ * One figure of all queues by bucket. A bucket without rows is 0 where the broker measured something then, else unknown;
+ * without the series everything is unknown.
  */
 export function overQueues(
-  series: readonly QueueOpsPoint[],
+  series: readonly QueueOpsPoint[] | undefined,
   measured: readonly Point[],
   value: (point: QueueOpsPoint) => number,
 ): Point[] {
+  if (series === undefined) return measured.map(({ at }) => ({ at, value: null }))
   const sums = new Map<number, number>()
   for (const point of series) {
     const at = Date.parse(point.bucket)
