@@ -91,6 +91,7 @@ describe('outage', () => {
     expect(await verdict(recorder, instance, 'orders', tables)).toEqual(ALL_IS_WELL)
     await until('the outage is in the history', async () => (await api.history()).body.windows[0]?.kind === 'outage')
     const [outage] = (await api.history()).body.windows
+    expect(outage.bufferedBytes).toBeGreaterThan(outage.bufferedMessages)
     expect(outage).toMatchObject({ kind: 'outage', quarantinedMessages: 0, reason: null })
     expect(outage.bufferedMessages).toBeGreaterThanOrEqual(100)
     expect(outage.drainedMessages).toBe(outage.bufferedMessages)

@@ -72,6 +72,7 @@ export function reportTransitions(parts: TransitionParts): Transitions {
           ended: true,
           drained: true,
           bufferedMessages,
+          bufferedBytes: outage.bufferedBytes,
           drainedMessages: bufferedMessages - outage.quarantinedMessages,
           quarantinedMessages: outage.quarantinedMessages,
         }),
@@ -90,8 +91,9 @@ export function reportTransitions(parts: TransitionParts): Transitions {
         // The first thousand is told at once: most drains are over within a second.
         reportedAtMs = Number.NEGATIVE_INFINITY
       }
-      const { lastRecord } = buffer.stats
-      const outage = ledger.follow(from, to, nowMs(), { lastRecord, setAside: parts.quarantined.everSetAside })
+      const { lastRecord, pendingBytes } = buffer.stats
+      const counts = { lastRecord, pendingBytes, setAside: parts.quarantined.everSetAside }
+      const outage = ledger.follow(from, to, nowMs(), counts)
       if (outage !== null && outage.bufferedMessages > 0) quietly(recordOutage(outage))
     },
 

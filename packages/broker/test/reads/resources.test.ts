@@ -312,6 +312,11 @@ describe('lists of the system go on by key', () => {
     const started = await all('/api/v1/system/maintenance/history', 'windows', (row) => row.startedAt)
     expect(started.length).toBeGreaterThanOrEqual(4)
     expect(started).toEqual([...new Set(started)].sort().reverse())
+    const { windows } = await queen.get('/api/v1/system/maintenance/history?limit=4')
+    for (const { bufferedBytes, bufferedMessages } of windows) {
+      expect(bufferedMessages).toBe(1)
+      expect(bufferedBytes).toBeGreaterThan(10)
+    }
     const ids = await all('/api/v1/system/buffers/quarantine', 'records', (row) => row.id)
     expect([ids.length, new Set(ids).size]).toEqual([4, 4])
     for (const path of ['maintenance/history', 'buffers/quarantine'])

@@ -246,6 +246,8 @@ export class Maintenance {
     const at = new Date(nowMs()).toISOString()
     let flipped = false
     let before = SWITCH_OFF
+    // Of other instances as last heard of; their drains begin with the commit.
+    const heldBytes = sumOf(this.#instanceStatuses().map((instance) => instance.bufferedBytes))
     const value = await system
       .changeSwitch('maintenance_mode', (current) => {
         before = readSwitch(current)
@@ -255,11 +257,16 @@ export class Maintenance {
       })
       .catch(refuse)
     // The history is a record, not the switch: its failure must not make the switch look unset.
-    if (flipped) await this.#writeHistory(enabled, reason, by).catch(() => {})
+    if (flipped) await this.#writeHistory(enabled, reason, by, heldBytes).catch(() => {})
     return { before, state: readSwitch(value) }
   }
 
-  async #writeHistory(enabled: boolean, reason: string | null, by: string | null): Promise<void> {
+  async #writeHistory(
+    enabled: boolean,
+    reason: string | null,
+    by: string | null,
+    heldBytes: number | null,
+  ): Promise<void> {
     const { system } = this.#parts
     if (enabled) {
       this.#windowId = await system.openWindow({
@@ -275,7 +282,11 @@ export class Maintenance {
     const open = windows.find((row) => row.kind === 'maintenance' && row.endedAt === null)
     if (open === undefined) return
     this.#windowId = open.id
-    await system.changeWindow(open.id, { ended: true, endedBy: by })
+    await system.changeWindow(open.id, {
+      ended: true,
+      endedBy: by,
+      ...(heldBytes === null ? {} : { bufferedBytes: heldBytes }),
+    })
   }
 
   /** @param since of the position that was switched on: the fence proves nothing about any other */

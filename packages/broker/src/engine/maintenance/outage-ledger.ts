@@ -5,11 +5,14 @@ export interface OutageRecord {
   readonly startedAtMs: number
   readonly endedAtMs: number
   readonly bufferedMessages: number
+  /** What the buffer held when PostgreSQL was back. */
+  readonly bufferedBytes: number
   readonly quarantinedMessages: number
 }
 
 interface Counts {
   readonly lastRecord: number
+  readonly pendingBytes: number
   /** Set aside so far. */
   readonly setAside: number
 }
@@ -17,6 +20,7 @@ interface Counts {
 export class OutageLedger {
   #begun: { atMs: number; counts: Counts } | null = null
   #endedAtMs = 0
+  #bytes = 0
 
   /** Whether an outage is under way or being drained. */
   get open(): boolean {
@@ -31,7 +35,10 @@ export class OutageLedger {
         counts,
       }
     }
-    if (from === 'outage' && this.#begun !== null) this.#endedAtMs = nowMs
+    if (from === 'outage' && this.#begun !== null) {
+      this.#endedAtMs = nowMs
+      this.#bytes = counts.pendingBytes
+    }
     // A window or a drain of the whole cluster takes the outage's records over.
     if (to === 'window' || to === 'gathering') this.#begun = null
     if (to !== 'direct' || this.#begun === null) return null
@@ -41,6 +48,7 @@ export class OutageLedger {
       startedAtMs: atMs,
       endedAtMs: this.#endedAtMs,
       bufferedMessages: counts.lastRecord - before.lastRecord,
+      bufferedBytes: this.#bytes,
       quarantinedMessages: counts.setAside - before.setAside,
     }
   }
