@@ -246,8 +246,9 @@ export class Maintenance {
     const at = new Date(nowMs()).toISOString()
     let flipped = false
     let before = SWITCH_OFF
-    // Of other instances as last heard of; their drains begin with the commit.
-    const heldBytes = sumOf(this.#instanceStatuses().map((instance) => instance.bufferedBytes))
+    // With others it is not known: what they told last may be a moment old.
+    const [own, ...others] = this.#instanceStatuses()
+    const heldBytes = others.length === 0 ? own!.bufferedBytes : null
     const value = await system
       .changeSwitch('maintenance_mode', (current) => {
         before = readSwitch(current)
