@@ -45,8 +45,8 @@ const FENCE_MS_MAX = 20_000
 const STATUS_MS_MAX = 2_000
 // Three seconds in all: ending a window is one statement.
 const HISTORY_LOOKS = 15
-// Some 300 ms: an empty drain takes a tenth of it.
-const NORMAL_LOOKS = 10
+// Most of a second; an empty drain takes a hundredth of one, on a busy machine a third.
+const NORMAL_LOOKS = 30
 const NORMAL_PAUSE_MS = 30
 const HISTORY_PAUSE_MS = 200
 
