@@ -46,7 +46,7 @@ const STATUS_MS_MAX = 2_000
 // Three seconds in all: ending a window is one statement.
 const HISTORY_LOOKS = 15
 // Most of a second; an empty drain takes a hundredth of one, on a busy machine a third.
-const NORMAL_LOOKS = 30
+const NORMAL_MS_MAX = 900
 const NORMAL_PAUSE_MS = 30
 const HISTORY_PAUSE_MS = 200
 
@@ -112,8 +112,9 @@ export class Maintenance {
     await this.heartbeat().catch(() => {})
     let status = await this.status()
     // With nothing buffered the cluster is back within a moment: then that is the answer.
-    for (let look = 0; look < NORMAL_LOOKS && !enabled && status.phase === 'draining'; look++) {
-      if (status.bufferedMessages !== 0) break
+    const waitedUntilMs = performance.now() + NORMAL_MS_MAX
+    while (!enabled && status.phase === 'draining' && status.bufferedMessages === 0 && !status.stale) {
+      if (performance.now() > waitedUntilMs) break
       await new Promise((resolve) => setTimeout(resolve, NORMAL_PAUSE_MS))
       status = await this.status()
     }
