@@ -6,15 +6,15 @@ import { join } from 'node:path'
 import { type FileBuffer, openFileBuffer } from '@queen/file-buffer'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { PayloadCipher } from '../../src/engine/cipher.ts'
-import { Drain, type DrainEnd, type DrainParts } from '../../src/engine/drain/drain.ts'
+import type { DrainEnd } from '../../src/engine/drain/drain.ts'
 import type { PushItem } from '../../src/engine/types.ts'
 import type { PushStore } from '../../src/ports/push-store.ts'
-import type { QuarantineWrite } from '../../src/ports/quarantine-store.ts'
 import type { RecordLog } from '../../src/ports/record-log.ts'
 import { StoreError } from '../../src/ports/store-error.ts'
 import { createQuarantineStore } from '../../src/store/quarantine.ts'
 import { createQueueStore } from '../../src/store/queues.ts'
 import { type OpenedTestDatabase, openTestDatabase } from '../store/test-database.ts'
+import { buffered, type DrainBench, type DrainBenchOptions, drainBenchOn, refusingPoison } from './drain-bench.ts'
 import { item, PushStack, storeOn } from './push-stack.ts'
 import { storedMessages } from './stored-messages.ts'
 
@@ -38,45 +38,8 @@ async function openBuffer(name: string = randomUUID()): Promise<FileBuffer> {
   return buffer
 }
 
-interface DrainBench {
-  readonly drain: Drain
-  readonly stack: PushStack
-  readonly setAside: QuarantineWrite[]
-  readonly progress: number[]
-  readonly deleted: Map<string, number>
-}
-
-function benchOn(
-  buffer: FileBuffer,
-  options: { store?: PushStore; log?: RecordLog; cipher?: PayloadCipher | null; stack?: PushStack } = {},
-): DrainBench {
-  const log = options.log ?? buffer
-  const stack =
-    options.stack ??
-    new PushStack(opened.database, { log, ...(options.cipher == null ? {} : { cipher: options.cipher }) })
-  const setAside: QuarantineWrite[] = []
-  const progress: number[] = []
-  const deleted = new Map<string, number>()
-  const parts: DrainParts = {
-    store: options.store ?? storeOn(opened.database),
-    log,
-    catalog: {
-      queue: (name) => stack.catalog.queue(name),
-      ensurePartitions: (names) => stack.catalog.ensurePartitions(names),
-      forget: (queue) => stack.catalog.forget(queue),
-      deletedAtMicros: async (name) => deleted.get(name) ?? null,
-    },
-    dedup: stack.dedup,
-    ids: stack.ids,
-    cipher: options.cipher ?? null,
-    nowMs: Date.now,
-    endLostFlushes: async () => {},
-    onStored: () => {},
-    onProgress: (records) => progress.push(records),
-    onSetAside: (entries) => setAside.push(...entries),
-  }
-  return { drain: new Drain(parts), stack, setAside, progress, deleted }
-}
+const benchOn = (buffer: FileBuffer, options: DrainBenchOptions = {}): DrainBench =>
+  drainBenchOn(opened.database, buffer, options)
 
 const always = () => true
 /** Set aside of a queue; or, without a name, what could not be read of a buffer. */
@@ -87,11 +50,6 @@ async function quarantined(queue: string | null, bufferId: string | null = null,
 }
 const namesOf = async (queue: string) =>
   (await storedMessages(opened.database, queue)).map(({ transactionId }) => transactionId)
-
-async function buffered(bench: DrainBench, ...items: PushItem[]): Promise<void> {
-  await bench.stack.push.buffer(items, false)
-  expect(items.every(({ status }) => status === 'buffered')).toBe(true)
-}
 
 /** As the maintenance control does it: what was too much for one statement is less the next time. */
 async function runAgain({ drain }: DrainBench): Promise<DrainEnd> {
@@ -315,16 +273,7 @@ describe('the drain', () => {
 
   test('G8 a record PostgreSQL refuses is set aside alone', async () => {
     const buffer = await openBuffer()
-    const real = storeOn(opened.database)
-    const store: PushStore = {
-      ...real,
-      pushMessages: async (writes, step) => {
-        if (writes.some(({ body }) => Buffer.from(body).includes('poison')))
-          throw new StoreError('rejected', 'not this one', { sqlState: '22021' })
-        return real.pushMessages(writes, step)
-      },
-    }
-    const bench = benchOn(buffer, { store })
+    const bench = benchOn(buffer, { store: refusingPoison(storeOn(opened.database)) })
     const names = Array.from({ length: 40 }, (_, i) => (i === 17 || i === 39 ? `poison-${i}` : `${i}`))
     await buffered(bench, ...names.map((name, i) => item('poison', `p${i % 2}`, name)))
     expect(await bench.drain.run(always)).toBe('empty')
@@ -479,124 +428,5 @@ describe('the drain', () => {
     expect(await bench.drain.run(always)).toBe('empty')
     expect(await namesOf('undecryptable')).toEqual(['3'])
     expect(bench.setAside.map(({ reason }) => reason)).toEqual(['DECRYPT', 'DECRYPT'])
-  })
-})
-
-// Four records fill a step.
-const LARGE = JSON.stringify('x'.repeat(1_000_000))
-const large = (queue: string, names: readonly string[]): PushItem[] =>
-  names.map((name) => item(queue, 'p', name, LARGE))
-
-describe('a step that is built while the one before it is under way', () => {
-  test('is built then, and sent as it is', async () => {
-    const buffer = await openBuffer()
-    const real = storeOn(opened.database)
-    let sent = 0
-    let built = 0
-    const bench = benchOn(buffer, {
-      store: {
-        ...real,
-        pushMessages: async (...args) => {
-          const steps = ++sent
-          // The first answer does not come before the second step has been built.
-          if (steps === 1) await expect.poll(() => built, { timeout: 10_000, interval: 5 }).toBe(2)
-          return real.pushMessages(...args)
-        },
-      },
-    })
-    await buffered(bench, ...large('ahead', ['1', '2', '3', '4', '5', '6']))
-    const take = bench.stack.ids.take.bind(bench.stack.ids)
-    bench.stack.ids.take = (...args) => {
-      built++
-      return take(...args)
-    }
-    expect(await bench.drain.run(always)).toBe('empty')
-    expect([sent, built]).toEqual([2, 2])
-    expect(await namesOf('ahead')).toEqual(['1', '2', '3', '4', '5', '6'])
-  })
-
-  test('a step that fails before it is sent fails the run and nothing else', async () => {
-    const buffer = await openBuffer()
-    const bench = benchOn(buffer)
-    const create = bench.stack.catalog.ensurePartitions.bind(bench.stack.catalog)
-    bench.stack.catalog.ensurePartitions = async () => {
-      // Until the next batch has been read, and found to be empty.
-      await new Promise((resolve) => setTimeout(resolve, 50))
-      throw new StoreError('unavailable', 'away')
-    }
-    await buffered(bench, item('unsent', 'p', '1'))
-    // A rejection that nobody listens to would end the broker, and fails the test run.
-    await expect(bench.drain.run(always)).rejects.toThrow('away')
-    bench.stack.catalog.ensurePartitions = create
-    expect([await bench.drain.run(always), await namesOf('unsent')]).toEqual(['empty', ['1']])
-  })
-
-  test('G3 knows the keys of the one before it', async () => {
-    const buffer = await openBuffer()
-    const bench = benchOn(buffer)
-    await buffered(bench, ...large('repeats', ['1', '2', '3', '4', '2', '5', '4', '6', '5', '1', '7', '7']))
-    expect(await bench.drain.run(always)).toBe('empty')
-    expect(await namesOf('repeats')).toEqual(['1', '2', '3', '4', '5', '6', '7'])
-    // What it learnt meanwhile is good for live pushes too.
-    const [late] = await bench.stack.send(item('repeats', 'p', '6'))
-    expect(late!.status).toBe('duplicate')
-  })
-
-  test('G3 is built again when the one before it is not stored as it was sent', async () => {
-    const buffer = await openBuffer()
-    const real = storeOn(opened.database)
-    const other = new PushStack(opened.database)
-    let calls = 0
-    const store: PushStore = {
-      ...real,
-      pushMessages: async (...args) => {
-        // Another instance stores one of this step's keys, and later one of the next step's, while this one is under way.
-        calls++
-        if (calls === 1) await other.send(item('overtaken', 'p', '2'))
-        const result = await real.pushMessages(...args)
-        if (calls === 2) await other.send(item('overtaken', 'p', '6'), item('overtaken', 'p', 'new'))
-        return result
-      },
-    }
-    const bench = benchOn(buffer, { store })
-    await buffered(bench, ...large('overtaken', ['1', '2', '3', '4', '5', '6', '1', '7', '8', '2', 'new', '9']))
-    expect(await bench.drain.run(always)).toBe('empty')
-    expect((await namesOf('overtaken')).toSorted()).toEqual(['1', '2', '3', '4', '5', '6', '7', '8', '9', 'new'])
-    expect(await namesOf('overtaken')).toEqual(['2', '1', '3', '4', '6', 'new', '5', '7', '8', '9'])
-  })
-
-  test('G3 G8 is built again when PostgreSQL refuses the one before it, whose records go on in halves', async () => {
-    const buffer = await openBuffer()
-    const real = storeOn(opened.database)
-    const store: PushStore = {
-      ...real,
-      pushMessages: async (writes, step) => {
-        if (writes.some(({ body }) => Buffer.from(body).includes('poison')))
-          throw new StoreError('rejected', 'not this one', { sqlState: '22021' })
-        return real.pushMessages(writes, step)
-      },
-    }
-    const bench = benchOn(buffer, { store })
-    await buffered(bench, ...large('refused', ['1', '2', 'poison', '3', '4', 'poison', '5', '2', '6']))
-    expect(await bench.drain.run(always)).toBe('empty')
-    expect(await namesOf('refused')).toEqual(['1', '2', '3', '4', '5', '6'])
-    expect(bench.setAside.map(({ number }) => number)).toEqual([3, 6])
-  })
-
-  test('G8 sets records of a deleted queue aside once, also when it is built again', async () => {
-    const buffer = await openBuffer()
-    const bench = benchOn(buffer)
-    const create = bench.stack.catalog.ensurePartitions.bind(bench.stack.catalog)
-    let fails = 0
-    bench.stack.catalog.ensurePartitions = async (names) => {
-      if (names.some(({ queue }) => queue === 'behind') && fails++ === 0) throw new StoreError('unavailable', 'not now')
-      return create(names)
-    }
-    const items = [...large('before', ['1', '2', '3', '4']), ...large('away', ['5']), ...large('behind', ['6'])]
-    await buffered(bench, ...items)
-    bench.deleted.set('away', Date.now() * 1000 + 60_000_000)
-    expect(await bench.drain.run(always)).toBe('empty')
-    expect([await namesOf('before'), await namesOf('behind')]).toEqual([['1', '2', '3', '4'], ['6']])
-    expect([fails, bench.setAside.map(({ number }) => number), (await quarantined('away')).total]).toEqual([2, [5], 1])
   })
 })

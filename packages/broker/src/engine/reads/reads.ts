@@ -11,6 +11,7 @@ import type { MetricsStore } from '../../ports/metrics-store.ts'
 import type { ResourceStore } from '../../ports/resource-store.ts'
 import type { TraceStore } from '../../ports/trace-store.ts'
 import { answering } from '../store-refusal.ts'
+import { inTime } from '../within.ts'
 import { createAnalytics } from './analytics.ts'
 import { createGroups } from './groups.ts'
 import { createMessageActions } from './message-actions.ts'
@@ -133,15 +134,4 @@ export function createReads(parts: ReadParts) {
       }
     },
   }
-}
-
-/** What `work` brings within the time; null = it goes on. */
-async function inTime<T>(work: Promise<T>, ms: number): Promise<T | null> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<null>((resolve) => {
-    timer = setTimeout(() => resolve(null), ms)
-  })
-  // Nobody waits for it any more.
-  work.catch(() => {})
-  return Promise.race([work, late]).finally(() => clearTimeout(timer))
 }

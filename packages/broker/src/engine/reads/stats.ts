@@ -15,6 +15,7 @@ import type { GroupTotals, LatePosition, RecordedSubscription, StatsStore } from
 import { Refusal } from '../refusal.ts'
 import { answering } from '../store-refusal.ts'
 import type { QueueEntry } from '../types.ts'
+import { inTime } from '../within.ts'
 import { Counting, earlier, type QueueTotals, type StatementSizes } from './counting.ts'
 
 export interface Counts {
@@ -281,18 +282,8 @@ function nothing(queueId: string, group: string): GroupTotals {
 
 /** What `work` brings within the time, else `otherwise`; without one, a refusal. */
 async function within(work: Promise<Snapshot>, ms: number, otherwise: Snapshot | null): Promise<Snapshot> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<Snapshot>((resolve, reject) => {
-    timer = setTimeout(() => {
-      if (otherwise !== null) resolve(otherwise)
-      else reject(new Refusal('OVERLOADED', 'The first counts are not ready yet (connection refused: ECONNREFUSED)'))
-    }, ms)
-  })
-  // Whoever stopped waiting must not leave a rejection behind.
-  work.catch(() => {})
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
-  }
+  const snapshot = (await inTime(work, ms)) ?? otherwise
+  if (snapshot === null)
+    throw new Refusal('OVERLOADED', 'The first counts are not ready yet (connection refused: ECONNREFUSED)')
+  return snapshot
 }

@@ -1,0 +1,162 @@
+/** Steps of a drain that are built while PostgreSQL commits the one before them. */
+import { randomUUID } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type FileBuffer, openFileBuffer } from '@queen/file-buffer'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { PushItem } from '../../src/engine/types.ts'
+import type { PushStore } from '../../src/ports/push-store.ts'
+import { StoreError } from '../../src/ports/store-error.ts'
+import { createQuarantineStore } from '../../src/store/quarantine.ts'
+import { type OpenedTestDatabase, openTestDatabase } from '../store/test-database.ts'
+import { buffered, drainBenchOn, refusingPoison } from './drain-bench.ts'
+import { item, PushStack, storeOn } from './push-stack.ts'
+import { storedMessages } from './stored-messages.ts'
+
+let opened: OpenedTestDatabase
+let directory: string
+const buffers: FileBuffer[] = []
+
+beforeAll(async () => {
+  opened = await openTestDatabase()
+  directory = await mkdtemp(join(tmpdir(), 'queen-drain-ahead-'))
+})
+afterAll(async () => {
+  for (const buffer of buffers) await buffer.close()
+  await opened[Symbol.asyncDispose]()
+  await rm(directory, { recursive: true })
+})
+
+async function openBuffer(): Promise<FileBuffer> {
+  const place = join(directory, randomUUID())
+  const buffer = await openFileBuffer({ directory: place, bufferBytesMax: 1e9, diskFreeBytesMin: 0 })
+  buffers.push(buffer)
+  return buffer
+}
+
+const always = () => true
+const namesOf = async (queue: string) =>
+  (await storedMessages(opened.database, queue)).map(({ transactionId }) => transactionId)
+const quarantinedOf = (queue: string) =>
+  createQuarantineStore(opened.database).list({ queue, instance: null, limit: 10, offset: 0, after: null })
+
+// Four records fill a step.
+const LARGE = JSON.stringify('x'.repeat(1_000_000))
+const large = (queue: string, names: readonly string[]): PushItem[] =>
+  names.map((name) => item(queue, 'p', name, LARGE))
+
+describe('a step that is built while the one before it is under way', () => {
+  test('is built then, and sent as it is', async () => {
+    const buffer = await openBuffer()
+    const real = storeOn(opened.database)
+    let sent = 0
+    let built = 0
+    const bench = drainBenchOn(opened.database, buffer, {
+      store: {
+        ...real,
+        pushMessages: async (...args) => {
+          const steps = ++sent
+          // The first answer does not come before the second step has been built.
+          if (steps === 1) await expect.poll(() => built, { timeout: 10_000, interval: 5 }).toBe(2)
+          return real.pushMessages(...args)
+        },
+      },
+    })
+    await buffered(bench, ...large('ahead', ['1', '2', '3', '4', '5', '6']))
+    const take = bench.stack.ids.take.bind(bench.stack.ids)
+    bench.stack.ids.take = (...args) => {
+      built++
+      return take(...args)
+    }
+    expect(await bench.drain.run(always)).toBe('empty')
+    expect([sent, built]).toEqual([2, 2])
+    expect(await namesOf('ahead')).toEqual(['1', '2', '3', '4', '5', '6'])
+  })
+
+  test('a step that fails before it is sent fails the run and nothing else', async () => {
+    const buffer = await openBuffer()
+    const bench = drainBenchOn(opened.database, buffer)
+    const create = bench.stack.catalog.ensurePartitions.bind(bench.stack.catalog)
+    const read = buffer.read.bind(buffer)
+    const nothingBehind = Promise.withResolvers<void>()
+    buffer.read = async (limit) => {
+      const batch = await read(limit)
+      if (batch.empty) nothingBehind.resolve()
+      return batch
+    }
+    bench.stack.catalog.ensurePartitions = async () => {
+      await nothingBehind.promise
+      throw new StoreError('unavailable', 'away')
+    }
+    await buffered(bench, item('unsent', 'p', '1'))
+    // A rejection that nobody listens to would end the broker, and fails the test run.
+    await expect(bench.drain.run(always)).rejects.toThrow('away')
+    bench.stack.catalog.ensurePartitions = create
+    expect([await bench.drain.run(always), await namesOf('unsent')]).toEqual(['empty', ['1']])
+  })
+
+  test('G3 knows the keys of the one before it', async () => {
+    const buffer = await openBuffer()
+    const bench = drainBenchOn(opened.database, buffer)
+    await buffered(bench, ...large('repeats', ['1', '2', '3', '4', '2', '5', '4', '6', '5', '1', '7', '7']))
+    expect(await bench.drain.run(always)).toBe('empty')
+    expect(await namesOf('repeats')).toEqual(['1', '2', '3', '4', '5', '6', '7'])
+    // What it learnt meanwhile is good for live pushes too.
+    const [late] = await bench.stack.send(item('repeats', 'p', '6'))
+    expect(late!.status).toBe('duplicate')
+  })
+
+  test('G3 is built again when the one before it is not stored as it was sent', async () => {
+    const buffer = await openBuffer()
+    const real = storeOn(opened.database)
+    const other = new PushStack(opened.database)
+    let calls = 0
+    const store: PushStore = {
+      ...real,
+      pushMessages: async (...args) => {
+        // Another instance stores one of this step's keys, and later one of the next step's, while this one is under way.
+        calls++
+        if (calls === 1) await other.send(item('overtaken', 'p', '2'))
+        const result = await real.pushMessages(...args)
+        if (calls === 2) await other.send(item('overtaken', 'p', '6'), item('overtaken', 'p', 'new'))
+        return result
+      },
+    }
+    const bench = drainBenchOn(opened.database, buffer, { store })
+    await buffered(bench, ...large('overtaken', ['1', '2', '3', '4', '5', '6', '1', '7', '8', '2', 'new', '9']))
+    expect(await bench.drain.run(always)).toBe('empty')
+    expect((await namesOf('overtaken')).toSorted()).toEqual(['1', '2', '3', '4', '5', '6', '7', '8', '9', 'new'])
+    expect(await namesOf('overtaken')).toEqual(['2', '1', '3', '4', '6', 'new', '5', '7', '8', '9'])
+  })
+
+  test('G3 G8 is built again when PostgreSQL refuses the one before it, whose records go on in halves', async () => {
+    const buffer = await openBuffer()
+    const bench = drainBenchOn(opened.database, buffer, { store: refusingPoison(storeOn(opened.database)) })
+    await buffered(bench, ...large('refused', ['1', '2', 'poison', '3', '4', 'poison', '5', '2', '6']))
+    expect(await bench.drain.run(always)).toBe('empty')
+    expect(await namesOf('refused')).toEqual(['1', '2', '3', '4', '5', '6'])
+    expect(bench.setAside.map(({ number }) => number)).toEqual([3, 6])
+  })
+
+  test('G8 sets records of a deleted queue aside once, also when it is built again', async () => {
+    const buffer = await openBuffer()
+    const bench = drainBenchOn(opened.database, buffer)
+    const create = bench.stack.catalog.ensurePartitions.bind(bench.stack.catalog)
+    let fails = 0
+    bench.stack.catalog.ensurePartitions = async (names) => {
+      if (names.some(({ queue }) => queue === 'behind') && fails++ === 0) throw new StoreError('unavailable', 'not now')
+      return create(names)
+    }
+    const items = [...large('before', ['1', '2', '3', '4']), ...large('away', ['5']), ...large('behind', ['6'])]
+    await buffered(bench, ...items)
+    bench.deleted.set('away', Date.now() * 1000 + 60_000_000)
+    expect(await bench.drain.run(always)).toBe('empty')
+    expect([await namesOf('before'), await namesOf('behind')]).toEqual([['1', '2', '3', '4'], ['6']])
+    expect([fails, bench.setAside.map(({ number }) => number), (await quarantinedOf('away')).total]).toEqual([
+      2,
+      [5],
+      1,
+    ])
+  })
+})
