@@ -27,9 +27,19 @@ export function readToken(token: string, count: number, valid: (parts: string[])
 
 const TIMESTAMP = /^(?!0000)\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?\+00$/
 
+const ISO_TIMESTAMP = /^(?!0000)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$/
+
 /** As PostgreSQL writes a timestamptz, and a time that exists. */
 export function isStoreTimestamp(text: string): boolean {
-  if (!TIMESTAMP.test(text)) return false
+  return TIMESTAMP.test(text) && exists(text)
+}
+
+/** As answers write it, and a time that exists. */
+export function isIsoTimestamp(text: string): boolean {
+  return ISO_TIMESTAMP.test(text) && exists(text)
+}
+
+function exists(text: string): boolean {
   const ms = Date.parse(text)
   // The comparison refuses a 30th of February, which JavaScript takes for a day in March and PostgreSQL for an error.
   return !Number.isNaN(ms) && new Date(ms).toISOString().slice(0, 10) === text.slice(0, 10)

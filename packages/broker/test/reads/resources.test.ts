@@ -319,8 +319,10 @@ describe('lists of the system go on by key', () => {
     }
     const ids = await all('/api/v1/system/buffers/quarantine', 'records', (row) => row.id)
     expect([ids.length, new Set(ids).size]).toEqual([4, 4])
-    for (const path of ['maintenance/history', 'buffers/quarantine'])
-      expect((await queen.ask('GET', `/api/v1/system/${path}?after=1`)).status).toBe(400)
+    const token = (...parts: string[]) => Buffer.from(JSON.stringify(parts)).toString('base64url')
+    for (const after of ['1', token('2026-02-30T00:00:00Z', '1'), token('stored', '-1')])
+      for (const path of ['maintenance/history', 'buffers/quarantine'])
+        expect((await queen.ask('GET', `/api/v1/system/${path}?after=${after}`)).status).toBe(400)
   })
 
   it('a window with nothing in it is over when the answer says so', async () => {

@@ -149,7 +149,8 @@ export function createQuarantine(parts: QuarantineParts): Quarantine {
           const own = await log.quarantine.list({ offset: from, limit: limit - rows.length })
           rows.push(...own.map((entry) => view({ ...entry, id: nameOf(entry.id) }, { instanceId, live: true })))
           const end = from + own.length
-          if (end < onDisk) next = tokenOf(['disk', String(end)])
+          // An empty page leads nowhere: it would be asked for again and again.
+          if (end < onDisk && rows.length > 0) next = tokenOf(['disk', String(end)])
         }
         return { rows, total, limit, offset, hasMore: next !== null, next }
       }

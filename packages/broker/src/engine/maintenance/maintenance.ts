@@ -9,7 +9,7 @@ import { StoreError } from '../../ports/store-error.ts'
 import type { InstanceRow, SwitchValue, SystemStore, WindowRow } from '../../ports/system-store.ts'
 import type { QuarantineCount } from '../drain/quarantine-count.ts'
 import type { InstanceStatus, MaintenanceStatus, MaintenanceWindow, PopMaintenanceStatus } from '../engine.ts'
-import { readToken, tokenOf } from '../list-token.ts'
+import { isIsoTimestamp, readToken, tokenOf } from '../list-token.ts'
 import { Refusal } from '../refusal.ts'
 import type { Page } from '../types.ts'
 import { within } from '../within.ts'
@@ -186,7 +186,7 @@ export class Maintenance {
 
   async history(limit: number, offset: number, after: string | null): Promise<Page<MaintenanceWindow>> {
     const [startedAt, id] =
-      after === null ? [] : readToken(after, 2, ([at = '', row = '']) => isTime(at) && /^\d{1,18}$/.test(row))
+      after === null ? [] : readToken(after, 2, ([at = '', row = '']) => isIsoTimestamp(at) && /^\d{1,18}$/.test(row))
     const place = after === null ? null : { startedAt: startedAt!, id: id! }
     // One more than asked for tells whether there are more.
     const { windows, total } = await this.#parts.system.listWindows(limit + 1, offset, place).catch(refuse)
@@ -469,9 +469,4 @@ function asValue(state: SwitchState | null): SwitchValue | null {
 function refuse(error: unknown): never {
   if (error instanceof StoreError && error.transient) throw new Refusal('DATABASE_UNAVAILABLE')
   throw error
-}
-
-/** As the history tells it, and a time that exists. */
-function isTime(text: string): boolean {
-  return /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$/.test(text) && !Number.isNaN(Date.parse(text))
 }
