@@ -75,6 +75,14 @@ export interface KnownOutcome {
   readonly untilMs: number | null
 }
 
+/** A lease that takes the place of one that ends: of the messages behind it, which are in memory. */
+export interface NextLease {
+  readonly leaseId: string
+  readonly leaseMs: number
+  /** It holds the messages from the end of the lease before up to here. */
+  readonly leasedTo: number
+}
+
 /** Everything the lease holds in this partition, [position, leasedTo), was completed. */
 export interface LeaseFinish {
   readonly partitionId: string
@@ -82,6 +90,13 @@ export interface LeaseFinish {
   readonly leaseId: string
   readonly position: number
   readonly leasedTo: number
+  /** To be taken in the same moment, if nothing stands against it; null = none. */
+  readonly next: NextLease | null
+}
+
+export interface FinishOutcome {
+  /** null = no next lease was taken. */
+  readonly next: KnownOutcome | null
 }
 
 /** Segments that begin in [from, to). */
@@ -195,8 +210,8 @@ export interface ConsumeStore {
   claimKnown(claims: readonly KnownClaim[]): Promise<(KnownOutcome | null)[]>
   /** Until a segment of the partition passes `bytesMax` body bytes, at most `segmentsMax` of each partition. */
   readAhead(reads: readonly AheadRead[], bytesMax: number, segmentsMax: number): Promise<SegmentRow[]>
-  /** One statement, one commit; no two of the same cursor. false = nothing changed, ackMessages tells why. */
-  finishLeases(finishes: readonly LeaseFinish[]): Promise<boolean[]>
+  /** One statement, one commit; no two of the same cursor. null = nothing changed, ackMessages tells why. */
+  finishLeases(finishes: readonly LeaseFinish[]): Promise<(FinishOutcome | null)[]>
   /** One statement, one commit; any number of entries of one cursor. Outcomes in order. */
   ackMessages(entries: readonly AckEntry[]): Promise<AckEntryOutcome[]>
   extendLease(leaseId: string, seconds: number): Promise<{ untilMs: number; partitions: number } | null>

@@ -3,7 +3,7 @@
  * the means to arrange what is stored.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { AckEntry, ClaimCandidate, ConsumeStore, KnownClaim } from '../../src/ports/consume-store.ts'
+import type { AckEntry, ClaimCandidate, ConsumeStore, KnownClaim, NextLease } from '../../src/ports/consume-store.ts'
 
 export interface ConsumeStoreBench extends AsyncDisposable {
   readonly store: ConsumeStore
@@ -12,6 +12,8 @@ export interface ConsumeStoreBench extends AsyncDisposable {
   append(partitionId: string, count: number): Promise<void>
   /** Lets the group's lease run out. */
   expireLease(partitionId: string, group: string): Promise<void>
+  /** What retention does: nothing below `offset` can be read any more. */
+  expireMessages(partitionId: string, offset: number): Promise<void>
 }
 
 const BYTES_MAX = 1 << 20
@@ -39,6 +41,10 @@ function candidate(partitionId: string, leaseId: string | null, want = 10): Clai
 
 function known(partitionId: string, leaseId: string | null, position: number, leasedTo: number): KnownClaim {
   return { partitionId, group: 'g', position, leasedTo, short: false, leaseId, leaseMs: LEASE_MS }
+}
+
+function next(leasedTo: number): NextLease {
+  return { leaseId: lease(), leasedTo, leaseMs: LEASE_MS }
 }
 
 function completed(partitionId: string, leaseId: string, from: number, to: number): AckEntry {
@@ -72,7 +78,8 @@ export function describeConsumeStore(name: string, open: () => Promise<ConsumeSt
       expect(await store.claimKnown([known(partitionId, lease(), 10, 20)])).toEqual([null])
       expect(await store.popMessages([candidate(partitionId, lease())], BYTES_MAX)).toMatchObject([{ state: 'leased' }])
       await bench.expireLease(partitionId, 'g')
-      expect(await store.finishLeases([{ ...known(partitionId, first, 10, 20), leaseId: first }])).toEqual([false])
+      const late = { ...known(partitionId, first, 10, 20), leaseId: first, next: null }
+      expect(await store.finishLeases([late])).toEqual([null])
       expect(await store.claimKnown([known(partitionId, lease(), 10, 15)])).toMatchObject([{ nextOffset: 30 }])
     })
 
@@ -113,19 +120,19 @@ export function describeConsumeStore(name: string, open: () => Promise<ConsumeSt
       const partitions = await Promise.all([begun(), begun(), begun()])
       const claims = partitions.map((partitionId, i) => known(partitionId, lease(), i === 1 ? 11 : 10, 20))
       expect((await store.claimKnown(claims)).map((outcome) => outcome !== null)).toEqual([true, false, true])
-      const finishes = claims.map((claim) => ({ ...claim, leaseId: claim.leaseId! }))
-      expect(await store.finishLeases(finishes)).toEqual([true, false, true])
+      const finishes = claims.map((claim) => ({ ...claim, leaseId: claim.leaseId!, next: null }))
+      expect(await store.finishLeases(finishes)).toEqual([{ next: null }, null, { next: null }])
     })
 
     test('a lease ends as a whole exactly when it holds what is meant (G7)', async () => {
       const partitionId = await begun()
       const leaseId = lease()
       await store.claimKnown([known(partitionId, leaseId, 10, 20)])
-      const finish = { partitionId, group: 'g', leaseId, position: 10, leasedTo: 20 }
-      expect(await store.finishLeases([{ ...finish, leasedTo: 19 }])).toEqual([false])
-      expect(await store.finishLeases([{ ...finish, leaseId: lease() }])).toEqual([false])
+      const finish = { partitionId, group: 'g', leaseId, position: 10, leasedTo: 20, next: next(30) }
+      expect(await store.finishLeases([{ ...finish, leasedTo: 19 }])).toEqual([null])
+      expect(await store.finishLeases([{ ...finish, leaseId: lease() }])).toEqual([null])
       await store.ackMessages([completed(partitionId, leaseId, 12, 13)])
-      expect(await store.finishLeases([finish])).toEqual([false])
+      expect(await store.finishLeases([finish])).toEqual([null])
       expect(await store.ackMessages([completed(partitionId, leaseId, 10, 20)])).toMatchObject([
         { state: 'live', ended: true, committed: 20 },
       ])
@@ -135,12 +142,50 @@ export function describeConsumeStore(name: string, open: () => Promise<ConsumeSt
       const partitionId = await begun()
       const leaseId = lease()
       await store.claimKnown([known(partitionId, leaseId, 10, 20)])
-      const finish = { partitionId, group: 'g', leaseId, position: 10, leasedTo: 20 }
-      expect(await store.finishLeases([finish])).toEqual([true])
-      expect(await store.finishLeases([finish])).toEqual([false])
+      const finish = { partitionId, group: 'g', leaseId, position: 10, leasedTo: 20, next: null }
+      expect(await store.finishLeases([finish])).toEqual([{ next: null }])
+      expect(await store.finishLeases([finish])).toEqual([null])
       const [outcome] = await store.ackMessages([completed(partitionId, leaseId, 10, 20)])
       expect(outcome).toMatchObject({ state: 'ended', ended: false, committed: 20 })
       expect(outcome!.before).toMatchObject({ committed: 20, leased: [10, 20] })
+    })
+
+    test('the next lease is taken with the end of the one before, and is a lease like any other (G6)', async () => {
+      const partitionId = await begun()
+      const leaseId = lease()
+      await store.claimKnown([known(partitionId, leaseId, 10, 20)])
+      const finish = { partitionId, group: 'g', leaseId, position: 10, leasedTo: 20, next: next(25) }
+      const [outcome] = await store.finishLeases([finish])
+      expect(outcome!.next).toMatchObject({ nextOffset: 30 })
+      expect(outcome!.next!.untilMs! - Date.now()).toBeGreaterThan(50_000)
+      expect(await store.finishLeases([finish])).toEqual([null])
+      expect(await store.popMessages([candidate(partitionId, lease())], BYTES_MAX)).toMatchObject([{ state: 'leased' }])
+      expect(await store.ackMessages([completed(partitionId, leaseId, 10, 20)])).toMatchObject([{ state: 'other' }])
+      expect(await store.ackMessages([completed(partitionId, finish.next.leaseId, 20, 25)])).toMatchObject([
+        { state: 'clean', ended: true, committed: 25 },
+      ])
+    })
+
+    test('the next lease that nobody wants is given back, its messages with it', async () => {
+      const partitionId = await begun()
+      const leaseId = lease()
+      await store.claimKnown([known(partitionId, leaseId, 10, 20)])
+      const finish = { partitionId, group: 'g', leaseId, position: 10, leasedTo: 20, next: next(25) }
+      await store.finishLeases([finish])
+      await store.releaseClaim([partitionId], 'g', finish.next.leaseId)
+      const [again] = await store.popMessages([candidate(partitionId, lease())], BYTES_MAX)
+      expect(again).toMatchObject({ state: 'claimed', position: 20 })
+    })
+
+    test('the next lease is not taken of what has expired', async () => {
+      const [expired, whole] = [await begun(), await begun()]
+      const leases = [expired, whole].map((partitionId) => known(partitionId, lease(), 10, 20))
+      await store.claimKnown(leases)
+      await bench.expireMessages(expired, 22)
+      const finishes = leases.map((claim) => ({ ...claim, leaseId: claim.leaseId!, next: next(30) }))
+      expect(await store.finishLeases(finishes)).toMatchObject([{ next: null }, { next: { nextOffset: 30 } }])
+      const [free] = await store.popMessages([candidate(expired, lease())], BYTES_MAX)
+      expect(free).toMatchObject({ state: 'claimed', position: 22 })
     })
 
     test('segments are read ahead within their limits', async () => {

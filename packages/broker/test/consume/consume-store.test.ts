@@ -26,6 +26,12 @@ describeConsumeStore('the PostgreSQL consume store', async () => {
         [partitionId, group],
       )
     },
+    async expireMessages(partitionId, offset) {
+      await fixture.sql('UPDATE queen.partitions SET start_offset = $2::bigint WHERE id = $1::uuid', [
+        partitionId,
+        offset,
+      ])
+    },
     [Symbol.asyncDispose]: () => fixture[Symbol.asyncDispose](),
   }
 })

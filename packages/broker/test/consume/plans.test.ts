@@ -39,7 +39,12 @@ const claim = { group: 'g', position: 0, leasedTo: 5, leaseMs: 1, short: true }
 const STATEMENTS: Record<string, (id: string) => Promise<Call>> = {
   'known claim': (partitionId) => sentBy((sql) => claimKnown(sql, [{ ...claim, partitionId, leaseId: 'l' }])),
   'known autoAck': (partitionId) => sentBy((sql) => claimKnown(sql, [{ ...claim, partitionId, leaseId: null }])),
-  'whole lease': (partitionId) => sentBy((sql) => finishLeases(sql, [{ ...claim, partitionId, leaseId: 'l' }])),
+  'whole lease': (partitionId) =>
+    sentBy((sql) => finishLeases(sql, [{ ...claim, partitionId, leaseId: 'l', next: null }])),
+  'whole lease and the next': (partitionId) =>
+    sentBy((sql) =>
+      finishLeases(sql, [{ ...claim, partitionId, leaseId: 'l', next: { leaseId: 'n', leasedTo: 9, leaseMs: 1 } }]),
+    ),
   'read ahead': (partitionId) => sentBy((sql) => readAhead(sql, [{ partitionId, from: 0, to: 5 }], 1000, 10)),
 }
 

@@ -10,8 +10,9 @@
  * Invariants: a bounded number of statements is under way; claims of one request travel in one statement; a segment
  * that is being read is not read by another at the same time: the other waits and finds it cached.
  */
-import type { ClaimCandidate, ClaimOutcome, ConsumeStore } from '../../ports/consume-store.ts'
+import type { ClaimCandidate, Claimed, ClaimOutcome, ConsumeStore } from '../../ports/consume-store.ts'
 import { partitionLeaseId } from '../format/lease-id.ts'
+import { Gathering } from '../gathering.ts'
 import { StatementGate } from '../statement-gate.ts'
 import type { DecodedSegment } from '../types.ts'
 import type { GroupFeed } from './group-feed.ts'
@@ -76,7 +77,7 @@ export class ClaimBatch {
   /** autoAck commits durably, leases need not: they do not share statements. */
   readonly #pending: Record<Kind, ClaimRound[]> = { leases: [], autoAck: [] }
   readonly #gates: Record<Kind, StatementGate>
-  #scheduled = false
+  readonly #gathering = new Gathering(() => this.#flush())
   /** Partitions that a full claim reads, and which. */
   readonly #reading = new Map<string, ClaimRound>()
   /** Rounds that wait until their partition is no longer being read. */
@@ -108,25 +109,21 @@ export class ClaimBatch {
     }
   }
 
-  submit(round: ClaimRound): void {
-    this.#pending[kindOf(round)].push(round)
-    this.#schedule()
+  /** Messages were claimed by another statement: what is read ahead follows. */
+  claimedElsewhere(state: PartitionState, claim: Claimed): void {
+    this.#ahead.claimed(state, claim)
   }
 
-  /** After the current batch of I/O events, so that requests that arrived together are claimed together. */
-  #schedule(): void {
-    if (this.#scheduled) return
-    this.#scheduled = true
-    setImmediate(() => {
-      this.#scheduled = false
-      this.#flush()
-    })
+  submit(round: ClaimRound): void {
+    this.#pending[kindOf(round)].push(round)
+    this.#gathering.schedule()
   }
 
   #flush(): void {
     for (const kind of KINDS) {
       while (this.#pending[kind].length > 0 && this.#mayStart(kind)) {
         const { known, full } = this.#take(kind)
+        this.#gathering.left(known.length + full.length)
         if (known.length > 0) void this.#sendKnown(kind, known)
         if (full.length > 0) void this.#sendFull(kind, full)
       }

@@ -21,6 +21,7 @@ import { executeTransaction, type PrepareTransactionPush } from '../settle/trans
 import { answering } from '../store-refusal.ts'
 import type { AckItem, AckResult, PopAnswer, PopRequest, TransactionOperation, TransactionOutcome } from '../types.ts'
 import { Feeds } from './feeds.ts'
+import { leaseExtended } from './lease-news.ts'
 import { LostClaims } from './lost-claims.ts'
 import { Popper } from './pop.ts'
 import { SegmentCache } from './segment-cache.ts'
@@ -31,6 +32,8 @@ export interface ConsumeSettings {
   readonly waitingPopsMax: number
   /** What is remembered of live leases; 0 = every ack is resolved from the database. */
   readonly leaseBookBytesMax?: number
+  /** Ends of leases in a row that have to be followed by a pop before the next one is taken ahead. */
+  readonly aheadAfter?: number
   /** (queue, group) pairs kept in memory. */
   readonly feedsMax?: number
   /** Partitions kept in memory of each. */
@@ -39,6 +42,8 @@ export interface ConsumeSettings {
 
 // What is forgotten costs an ack one or two index reads, so this need not hold every lease.
 const LEASE_BOOK_BYTES = 64 * 1024 * 1024
+// Who came back at once so often does it again.
+const AHEAD_AFTER = 8
 const FEEDS_MAX = 10_000
 // About 250 bytes each.
 const PARTITIONS_MAX = 50_000
@@ -67,6 +72,9 @@ export interface ConsumeStats {
   readonly knownClaimStatements: number
   readonly knownClaims: number
   readonly readAheadStatements: number
+  /** Leases that were taken with the end of the one before, and how many of them a pop got. */
+  readonly aheadLeases: number
+  readonly aheadDelivered: number
   readonly ackStatements: number
   /** Of them, those that ended whole leases; and how many leases that was. */
   readonly finishStatements: number
@@ -137,7 +145,12 @@ export function createConsumer(parts: ConsumeParts): Consumer {
     popMessages: (candidates, bytesMax) => claiming(candidates, () => parts.store.popMessages(candidates, bytesMax)),
     claimKnown: (claims) => claiming(claims, () => parts.store.claimKnown(claims)),
     reconcilePartitions: (query) => answered(() => parts.store.reconcilePartitions(query)),
-    finishLeases: (finishes) => credited(() => parts.store.finishLeases(finishes)),
+    finishLeases(finishes) {
+      const next = finishes.flatMap(({ group, partitionId, next }) =>
+        next === null ? [] : [{ group, partitionId, leaseId: next.leaseId }],
+      )
+      return claiming(next, () => parts.store.finishLeases(finishes))
+    },
     ackMessages: (entries) => credited(() => parts.store.ackMessages(entries)),
     extendLease: (leaseId, seconds) => credited(() => parts.store.extendLease(leaseId, seconds)),
     transaction: (work) => credited(() => parts.store.transaction(work)),
@@ -161,6 +174,8 @@ export function createConsumer(parts: ConsumeParts): Consumer {
     book,
     notificationsWork: parts.notificationsWork,
     waitersMax: settings.waitingPopsMax,
+    hint: parts.hint,
+    aheadAfter: settings.aheadAfter ?? AHEAD_AFTER,
     feeds: new Feeds(settings.feedsMax ?? FEEDS_MAX, settings.partitionsMax ?? PARTITIONS_MAX),
   })
   catalog.onQueueGone((queue) => popper.queueGone(queue.id))
@@ -179,7 +194,7 @@ export function createConsumer(parts: ConsumeParts): Consumer {
       onLeaseEnded({ ...place, group, leaseId, committed: -1, pauseMs: 0 })
     }
   }
-  const ackParts: AckParts = { store, catalog, log, cache, book, onLeaseEnded }
+  const ackParts: AckParts = { store, catalog, log, cache, book, onLeaseEnded, ahead: popper.ahead }
   const acker = new Acker(ackParts)
 
   return {
@@ -217,7 +232,8 @@ export function createConsumer(parts: ConsumeParts): Consumer {
       const extended = await answering(() => store.extendLease(leaseId, seconds))
       if (extended === null) throw new Refusal('LEASE_NOT_FOUND')
       for (const { group, partition } of book.parts(leaseId)) {
-        popper.leaseExtended(partition.queue.name, group, partition.id, leaseId, extended.untilMs - Date.now())
+        const inMs = extended.untilMs - Date.now()
+        leaseExtended(popper.feeds, partition.queue.name, group, partition.id, leaseId, inMs)
       }
       return { expiresAtMs: extended.untilMs, partitions: extended.partitions }
     },
@@ -239,7 +255,7 @@ export function createConsumer(parts: ConsumeParts): Consumer {
     },
     start: () => popper.start(),
     async stop() {
-      popper.stop()
+      await popper.stop()
       lost.stop()
     },
     stats: () => ({
@@ -249,6 +265,7 @@ export function createConsumer(parts: ConsumeParts): Consumer {
       cachedBytes: cache.bytes,
       leases: book.count,
       ...popper.claimStats(),
+      ...popper.ahead.stats(),
       ackStatements: acker.statements,
       finishStatements: acker.finishStatements,
       finishedLeases: acker.finishedLeases,

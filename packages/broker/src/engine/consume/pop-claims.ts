@@ -85,7 +85,8 @@ export class ClaimOutcomes {
     else if (claimed.count > 0) {
       const { position, leasedTo, leased, failures } = outcome
       const held = complete && leased === null && failures === null ? { position, leasedTo } : null
-      this.#parts.book.add(wait.leaseId, feed.group, claimed.runs, held)
+      const want = wait.shared || wait.request.queue === null ? null : wait.request.batch
+      this.#parts.book.add(wait.leaseId, feed.group, claimed.runs, held, want)
       wait.take(claimed.runs, claimed.count, outcome.untilMs)
     }
   }

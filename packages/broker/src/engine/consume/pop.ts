@@ -24,6 +24,8 @@ import { emptyReason } from './empty-reason.ts'
 import { FeedTimer } from './feed-timer.ts'
 import type { Feeds } from './feeds.ts'
 import type { GroupFeed } from './group-feed.ts'
+import { leaseEnded } from './lease-news.ts'
+import { LeasesAhead } from './leases-ahead.ts'
 import { ClaimOutcomes } from './pop-claims.ts'
 import { PopLookup } from './pop-lookup.ts'
 import { PopWait } from './pop-wait.ts'
@@ -38,6 +40,9 @@ export interface PopParts {
   readonly cache: SegmentCache
   readonly book: LeaseBook
   readonly feeds: Feeds
+  readonly aheadAfter: number
+  /** Tells the other instances that this partition may have messages for somebody again. */
+  readonly hint: (queueId: string, partitionId: string) => void
   /** Whether hints of other instances arrive at present. */
   readonly notificationsWork: () => boolean
   /** Requests parked at once; beyond it they are refused. */
@@ -59,6 +64,7 @@ export class Popper {
   readonly #unready = new Set<PopWait>()
   readonly #lookup: PopLookup
   readonly #outcomes: ClaimOutcomes
+  readonly ahead: LeasesAhead
   readonly #timer: FeedTimer
   #paused = false
   #stopped = false
@@ -92,6 +98,15 @@ export class Popper {
       resolve: (states) => this.#resolve(states),
       results: (round, results) => this.#results(round, results),
       failure: (rounds, error) => this.#failure(rounds, error),
+    })
+    this.ahead = new LeasesAhead(parts, {
+      open: () => !this.#paused && !this.#stopped && !this.#trouble.active,
+      claimed: (state, claim) => this.#batch.claimedElsewhere(state, claim),
+      returned: (feed, partitionId) => {
+        pump(feed)
+        if (feed.queue !== null) parts.hint(feed.queue.id, partitionId)
+      },
+      databaseError,
     })
     this.#trouble = new DatabaseTrouble(
       () => this.#probe(),
@@ -142,6 +157,7 @@ export class Popper {
     for (const feed of this.feeds.all()) {
       if (feed.group !== group || (queueName !== null && feed.queueName !== queueName)) continue
       // Queue mode starts at the oldest message whatever happens.
+      this.ahead.drop((each) => each === feed)
       if (feed.startReadAtMs !== Number.POSITIVE_INFINITY) feed.startReadAtMs = Number.NEGATIVE_INFINITY
       feed.list.forgetPositions()
       feed.reconciledAtMs = Number.NEGATIVE_INFINITY
@@ -155,39 +171,17 @@ export class Popper {
    * A lease ended with its last message, or was given back.
    * @returns whether a feed of this instance knew the partition as leased by this very lease
    */
-  leaseEnded({ queueName, group, partitionId, leaseId, committed, pauseMs }: Omit<LeaseEnd, 'queueId'>): boolean {
-    const feed = this.feeds.peek(queueName, group)
-    const state = feed?.list.peek(partitionId)
-    if (feed === undefined || state === undefined) return false
-    const nowMs = performance.now()
-    if (committed >= 0) feed.list.finished(state, committed)
-    if (state.place === 'claiming') {
-      state.again = true
-      return false
-    }
-    if (state.place !== 'asleep' || state.reason !== 'leased') return false
-    if (state.leaseId !== null && leaseId !== null && state.leaseId !== leaseId) return false
-    const own = state.leaseId !== null
-    const more = state.again || committed < 0 || committed < state.nextOffset
-    if (pauseMs > 0 && more) feed.list.toSleep(state, 'paused', nowMs + pauseMs, nowMs)
-    else if (more) feed.list.toReady(state, nowMs)
-    else feed.list.toIdle(state, nowMs)
-    this.#pump(feed, partitionId)
-    return own
-  }
-
-  /** The database has extended the lease: the list must not believe it over before. */
-  leaseExtended(queueName: string, group: string, partitionId: string, leaseId: string, untilInMs: number): void {
-    const list = this.feeds.peek(queueName, group)?.list
-    const state = list?.peek(partitionId)
-    if (list === undefined || state?.place !== 'asleep' || state.leaseId !== leaseId) return
-    const nowMs = performance.now()
-    list.toSleep(state, 'leased', Math.max(state.wakeAtMs, nowMs + untilInMs), nowMs)
+  leaseEnded(end: Omit<LeaseEnd, 'queueId'>): boolean {
+    const heard = leaseEnded(this.feeds, end)
+    if (heard === null) return false
+    this.#pump(heard.feed, end.partitionId)
+    return heard.own
   }
 
   /** The queue was deleted; one of the same name may exist already. */
   queueGone(queueId: string): void {
     for (const feed of [...(this.feeds.ofQueue(queueId) ?? [])]) {
+      this.ahead.drop((each) => each === feed)
       this.#lookup.attach(feed, null)
       if (feed.waiting > 0) this.#lookup.missing(feed)
     }
@@ -195,7 +189,8 @@ export class Popper {
 
   pausePops(on: boolean): void {
     this.#paused = on
-    if (!on) this.lookAgain()
+    if (on) this.ahead.drop()
+    else this.lookAgain()
   }
 
   setDatabaseAvailable(available: boolean): void {
@@ -214,7 +209,7 @@ export class Popper {
     this.#stopped = false
   }
 
-  stop(): void {
+  async stop(): Promise<void> {
     this.#stopped = true
     this.#trouble.stop()
     for (const wait of [...this.#waits]) wait.finish('no_message')
@@ -223,6 +218,8 @@ export class Popper {
       if (feed.timer !== null) clearTimeout(feed.timer)
       feed.timer = null
     }
+    this.ahead.drop()
+    await this.ahead.returned()
   }
 
   // ── arrival ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -262,6 +259,7 @@ export class Popper {
   #enter(wait: PopWait): void {
     this.#unready.delete(wait)
     wait.ready = true
+    this.ahead.asked(wait)
     const [feed] = wait.feeds
     if (wait.request.queue !== null && wait.request.partition !== null && feed !== undefined) {
       if (wait.partitionId === null) {
@@ -352,6 +350,7 @@ export class Popper {
 
   #submit(wait: PopWait): boolean {
     if (this.#paused || this.#trouble.active || wait.claiming || !wait.wantsMore) return false
+    if (this.ahead.serve(wait)) return true
     const claims = chooseClaims(wait)
     if (claims.length === 0) return false
     wait.claiming = true

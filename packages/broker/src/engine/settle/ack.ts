@@ -11,8 +11,10 @@
 import type { AckEntryOutcome, ConsumeStore, LeaseFinish } from '../../ports/consume-store.ts'
 import type { Log } from '../../ports/log.ts'
 import { StoreError } from '../../ports/store-error.ts'
+import type { AheadLease, LeasesAhead } from '../consume/leases-ahead.ts'
 import type { SegmentCache } from '../consume/segment-cache.ts'
 import { hasOffset } from '../format/offset-set.ts'
+import { Gathering } from '../gathering.ts'
 import type { Catalog } from '../queues/catalog.ts'
 import { StatementGate } from '../statement-gate.ts'
 import { toRefusal } from '../store-refusal.ts'
@@ -29,6 +31,7 @@ export interface AckParts {
   readonly log: Log
   readonly cache: SegmentCache
   readonly book: LeaseBook
+  readonly ahead: Pick<LeasesAhead, 'propose' | 'taken' | 'lost'>
   /** A lease ended in a partition; `leaseId` null when it is not known which. */
   readonly onLeaseEnded: (end: LeaseEnd) => void
 }
@@ -64,7 +67,7 @@ export class Acker {
   readonly #parts: AckParts
   #pending: Pending[] = []
   readonly #gate = new StatementGate(() => this.#flush())
-  #scheduled = false
+  readonly #gathering = new Gathering(() => this.#flush())
   /** Failures in a row; spaces the repeats. */
   #tries = 0
   statements = 0
@@ -100,12 +103,7 @@ export class Acker {
 
   #submit(pending: Pending): void {
     this.#pending.push(pending)
-    if (this.#scheduled) return
-    this.#scheduled = true
-    setImmediate(() => {
-      this.#scheduled = false
-      this.#flush()
-    })
+    this.#gathering.schedule()
   }
 
   #flush(): void {
@@ -121,6 +119,7 @@ export class Acker {
         entries += next.plan.entries.length
       }
       this.#pending = this.#pending.slice(at)
+      this.#gathering.left(taken.length)
       void this.#send(taken, again)
     }
   }
@@ -166,26 +165,44 @@ export class Acker {
 
   /** Ends the leases that are completed as a whole; returns what is left to be judged. @throws StoreError */
   async #finish(writes: readonly EntryWrite[]): Promise<EntryWrite[]> {
-    const whole: { write: EntryWrite; finish: LeaseFinish }[] = []
+    const whole: { write: EntryWrite; finish: LeaseFinish; next: AheadLease | null }[] = []
     const rest: EntryWrite[] = []
     for (const write of writes) {
-      const finish = leaseFinishOf(this.#parts.book, write)
-      if (finish === null) rest.push(write)
-      else whole.push({ write, finish })
+      const found = leaseFinishOf(this.#parts.book, write)
+      if (found === null) {
+        rest.push(write)
+        continue
+      }
+      const { part, held } = found
+      const { group, leaseId, partition } = part
+      const next = this.#parts.ahead.propose(part)
+      whole.push({ write, next, finish: { partitionId: partition.id, group, leaseId, ...held, next } })
     }
     if (whole.length === 0) return rest
     this.statements++
     this.finishStatements++
-    const ended = await this.#parts.store.finishLeases(whole.map(({ finish }) => finish))
-    whole.forEach(({ write, finish }, i) => {
-      if (ended[i] !== true) {
+    const ended = await this.#parts.store
+      .finishLeases(whole.map(({ finish }) => finish))
+      .catch((error: unknown): never => {
+        if (error instanceof StoreError && error.outcomeUnknown)
+          for (const { next } of whole) if (next !== null) this.#parts.ahead.lost(next)
+        throw error
+      })
+    whole.forEach(({ write, finish, next }, i) => {
+      const outcome = ended[i]
+      if (outcome === null || outcome === undefined) {
         rest.push(write)
         return
       }
       this.finishedLeases++
-      const outcome = finishedOutcome(finish)
-      settle(write, outcome, false)
-      const end = leaseEndOf(write, outcome, false)
+      const finished = finishedOutcome(finish)
+      settle(write, finished, false)
+      if (next !== null && outcome.next !== null) {
+        this.#parts.book.finish(finish.leaseId, finish.partitionId)
+        this.#parts.ahead.taken(next, outcome.next)
+        return
+      }
+      const end = leaseEndOf(write, finished, false)
       if (end !== null) this.#parts.onLeaseEnded(end)
     })
     return rest

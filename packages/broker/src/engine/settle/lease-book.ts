@@ -22,6 +22,8 @@ export interface LeasePart {
   readonly runs: readonly PoppedRun[]
   /** What was leased, when it was one range; null = acks have to be judged one by one. */
   readonly held: HeldRange | null
+  /** Messages that were asked for, when whoever asks for so many of this queue again may get them from the same partition; else null. */
+  readonly want: number | null
   /** Where the next ack is expected: acks come in delivery order. */
   run: number
   place: number
@@ -42,6 +44,9 @@ interface Lease {
 }
 
 const OVERHEAD_BYTES = 500
+// Some seconds of consumers in a loop; a repeated ack comes sooner.
+const FINISHED_MAX = 10_000
+const FINISHED_SHARE = 1 / 8
 
 export class LeaseBook {
   readonly #bytesMax: number
@@ -49,6 +54,8 @@ export class LeaseBook {
   /** partition → group → latest part. */
   readonly #cursors = new Map<string, Map<string, LeasePart>>()
   #bytes = 0
+  readonly #finished = new Map<string, LeasePart>()
+  #finishedBytes = 0
 
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax
@@ -62,7 +69,13 @@ export class LeaseBook {
     return this.#leases.size
   }
 
-  add(leaseId: string, group: string, runs: readonly PoppedRun[], held: HeldRange | null = null): void {
+  add(
+    leaseId: string,
+    group: string,
+    runs: readonly PoppedRun[],
+    held: HeldRange | null = null,
+    want: number | null = null,
+  ): void {
     if (this.#bytesMax <= 0) return
     const lease: Lease = this.#leases.get(leaseId) ?? { group, parts: new Map() }
     this.#leases.set(leaseId, lease)
@@ -72,7 +85,7 @@ export class LeaseBook {
       let to = from + 1
       while (to < runs.length && runs[to]!.partition === partition) to++
       const whole = from === 0 && to === runs.length
-      this.#addPart(lease, leaseId, group, partition, whole ? runs : runs.slice(from, to), whole ? held : null)
+      this.#addPart(lease, leaseId, group, partition, whole ? runs : runs.slice(from, to), whole ? held : null, want)
       from = to
     }
     for (const oldest of this.#leases.keys()) {
@@ -107,6 +120,29 @@ export class LeaseBook {
     if (lease.parts.size === 0) this.#leases.delete(leaseId)
   }
 
+  /**
+   * The lease's part was completed as a whole, and the cursor holds the next lease already, so that the database cannot
+   * tell any more what became of this one: here it is remembered for a while, for acks whose answers were lost.
+   */
+  finish(leaseId: string, partitionId: string): void {
+    const part = this.part(leaseId, partitionId)
+    if (part === null) return
+    this.end(leaseId, partitionId)
+    this.#finished.set(leaseId, part)
+    this.#finishedBytes += part.bytes
+    for (const [oldest, { bytes }] of this.#finished) {
+      if (this.#finished.size <= FINISHED_MAX && this.#finishedBytes <= this.#bytesMax * FINISHED_SHARE) break
+      this.#finished.delete(oldest)
+      this.#finishedBytes -= bytes
+    }
+  }
+
+  /** What `finish` remembers. */
+  finished(leaseId: string, partitionId: string): LeasePart | null {
+    const part = this.#finished.get(leaseId)
+    return part?.partition.id === partitionId ? part : null
+  }
+
   forget(leaseId: string): void {
     const lease = this.#leases.get(leaseId)
     if (lease === undefined) return
@@ -121,6 +157,7 @@ export class LeaseBook {
     partition: PartitionEntry,
     runs: readonly PoppedRun[],
     held: HeldRange | null,
+    want: number | null,
   ): void {
     let bytes = OVERHEAD_BYTES
     for (const { segment, indices } of runs) {
@@ -130,7 +167,7 @@ export class LeaseBook {
     // A partition's earlier part of another lease cannot be acked any more: its lease is over.
     const earlier = this.current(partition.id, group)
     if (earlier !== null) this.end(earlier.leaseId, partition.id)
-    const part: LeasePart = { leaseId, group, partition, runs, held, run: 0, place: 0, offsets: null, bytes }
+    const part: LeasePart = { leaseId, group, partition, runs, held, want, run: 0, place: 0, offsets: null, bytes }
     lease.parts.set(partition.id, part)
     let groups = this.#cursors.get(partition.id)
     if (groups === undefined) {
