@@ -15,6 +15,8 @@ export interface Habit {
   readonly vanishes: number
   readonly hangsUp: number
   readonly acksPart: number
+  /** To ask the instance that answered last. */
+  readonly stays: number
 }
 
 export interface ReaderOptions {
@@ -29,12 +31,14 @@ export interface ReaderOptions {
 }
 
 export const HABITS = {
-  steady: { nacks: 0.02, vanishes: 0.01, hangsUp: 0.01, acksPart: 0.05 },
-  refusing: { nacks: 0.25, vanishes: 0.01, hangsUp: 0.01, acksPart: 0.1 },
-  crashing: { nacks: 0.02, vanishes: 0.12, hangsUp: 0.12, acksPart: 0.05 },
+  steady: { nacks: 0.02, vanishes: 0.01, hangsUp: 0.01, acksPart: 0.05, stays: 0 },
+  refusing: { nacks: 0.25, vanishes: 0.01, hangsUp: 0.01, acksPart: 0.1, stays: 0 },
+  crashing: { nacks: 0.02, vanishes: 0.12, hangsUp: 0.12, acksPart: 0.05, stays: 0 },
+  // In a loop, with small batches of one partition: gets its next lease with the end of the one before.
+  looping: { nacks: 0.005, vanishes: 0.003, hangsUp: 0.003, acksPart: 0.005, stays: 0.99 },
 } as const satisfies Record<string, Habit>
 
-const CALM: Habit = { nacks: 0, vanishes: 0, hangsUp: 0, acksPart: 0 }
+const CALM: Habit = { nacks: 0, vanishes: 0, hangsUp: 0, acksPart: 0, stays: 0 }
 const POLL_MS = 400
 const RETRY_MS = 30
 /** Answers of a pop or an ack that a fault explains. */
@@ -68,14 +72,21 @@ export class Reader {
 
   async #run(): Promise<void> {
     const { random, traffic } = this.#options
+    let last: number | null = null
     while (!this.#stopped) {
       const habit = this.#habit
-      const index = traffic.running(random)
+      const stays: boolean = last !== null && random.chance(habit.stays) && this.#options.instances[last]!.isRunning
+      const index: number | null = stays ? last : traffic.running(random)
+      last = index
       if (index === null) {
         await pause(RETRY_MS)
         continue
       }
-      const popped = await pop(this.#options, index, random.chance(habit.hangsUp) ? random.between(1, 60) : null)
+      const popped = await pop(
+        { ...this.#options, batch: habit.stays > 0 ? 5 : 100 },
+        index,
+        random.chance(habit.hangsUp) ? random.between(1, 60) : null,
+      )
       if (popped === null) continue
       // Gone, with the lease: it runs out by itself.
       if (random.chance(habit.vanishes)) continue
@@ -96,7 +107,8 @@ export class Reader {
     status: string,
   ): Promise<void> {
     const { history, instances, random, traffic } = this.#options
-    const acker = random.chance(0.3) ? (traffic.running(random) ?? index) : index
+    const elsewhere = 0.3 * (1 - this.#habit.stays)
+    const acker = random.chance(elsewhere) ? (traffic.running(random) ?? index) : index
     for (const { delivery } of list) delivery.releasedAtMs = Math.min(delivery.releasedAtMs, history.nowMs)
     history.did(`ack ${status}`)
     const messages = list.map(({ message }) => message)
@@ -119,13 +131,13 @@ export interface Popped {
 
 /** One long poll; null = nothing came of it. @param hangUpMs after so long the connection is cut */
 export async function pop(
-  options: Omit<ReaderOptions, 'habit'>,
+  options: Omit<ReaderOptions, 'habit'> & { readonly batch?: number },
   index: number,
   hangUpMs: number | null = null,
 ): Promise<Popped | null> {
-  const { group, history, instances, leaseMs, queue } = options
+  const { batch = 100, group, history, instances, leaseMs, queue } = options
   const sentAtMs = history.nowMs
-  const query = { batch: 100, partitions: 4, wait: true, timeout: POLL_MS, consumerGroup: group }
+  const query = { batch, partitions: batch < 100 ? 1 : 4, wait: true, timeout: POLL_MS, consumerGroup: group }
   history.did('pop')
   if (hangUpMs !== null) {
     history.did('pop given up')

@@ -64,8 +64,8 @@ const PLAIN = 'plain'
 const SUCCESSORS = 'after-orders'
 const MOVER = 'mover'
 const GROUPS = new Map<string, Record<string, keyof typeof HABITS>>([
-  [DEDUPLICATED, { alpha: 'steady', beta: 'refusing', gamma: 'crashing' }],
-  [PLAIN, { alpha: 'steady', beta: 'crashing' }],
+  [DEDUPLICATED, { alpha: 'steady', beta: 'refusing', gamma: 'crashing', delta: 'looping' }],
+  [PLAIN, { alpha: 'steady', beta: 'crashing', gamma: 'looping' }],
   [SUCCESSORS, { alpha: 'steady' }],
 ])
 /** The promise: everything works again so long after the last fault. */

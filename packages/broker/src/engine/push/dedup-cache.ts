@@ -78,16 +78,23 @@ class Generation {
   prefixMin = Number.POSITIVE_INFINITY
   prefixMax = Number.NEGATIVE_INFINITY
   // Two words a slot, mark and place, side by side: one cache miss, not two.
-  #words = new Uint32Array(2 * SLOTS_MIN)
-  #mask = SLOTS_MIN - 1
+  #words: Uint32Array
+  #mask: number
 
-  constructor(firstOffset: number, nowMs: number) {
+  /** `slots`: a power of two. */
+  constructor(firstOffset: number, nowMs: number, slots: number) {
+    this.#words = new Uint32Array(2 * slots)
+    this.#mask = slots - 1
     this.firstOffset = firstOffset
     this.startedAtMs = this.endedAtMs = nowMs
   }
 
+  get slots(): number {
+    return this.#mask + 1
+  }
+
   get bytes(): number {
-    return (this.#mask + 1) * BYTES_PER_SLOT
+    return this.slots * BYTES_PER_SLOT
   }
 
   get full(): boolean {
@@ -235,7 +242,8 @@ export class PartitionKeys implements KnownKeysReader {
         this.#olderMax = Math.max(this.#olderMax, generation.prefixMax)
       }
       this.expire(nowMs)
-      generation = new Generation(firstOffset, nowMs)
+      // Growing step by step would place every key twice; one that follows a full one will fill up too.
+      generation = new Generation(firstOffset, nowMs, generation?.full === true ? generation.slots : SLOTS_MIN)
       this.#generations.push(generation)
       this.#cache.account(generation.bytes)
     }
