@@ -20,6 +20,8 @@ const DRAINED_MS_MAX = 15_000
 const BLIND_MS = 400
 /** A push is answered within 3 s, whatever PostgreSQL does; some of that again for a machine that is short of processors. */
 const ALONE_MS_MAX = 5_000
+/** While one of them lasts, nothing can be written down. */
+const DISK_FAULTS = new Set(['sync-fails', 'full', 'full-in-window'])
 
 const sequence = (
   name: string,
@@ -144,7 +146,8 @@ export const SEQUENCES: readonly FaultKind[] = [
     traffic.close(index)
     try {
       await instance.kill9()
-      const wasOpen = history.isWindowOpen
+      // What it cannot have written down it cannot remember.
+      const knew = history.isWindowOpen && !diskFailed(stage, index)
       await instance.start()
       const beganAtMs = history.nowMs
       const { status } = await instance.api.push([{ queue: 'probe', partition: `p${index}` }])
@@ -153,7 +156,7 @@ export const SEQUENCES: readonly FaultKind[] = [
       if (tookMs > ALONE_MS_MAX)
         history.wrongAnswers.push(`a push to an instance that started alone took ${Math.round(tookMs)} ms`)
       const phase = await instance.phase()
-      if (wasOpen && history.isWindowOpen && phase !== 'maintenance')
+      if (knew && history.isWindowOpen && phase !== 'maintenance')
         history.wrongAnswers.push(`instance ${index} started alone in a window and says ${phase}`)
       await pause(random.between(0, 500))
     } finally {
@@ -162,6 +165,15 @@ export const SEQUENCES: readonly FaultKind[] = [
     }
   }),
 ]
+
+/** Whether the instance's disk took nothing in the second before, or in part of it. */
+function diskFailed({ history }: Stage, index: number): boolean {
+  const fromMs = history.nowMs - 1_000
+  return history.faults.some(
+    ({ detail, kind, toMs }) =>
+      DISK_FAULTS.has(kind) && detail === `instance ${index}` && (toMs === null || toMs > fromMs),
+  )
+}
 
 /** Killed, and what it counts when it is back held against its disk before it is given anything new. */
 export async function dieAndReturn(stage: Stage, index: number, after: string, awayMs = 0): Promise<void> {

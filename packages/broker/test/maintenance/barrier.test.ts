@@ -55,6 +55,7 @@ async function inBarrier(
     sync?: () => Promise<void>
     finish?: DrainStore['finish']
     saveMs?: number
+    save?: (file: string, state: unknown) => Promise<void>
     readMs?: number
     switchNow?: () => Promise<unknown>
     reaches?: MaintenanceState
@@ -66,7 +67,7 @@ async function inBarrier(
   const log = {
     stats: { pendingRecords: 0, oldestAcceptedAtMicros: null, drainedThrough: 0 },
     readState: async () => null,
-    writeState: () => pause(over.saveMs ?? 0),
+    writeState: over.save ?? (() => pause(over.saveMs ?? 0)),
   } as unknown as RecordLog
   const drain = {
     run: () => pause(over.readMs ?? 0).then(() => 'empty'),
@@ -331,5 +332,30 @@ describe('G4 an instance that slept', () => {
     away = true
     await control.confirm(1)
     expect([control.state, control.stale]).toEqual(['window', true])
+  })
+})
+
+describe('G11 a switch that the disk has no room for', () => {
+  it('is remembered as soon as there is room, without another look at PostgreSQL, and reported once', async () => {
+    const window = { enabled: true, draining: false, epoch: 1, since: '2026-01-01T00:00:00.000Z' }
+    const full = new Error('ENOSPC: no space left on device, write')
+    let tries = 0
+    let saved: unknown = null
+    let looks = 0
+    const { control } = await inBarrier(async () => view(), {
+      reaches: 'window',
+      switchNow: async () => {
+        looks++
+        return window
+      },
+      save: async (file, state) => {
+        if (file !== 'maintenance') return
+        if (++tries < 4) throw full
+        saved = state
+      },
+    })
+    await vi.waitFor(() => expect(saved).toMatchObject(window))
+    expect([control.state, tries, looks]).toEqual(['window', 4, 1])
+    expect(defects.splice(0)).toEqual([full])
   })
 })

@@ -76,6 +76,7 @@ const CONFIRM_LOOK_MS = 10
 const CONFIRM_STALE_MS = 1_000
 // After a defect in the drain the same step is not tried again faster than this.
 const RETRY_MS = 1_000
+const SAVE_AGAIN_MS = 100
 
 export class MaintenanceControl {
   readonly #parts: ControlParts
@@ -105,6 +106,8 @@ export class MaintenanceControl {
   #roundBegunMs = Number.NEGATIVE_INFINITY
   #asking: Promise<void> | null = null
   #saved = ''
+  #saveFails = false
+  #saveTimer: NodeJS.Timeout | null = null
   #lastError: string | null = null
 
   constructor(parts: ControlParts) {
@@ -173,6 +176,7 @@ export class MaintenanceControl {
     if (this.#probe !== null) clearTimeout(this.#probe)
     if (this.#retry !== null) clearTimeout(this.#retry)
     if (this.#barrier !== null) clearTimeout(this.#barrier)
+    if (this.#saveTimer !== null) clearTimeout(this.#saveTimer)
     this.#resume?.()
     await this.#draining
   }
@@ -464,8 +468,17 @@ export class MaintenanceControl {
     try {
       await this.#parts.log.writeState(STATE_FILE, state)
       this.#saved = JSON.stringify(state)
+      this.#saveFails = false
     } catch (error) {
-      this.#parts.report.error({ err: error }, 'the maintenance switch cannot be remembered on disk')
+      if (!this.#saveFails)
+        this.#parts.report.error({ err: error }, 'the maintenance switch cannot be remembered on disk')
+      this.#saveFails = true
+      if (this.#stopped || this.#saveTimer !== null) return
+      // A disk that has room again is used at once: until then a restart without PostgreSQL would not know of the window.
+      this.#saveTimer = setTimeout(() => {
+        this.#saveTimer = null
+        if (this.#saveFails) void this.#save(this.#switch)
+      }, SAVE_AGAIN_MS)
     }
   }
 }
