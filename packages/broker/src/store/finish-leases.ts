@@ -4,7 +4,7 @@
  *
  * Invariants: a lease is ended only if it is live by the clock (G6) and still holds exactly the messages the caller
  * means, all of them unanswered (G7); what a repeated ack needs to be told what became of the first stays in the row
- * until somebody takes the next lease. A next lease is taken only together with the end of the one before: the row is
+ * until somebody has the next lease. A next lease is taken only together with the end of the one before: the row is
  * free for nobody in between, so what claims compare (claim-known.ts) is compared here too: nothing answered or failed
  * behind the old lease, nothing expired by retention.
  * What does not come back was not touched, for whatever reason: ack_messages finds out which.
@@ -26,14 +26,14 @@ UPDATE queen.cursors k
    SET committed = f.leased_to,
        lease_id = CASE WHEN f.follows THEN f.next_lease ELSE k.lease_id END,
        shared_lease_id = CASE WHEN f.follows THEN NULL ELSE k.shared_lease_id END,
-       lease_until = CASE WHEN f.follows THEN f.at + f.lease_ms * interval '1 millisecond' END,
-       leased_at = CASE WHEN f.follows THEN f.at ELSE k.leased_at END,
+       lease_until = CASE WHEN f.follows THEN clock_timestamp() + f.lease_ms * interval '1 millisecond' END,
+       leased_at = CASE WHEN f.follows THEN clock_timestamp() ELSE k.leased_at END,
        leased = CASE WHEN f.follows THEN int8multirange(int8range(f.leased_to, f.next_to)) ELSE k.leased END,
        released_failed = CASE WHEN f.follows THEN '{}' ELSE k.released_failed END,
        batch_count = k.batch_count + f.follows::int,
-       completed_count = k.completed_count + f.leased_to - f.position_at, last_consumed_at = f.at
+       completed_count = k.completed_count + f.leased_to - f.position_at, last_consumed_at = clock_timestamp()
   FROM (
-    SELECT i.*, p.next_offset, p.next_offset IS NOT NULL AS follows, clock_timestamp() AS at
+    SELECT i.*, p.next_offset, p.next_offset IS NOT NULL AS follows
       FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::bigint[], $8::bigint[])
            WITH ORDINALITY AS i (partition_id, group_name, lease, position_at, leased_to, next_lease, next_to, lease_ms, n)
       LEFT JOIN LATERAL (

@@ -68,22 +68,6 @@ describe('a lease that is held for the next pop', () => {
     expect(results.filter(({ leaseReleased }) => leaseReleased)).toHaveLength(1)
   })
 
-  it('does not make the repeat of an ack doubtful whose answer was lost', async () => {
-    const { consumer, queue } = await held()
-    const second = await consumer.popMessages(popRequest({ queue, batch: 10 }), never)
-    const acks = acksOf(second)
-    await consumer.ackMessages(acks)
-    expect(consumer.stats().aheadLeases).toBe(2)
-    const again = await consumer.ackMessages([acks[3]!, acks[0]!, { ...acks[1]!, status: 'failed' }])
-    expect(again.map(({ code }) => code)).toEqual([null, null, 'ALREADY_COMPLETED'])
-    const [unknown] = await consumer.ackMessages([{ ...acks[0]!, transactionId: 'nobody' }])
-    expect(unknown!.success).toBe(false)
-    const [foreign] = await consumer.ackMessages([{ ...acks[0]!, consumerGroup: 'other' }])
-    expect(foreign!.code).toBe('INVALID_LEASE')
-    const elsewhere = await fixture.consumer().ackMessages([acks[0]!])
-    expect(elsewhere[0]!.code).toBe('INVALID_LEASE')
-  })
-
   it('is given to a pop of its very partition', async () => {
     const { consumer, pop } = await held()
     expect(await pop({ partition: 'Default' })).toEqual(names('m', 10, 10))
@@ -218,6 +202,196 @@ describe('a lease that is held for the next pop', () => {
     expect(lose).toBe(false)
     await vi.waitFor(async () => expect(await pop()).toEqual(names('m', 10, 10)), { timeout: 3_000 })
     expect(consumer.stats().aheadLeases).toBe(0)
+  })
+})
+
+/** A point in time that the test decides. */
+function moment(): { readonly come: Promise<void>; now(): void } {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  return { come: promise, now: resolve }
+}
+
+describe('a lease that is on its way when something else happens', () => {
+  const waitsLong = { wait: true, timeoutMs: 3_000 }
+
+  it('is given back, and its partition found, when somebody claims the partition meanwhile', async () => {
+    const [claimed, released, finished, goOn] = [moment(), moment(), moment(), moment()]
+    let armed = false
+    const { consumer, partitionId, pop, queue, queueId } = await held({
+      store: {
+        ...fixture.store,
+        async finishLeases(finishes) {
+          const outcomes = await fixture.store.finishLeases(finishes)
+          if (armed) {
+            finished.now()
+            await goOn.come
+          }
+          return outcomes
+        },
+        async popMessages(...args) {
+          const outcomes = await fixture.store.popMessages(...args)
+          if (armed) {
+            armed = false
+            claimed.now()
+            await released.come
+          }
+          return outcomes
+        },
+        async releaseClaim(...args) {
+          await fixture.store.releaseClaim(...args)
+          released.now()
+        },
+      },
+    })
+    const second = await consumer.popMessages(popRequest({ queue, batch: 10 }), never)
+    const waiting = pop(waitsLong)
+    await vi.waitFor(() => expect(consumer.stats().waiting).toBe(1))
+    armed = true
+    const acked = consumer.ackMessages(acksOf(second))
+    await finished.come
+    consumer.onHint(queueId, [partitionId])
+    await claimed.come
+    goOn.now()
+    await acked
+    expect(await waiting).toEqual(names('m', 10, 20))
+  })
+
+  it('is given back, and its partition found, when its time is over during a claim', async () => {
+    const [claimed, released] = [moment(), moment()]
+    let armed = false
+    const { consumer, partitionId, pop, queueId } = await held({
+      store: {
+        ...fixture.store,
+        async popMessages(...args) {
+          const outcomes = await fixture.store.popMessages(...args)
+          if (armed) {
+            armed = false
+            claimed.now()
+            await released.come
+          }
+          return outcomes
+        },
+        async releaseClaim(...args) {
+          await fixture.store.releaseClaim(...args)
+          released.now()
+        },
+      },
+    })
+    armed = true
+    consumer.onHint(queueId, [partitionId])
+    expect(await pop({ ...waitsLong, batch: 20 })).toEqual(names('m', 20, 10))
+    await claimed.come
+  })
+
+  it('is not given to a pop that was sent after a seek', async () => {
+    const [finished, goOn] = [moment(), moment()]
+    let armed = false
+    const { consumer, pop, queue, queueId } = await held({
+      store: {
+        ...fixture.store,
+        async finishLeases(finishes) {
+          const outcomes = await fixture.store.finishLeases(finishes)
+          if (armed) {
+            finished.now()
+            await goOn.come
+          }
+          return outcomes
+        },
+      },
+    })
+    const second = await consumer.popMessages(popRequest({ queue, batch: 10 }), never)
+    armed = true
+    const acked = consumer.ackMessages(acksOf(second))
+    await finished.come
+    await fixture.sql('SELECT queen.seek_group($1::uuid, $2::text, NULL, NULL, 10, $3::timestamptz)', [
+      queueId,
+      '__QUEUE_MODE__',
+      '2000-01-01',
+    ])
+    consumer.groupMoved('__QUEUE_MODE__', queue)
+    goOn.now()
+    await acked
+    expect(await pop()).toEqual(names('m', 10))
+  })
+
+  it('that cannot be given back hides its messages no longer than until the next try', async () => {
+    let fails = true
+    const { pop } = await held({
+      store: {
+        ...fixture.store,
+        async releaseClaim(...args) {
+          if (!fails) return fixture.store.releaseClaim(...args)
+          fails = false
+          throw new Error('no statement of this name')
+        },
+      },
+    })
+    expect(await pop({ batch: 3 })).toEqual([])
+    expect(await pop({ ...waitsLong, batch: 3 })).toEqual(names('m', 3, 10))
+  })
+
+  it('leaves a consumer that wants another number its turn beside consumers in a loop', async () => {
+    const queue = `turn${scenes++}`
+    const partitionId = await fixture.createPartition(await fixture.createQueue(queue), 'Default')
+    for (let i = 0; i < 20; i++) await fixture.append(partitionId, names(`m${i}-`, 1_000))
+    const consumer = fixture.consumer({ settings: { ...SETTINGS, aheadAfter: 0 } })
+    let stopped = false
+    const loop = async (): Promise<void> => {
+      while (!stopped) {
+        const answer = await consumer.popMessages(popRequest({ queue, batch: 10, wait: true, timeoutMs: 500 }), never)
+        await consumer.ackMessages(acksOf(answer))
+      }
+    }
+    const loops = [loop(), loop()]
+    for (const request of [{ batch: 5, partition: 'Default' }, { batch: 7 }, { batch: 3, autoAck: true }]) {
+      for (let turn = 0; turn < 20; turn++) {
+        const answer = await consumer.popMessages(popRequest({ queue, ...request, ...waitsLong }), never)
+        expect(delivered(answer)).toHaveLength(request.batch)
+        if (!('autoAck' in request)) await consumer.ackMessages(acksOf(answer))
+      }
+    }
+    stopped = true
+    await Promise.all(loops)
+    expect(consumer.stats().aheadDelivered).toBeGreaterThan(0)
+  })
+
+  it('is found by a pop of several partitions beside one that is ready', async () => {
+    const { consumer, pop, queueId } = await held()
+    const otherId = await fixture.createPartition(queueId, 'other')
+    await fixture.append(otherId, names('o', 10))
+    consumer.onHint(queueId, [otherId])
+    const found = await pop({ ...waitsLong, batch: 20, partitions: 2 })
+    expect(found.sort()).toEqual([...names('m', 10, 10), ...names('o', 10)].sort())
+  })
+})
+
+describe('an ack that was applied', () => {
+  it('is not tried again with another of its statement that was not', async () => {
+    let fails = false
+    const { consumer, queue } = await held({
+      store: {
+        ...fixture.store,
+        async ackMessages(entries) {
+          if (!fails) return fixture.store.ackMessages(entries)
+          fails = false
+          throw new StoreError('conflict', 'deadlock detected')
+        },
+      },
+    })
+    const other = `other${scenes++}`
+    const otherId = await fixture.createQueue(other)
+    for (const name of ['a', 'b']) await fixture.append(await fixture.createPartition(otherId, name), names(name, 10))
+    const whole = await consumer.popMessages(popRequest({ queue, batch: 10 }), never)
+    const [a, b] = await Promise.all(
+      ['a', 'b'].map((partition) => consumer.popMessages(popRequest({ queue: other, partition, batch: 10 }), never)),
+    )
+    fails = true
+    const results = await Promise.all([
+      consumer.ackMessages(acksOf(whole)),
+      consumer.ackMessages([...acksOf(a!), ...acksOf(b!)]),
+    ])
+    expect(fails).toBe(false)
+    expect(results.flat().filter(({ success }) => !success)).toEqual([])
   })
 })
 

@@ -158,8 +158,7 @@ export function createConsumer(parts: ConsumeParts): Consumer {
       try {
         await answered(() => parts.store.releaseClaim(partitionIds, group, leaseId))
       } catch (error) {
-        if (error instanceof StoreError && error.transient)
-          lost.add(partitionIds.map((partitionId) => ({ group, leaseId, partitionId })))
+        lost.add(partitionIds.map((partitionId) => ({ group, leaseId, partitionId })))
         throw error
       }
     },

@@ -17,6 +17,7 @@
  */
 import type { Claimed, ConsumeStore, KnownOutcome, NextLease } from '../../ports/consume-store.ts'
 import { partitionLeaseId } from '../format/lease-id.ts'
+import type { LeaseEnd } from '../settle/ack.ts'
 import type { LeaseBook, LeasePart } from '../settle/lease-book.ts'
 import type { DecodedSegment } from '../types.ts'
 import { claimedRuns } from './claimed-runs.ts'
@@ -52,6 +53,8 @@ export interface AheadParts {
   readonly book: LeaseBook
   /** Ends of leases in a row that have to be followed by a pop before the next one is taken ahead. */
   readonly aheadAfter: number
+  /** Tells the other instances that this partition may have messages for somebody again. */
+  readonly hint: (queueId: string, partitionId: string) => void
 }
 
 export interface AheadHooks {
@@ -59,8 +62,9 @@ export interface AheadHooks {
   open(): boolean
   /** Messages were claimed without a claim's statement. */
   claimed(state: PartitionState, claim: Claimed): void
-  /** A lease was given back: its messages are available again, here and elsewhere. */
-  returned(feed: GroupFeed, partitionId: string): void
+  /** A lease was given back. */
+  ended(end: Omit<LeaseEnd, 'queueId'>): void
+  pump(feed: GroupFeed): void
   databaseError(error: unknown): void
 }
 
@@ -75,6 +79,7 @@ const HOLD_MS = 25
 // What is held is taken off the lease, so that must not matter.
 const LEASE_MS_MIN = 2_000
 const HELD_MAX = 1_000
+const HELD_BYTES_MAX = 32 * 1024 * 1024
 // After this process stood still, what is held may have run out: nobody must get it then.
 const STALE_MS = 4 * HOLD_MS
 
@@ -85,8 +90,9 @@ export class LeasesAhead {
   /** By feed, oldest first. */
   readonly #held = new Map<GroupFeed, Held[]>()
   #count = 0
+  #bytes = 0
   #timer: NodeJS.Timeout | null = null
-  readonly #returning = new Set<Promise<void>>()
+  readonly #returning = new Map<GroupFeed, Set<Promise<void>>>()
   #taken = 0
   #delivered = 0
 
@@ -109,8 +115,9 @@ export class LeasesAhead {
     if (state.position !== held.leasedTo || state.entry === null) return null
     const habit = this.#habit(feed)
     const leaseMs = leaseMsOf(feed.queue.options.leaseTime)
-    const free = this.#hooks.open() && leaseMs >= LEASE_MS_MIN && this.#count < HELD_MAX && feed.list.readyCount === 0
-    const wanted = feed.waiting === 0 ? habit.strong : nextTakes(feed, want)
+    const room = this.#count < HELD_MAX && this.#bytes < HELD_BYTES_MAX
+    const free = this.#hooks.open() && leaseMs >= LEASE_MS_MIN && room && feed.list.readyCount === 0
+    const wanted = feed.waiting === 0 ? habit.strong : nextTakes(feed, partition.id, want)
     const known = free && wanted ? knownRun(this.#parts.cache, feed, state, want) : null
     // Less than a full batch may be more by the time it is asked for.
     if (known === null || known.short) {
@@ -126,7 +133,8 @@ export class LeasesAhead {
     this.#taken++
     const { feed, state } = lease
     const nowMs = performance.now()
-    if (!this.#hooks.open() || feed.list.peek(state.id) !== state || state.place === 'claiming') {
+    const moved = feed.list.peek(state.id) !== state || state.position !== lease.position
+    if (moved || !this.#hooks.open() || state.place === 'claiming') {
       this.#giveBack(lease)
       return
     }
@@ -140,18 +148,16 @@ export class LeasesAhead {
     state.again = more
     state.leaseId = lease.leaseId
     const held = { lease, claim, heldMs: nowMs }
-    for (const waits of [feed.partitionWaiters.get(state.id) ?? [], feed.waiters]) {
-      for (const wait of waits) {
-        if (!fits(wait, lease)) continue
+    let passedOver = false
+    for (const wait of waitsFor(feed, state.id)) {
+      if (fits(wait, lease)) {
         this.#deliver(wait, held)
         return
       }
+      passedOver ||= !wait.claiming && !wait.done
     }
-    const list = this.#held.get(feed)
-    if (list === undefined) this.#held.set(feed, [held])
-    else list.push(held)
-    this.#count++
-    this.#timer ??= setTimeout(() => this.#expire(), HOLD_MS)
+    if (passedOver) this.#giveBack(lease)
+    else this.#hold(held)
   }
 
   /** Nobody knows whether PostgreSQL took it: it is given back like every claim whose answer was lost. */
@@ -165,27 +171,31 @@ export class LeasesAhead {
     for (const feed of wait.feeds) this.#habit(feed).popped(wait.arrivedMs)
   }
 
-  /** Gives a request what is held for one like it; what stands in its way is given back. True = it is answered. */
+  /** Gives a request what is held for one like it; what stands in its way is given back. True = it is answered, or will be when that is done. */
   serve(wait: PopWait): boolean {
     if (this.#count === 0) return false
     const freshMs = performance.now() - STALE_MS
+    let underWay = false
     for (const feed of wait.feeds) {
       const list = this.#held.get(feed)
       if (list === undefined) continue
       const at = list.findIndex(({ lease, heldMs }) => heldMs > freshMs && fits(wait, lease))
       if (at >= 0) {
         const [held] = list.splice(at, 1)
-        this.#count--
+        this.#released(held!)
         if (list.length === 0) this.#held.delete(feed)
         this.#habit(feed).wanted()
         this.#deliver(wait, held!)
         return true
       }
       const { partitionId } = wait
+      const several = wait.shared || wait.feeds.length > 1
       if (partitionId !== null) this.#dropOf(feed, ({ lease }) => lease.state.id === partitionId)
-      else if (feed.list.readyCount === 0) this.#dropOf(feed, () => true)
+      else if (several || feed.list.readyCount === 0) this.#dropOf(feed, () => true)
+      // Whoever takes of several partitions chooses among all of them, when what was held is back.
+      underWay ||= several
     }
-    return false
+    return underWay
   }
 
   /** Gives back what is held of these feeds; nothing that was read before can be delivered then. */
@@ -193,9 +203,15 @@ export class LeasesAhead {
     for (const feed of [...this.#held.keys()]) if (of(feed)) this.#dropOf(feed, () => true)
   }
 
+  /** Whether a claim is under way or something on its way back: who wants an answer at once waits for what comes of it. */
+  unsettled(feed: GroupFeed, partitionId: string | null): boolean {
+    if (this.#returning.has(feed)) return true
+    return partitionId === null ? feed.list.claimingCount > 0 : feed.list.peek(partitionId)?.place === 'claiming'
+  }
+
   /** Resolves when everything that was to be given back is. */
   async returned(): Promise<void> {
-    while (this.#returning.size > 0) await Promise.all(this.#returning)
+    while (this.#returning.size > 0) await Promise.all([...this.#returning.values()].flatMap((each) => [...each]))
   }
 
   #habit(feed: GroupFeed): FollowHabit {
@@ -237,30 +253,35 @@ export class LeasesAhead {
     const left = list.filter((held) => !gone.includes(held))
     if (left.length === 0) this.#held.delete(feed)
     else this.#held.set(feed, left)
-    this.#count -= gone.length
     this.#habit(feed).unwanted()
-    for (const { lease } of gone) this.#giveBack(lease)
+    for (const held of gone) {
+      this.#released(held)
+      this.#giveBack(held.lease)
+    }
   }
 
   /** Claiming until PostgreSQL has it back: whoever wants an answer at once waits for that. */
-  #giveBack({ feed, state, leaseId, leaseMs, position }: AheadLease): void {
+  #giveBack({ feed, state, leaseId, leasedTo, leaseMs, position }: AheadLease): void {
     const { list } = feed
-    const known = list.peek(state.id) === state && state.place !== 'claiming'
-    if (known) {
+    const own = list.peek(state.id) === state && state.place !== 'claiming'
+    if (own) {
       const { again } = state
       list.toClaiming(state, performance.now())
       state.again = again
-      state.position = position
-      state.settled = false
     }
+    // Not after a seek: then nobody knows where the group stands.
+    if (state.position === leasedTo) state.position = position
+    state.settled = false
     const back = this.#parts.store.releaseClaim([state.id], feed.group, leaseId).then(
       () => {
-        if (known && list.peek(state.id) === state) list.toReady(state, performance.now())
-        this.#hooks.returned(feed, state.id)
+        if (own && list.peek(state.id) === state) list.toReady(state, performance.now())
+        const { group, queue, queueName } = feed
+        this.#hooks.ended({ queueName, group, partitionId: state.id, leaseId, committed: -1, pauseMs: 0 })
+        if (queue !== null) this.#parts.hint(queue.id, state.id)
       },
       (error: unknown) => {
         // It is tried again when the database answers; at worst the lease runs out.
-        if (known && list.peek(state.id) === state) {
+        if (own && list.peek(state.id) === state) {
           const nowMs = performance.now()
           list.toSleep(state, 'leased', nowMs + leaseMs, nowMs)
           state.leaseId = leaseId
@@ -268,9 +289,42 @@ export class LeasesAhead {
         this.#hooks.databaseError(error)
       },
     )
-    this.#returning.add(back)
-    void back.finally(() => this.#returning.delete(back))
+    const returning = this.#returning.get(feed) ?? new Set()
+    this.#returning.set(feed, returning.add(back))
+    void back.then(() => {
+      returning.delete(back)
+      if (returning.size === 0) this.#returning.delete(feed)
+      this.#hooks.pump(feed)
+    })
   }
+
+  #hold(held: Held): void {
+    const { feed } = held.lease
+    const list = this.#held.get(feed)
+    if (list === undefined) this.#held.set(feed, [held])
+    else list.push(held)
+    this.#count++
+    this.#bytes += bytesOf(held)
+    this.#timer ??= setTimeout(() => this.#expire(), HOLD_MS)
+  }
+
+  #released(held: Held): void {
+    this.#count--
+    this.#bytes -= bytesOf(held)
+  }
+}
+
+/** Who may get messages of the partition, those that want it alone first. */
+function* waitsFor(feed: GroupFeed, partitionId: string): IterableIterator<PopWait> {
+  yield* feed.partitionWaiters.get(partitionId) ?? []
+  yield* feed.waiters
+}
+
+/** What stays in memory although the cache may have dropped it. */
+function bytesOf({ lease }: Held): number {
+  let bytes = 0
+  for (const { frames } of lease.run) bytes += 2 * frames.length
+  return bytes
 }
 
 /** Whether the request would get just these messages, were it to claim them now. */
@@ -283,9 +337,9 @@ function fits(wait: PopWait, { want, state }: AheadLease): boolean {
   )
 }
 
-/** Whether the one who waits longest would get so many messages, wherever they come from. */
-function nextTakes(feed: GroupFeed, want: number): boolean {
-  for (const { claiming, done, remaining, request, shared } of feed.waiters) {
+/** Whether the first who may get messages of the partition wants so many. */
+function nextTakes(feed: GroupFeed, partitionId: string, want: number): boolean {
+  for (const { claiming, done, remaining, request, shared } of waitsFor(feed, partitionId)) {
     if (!claiming && !done) return !shared && !request.autoAck && request.queue !== null && remaining === want
   }
   return false

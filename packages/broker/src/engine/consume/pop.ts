@@ -102,10 +102,8 @@ export class Popper {
     this.ahead = new LeasesAhead(parts, {
       open: () => !this.#paused && !this.#stopped && !this.#trouble.active,
       claimed: (state, claim) => this.#batch.claimedElsewhere(state, claim),
-      returned: (feed, partitionId) => {
-        pump(feed)
-        if (feed.queue !== null) parts.hint(feed.queue.id, partitionId)
-      },
+      ended: (end) => this.leaseEnded(end),
+      pump,
       databaseError,
     })
     this.#trouble = new DatabaseTrouble(
@@ -215,7 +213,7 @@ export class Popper {
     for (const wait of [...this.#waits]) wait.finish('no_message')
     this.#lookup.stop()
     for (const feed of this.feeds.all()) {
-      if (feed.timer !== null) clearTimeout(feed.timer)
+      clearTimeout(feed.timer ?? undefined)
       feed.timer = null
     }
     this.ahead.drop()
@@ -337,11 +335,11 @@ export class Popper {
       }
     } else if (wait.partitionId !== null && !wait.request.wait) {
       // Somebody claims this very partition at the moment: its outcome will tell.
-      if (wait.feeds[0]!.list.peek(wait.partitionId)?.place === 'claiming') return
+      if (this.ahead.unsettled(wait.feeds[0]!, wait.partitionId)) return
     }
     if (!wait.request.wait) {
       // What is being claimed at the moment may leave something; its outcome will tell.
-      if (wait.request.partition === null && wait.feeds.some((feed) => feed.list.claimingCount > 0)) return
+      if (wait.request.partition === null && wait.feeds.some((feed) => this.ahead.unsettled(feed, null))) return
       wait.finish()
       return
     }

@@ -11,7 +11,7 @@ import { hasOffset } from '../format/offset-set.ts'
 import { KEY_BYTES, writeTransactionKey } from '../format/transaction-key.ts'
 import type { Catalog } from '../queues/catalog.ts'
 import type { AckItem, AckResult, PartitionEntry } from '../types.ts'
-import { type AckPlan, accepted, type PlannedEntry, refused } from './ack-plan.ts'
+import { type AckPlan, type PlannedEntry, refused } from './ack-plan.ts'
 import { type LeaseBook, type LeasePart, messageInPart, offsetInPart } from './lease-book.ts'
 
 export interface ResolveParts {
@@ -78,11 +78,6 @@ export async function resolveAcks(
         continue
       }
     }
-    const finished = part === null ? finishedResult(parts.book, item, partitionId) : null
-    if (finished !== null) {
-      plan.results[index] = finished
-      continue
-    }
     if (!isUuid(partitionId)) {
       plan.results[index] = refused('MESSAGE_NOT_FOUND', null)
       continue
@@ -101,15 +96,6 @@ export async function resolveAcks(
 
 function isSamePlace(a: AckItem, b: AckItem): boolean {
   return a.leaseId === b.leaseId && a.partitionId === b.partitionId && a.consumerGroup === b.consumerGroup
-}
-
-/** Of a lease that this instance ended as a whole: the same answer again, or that it was answered otherwise. */
-function finishedResult(book: LeaseBook, item: AckItem, partitionId: string): AckResult | null {
-  if (item.leaseId === null) return null
-  const part = book.finished(item.leaseId, partitionId)
-  if (part === null || (item.consumerGroup !== null && item.consumerGroup !== part.group)) return null
-  if (offsetInPart(part, item.transactionId) < 0) return null
-  return item.status === 'completed' ? accepted(part.partition, false) : refused('ALREADY_COMPLETED', part.partition)
 }
 
 function partOf(

@@ -147,10 +147,9 @@ export class Acker {
     // What is repeated has to be told what the first try did, so it is judged message by message.
     if (!again) writes = await this.#finish(writes)
     if (writes.length === 0) return
-    if (writes.length < taken.length) {
-      const left = new Set(writes.flatMap(({ planned }) => planned.map(({ plan }) => plan)))
-      for (const pending of taken) if (!left.has(pending.plan)) answer(pending)
-    }
+    // What is applied must not be tried again with what follows.
+    const left = new Set(writes.flatMap(({ planned }) => planned.map(({ plan }) => plan)))
+    for (const pending of taken) if (!left.has(pending.plan)) answer(pending)
     this.statements++
     const outcomes = await this.#parts.store.ackMessages(writes.map(({ entry }) => entry!))
     for (let i = 0; i < writes.length; i++) {
@@ -198,7 +197,7 @@ export class Acker {
       const finished = finishedOutcome(finish)
       settle(write, finished, false)
       if (next !== null && outcome.next !== null) {
-        this.#parts.book.finish(finish.leaseId, finish.partitionId)
+        this.#parts.book.end(finish.leaseId, finish.partitionId)
         this.#parts.ahead.taken(next, outcome.next)
         return
       }

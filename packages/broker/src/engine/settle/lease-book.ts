@@ -44,9 +44,6 @@ interface Lease {
 }
 
 const OVERHEAD_BYTES = 500
-// Some seconds of consumers in a loop; a repeated ack comes sooner.
-const FINISHED_MAX = 10_000
-const FINISHED_SHARE = 1 / 8
 
 export class LeaseBook {
   readonly #bytesMax: number
@@ -54,8 +51,6 @@ export class LeaseBook {
   /** partition → group → latest part. */
   readonly #cursors = new Map<string, Map<string, LeasePart>>()
   #bytes = 0
-  readonly #finished = new Map<string, LeasePart>()
-  #finishedBytes = 0
 
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax
@@ -118,29 +113,6 @@ export class LeaseBook {
     if (lease === undefined || part === undefined) return
     this.#drop(lease, part)
     if (lease.parts.size === 0) this.#leases.delete(leaseId)
-  }
-
-  /**
-   * The lease's part was completed as a whole, and the cursor holds the next lease already, so that the database cannot
-   * tell any more what became of this one: here it is remembered for a while, for acks whose answers were lost.
-   */
-  finish(leaseId: string, partitionId: string): void {
-    const part = this.part(leaseId, partitionId)
-    if (part === null) return
-    this.end(leaseId, partitionId)
-    this.#finished.set(leaseId, part)
-    this.#finishedBytes += part.bytes
-    for (const [oldest, { bytes }] of this.#finished) {
-      if (this.#finished.size <= FINISHED_MAX && this.#finishedBytes <= this.#bytesMax * FINISHED_SHARE) break
-      this.#finished.delete(oldest)
-      this.#finishedBytes -= bytes
-    }
-  }
-
-  /** What `finish` remembers. */
-  finished(leaseId: string, partitionId: string): LeasePart | null {
-    const part = this.#finished.get(leaseId)
-    return part?.partition.id === partitionId ? part : null
   }
 
   forget(leaseId: string): void {
