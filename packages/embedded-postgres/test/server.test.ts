@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { createDatabase, startTestPostgres, testDatabase } from '../src/testing/index.ts'
 import { query } from './connect.ts'
 
@@ -58,8 +58,11 @@ describe('a server', () => {
     const client = new pg.Client({ connectionString: server.url })
     await client.connect()
     server.freeze()
-    const state = readFileSync(`/proc/${server.pid}/stat`, 'utf8')
-    expect(state.slice(state.lastIndexOf(')') + 2)[0]).toBe('T')
+    // A process that is just running on the other processor is stopped a moment after the signal was sent.
+    await vi.waitFor(() => {
+      const state = readFileSync(`/proc/${server.pid}/stat`, 'utf8')
+      expect(state.slice(state.lastIndexOf(')') + 2)[0]).toBe('T')
+    })
     let answered = false
     const answer = client.query('SELECT 1 AS one').then(({ rows }) => {
       answered = true
