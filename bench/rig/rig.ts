@@ -104,7 +104,8 @@ export class Rig {
     return { name, url: url.href, sql, drop }
   }
 
-  async startBroker(databaseUrl: string): Promise<ServerProcess> {
+  /** `settings`: environment variables that differ from what `npm start` gives. */
+  async startBroker(databaseUrl: string, settings: Readonly<Record<string, string>> = {}): Promise<ServerProcess> {
     const dataDir = mkdtempSync(join(this.#dir, 'broker-'))
     const broker = await startServerProcess({
       args: [...this.#profile('broker'), join(PROJECT_DIR, 'packages', 'broker', 'src', 'main.ts')],
@@ -114,6 +115,7 @@ export class Rig {
         PORT: '0',
         QUEEN_DATA_DIR: dataDir,
         LOG_LEVEL: 'warn',
+        ...settings,
       },
     })
     this.#brokers.push(broker)
