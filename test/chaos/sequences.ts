@@ -21,6 +21,7 @@ const BLIND_MS = 400
 /** A push is answered within 3 s, whatever PostgreSQL does; some of that again for a machine that is short of processors. */
 const ALONE_MS_MAX = 5_000
 /** While one of them lasts, nothing can be written down. */
+const DISK_NOTICED_MS = 500
 const DISK_FAULTS = new Set(['sync-fails', 'full', 'full-in-window'])
 
 const sequence = (
@@ -166,9 +167,9 @@ export const SEQUENCES: readonly FaultKind[] = [
   }),
 ]
 
-/** Whether the instance's disk took nothing in the second before, or in part of it. */
+/** Whether the instance's disk takes nothing, or has taken something again for so short a time that it may not know of it yet. */
 function diskFailed({ history }: Stage, index: number): boolean {
-  const fromMs = history.nowMs - 1_000
+  const fromMs = history.nowMs - DISK_NOTICED_MS
   return history.faults.some(
     ({ detail, kind, toMs }) =>
       DISK_FAULTS.has(kind) && detail === `instance ${index}` && (toMs === null || toMs > fromMs),

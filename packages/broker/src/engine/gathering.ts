@@ -2,7 +2,7 @@
  * When what has arrived leaves together: after this turn of the event loop, so that requests read from their sockets in
  * one turn share a statement; in a crowd some turns later. Consumers whose answers left together ask again almost
  * together, within some ten microseconds, and a statement costs PostgreSQL and this process several times what one more
- * member costs. Somebody alone never waits for company.
+ * member costs. Somebody alone does not wait for company, save once after a crowd.
  */
 
 /** Turns without work take some microseconds each. */

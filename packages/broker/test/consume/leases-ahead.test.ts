@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import type { ConsumeParts, Consumer } from '../../src/engine/consume/consumer.ts'
 import { FollowHabit } from '../../src/engine/consume/follow-habit.ts'
 import type { PopRequest } from '../../src/engine/types.ts'
+import type { ConsumeStore } from '../../src/ports/consume-store.ts'
 import { StoreError } from '../../src/ports/store-error.ts'
 import { acksOf, type ConsumeFixture, delivered, names, never, openFixture, popRequest } from './fixture.ts'
 
@@ -205,111 +206,95 @@ describe('a lease that is held for the next pop', () => {
   })
 })
 
-/** A point in time that the test decides. */
-function moment(): { readonly come: Promise<void>; now(): void } {
-  const { promise, resolve } = Promise.withResolvers<void>()
-  return { come: promise, now: resolve }
+/** Once armed, the answer of the next finish reaches the consumer only when the test says so. */
+function finishOnSignal() {
+  const done = Promise.withResolvers<void>()
+  const goOn = Promise.withResolvers<void>()
+  let armed = false
+  const finishLeases: ConsumeStore['finishLeases'] = async (finishes) => {
+    const outcomes = await fixture.store.finishLeases(finishes)
+    if (armed) {
+      done.resolve()
+      await goOn.promise
+    }
+    return outcomes
+  }
+  const arm = (): void => {
+    armed = true
+  }
+  return { store: { finishLeases }, arm, done: done.promise, goOn: () => goOn.resolve() }
+}
+
+/** Once armed, the answer of the next claim reaches the consumer only after a lease was given back. */
+function claimOverRelease() {
+  const done = Promise.withResolvers<void>()
+  const released = Promise.withResolvers<void>()
+  let armed = false
+  const popMessages: ConsumeStore['popMessages'] = async (...args) => {
+    const outcomes = await fixture.store.popMessages(...args)
+    if (armed) {
+      armed = false
+      done.resolve()
+      await released.promise
+    }
+    return outcomes
+  }
+  const releaseClaim: ConsumeStore['releaseClaim'] = async (...args) => {
+    await fixture.store.releaseClaim(...args)
+    released.resolve()
+  }
+  const arm = (): void => {
+    armed = true
+  }
+  return { store: { popMessages, releaseClaim }, arm, done: done.promise }
 }
 
 describe('a lease that is on its way when something else happens', () => {
   const waitsLong = { wait: true, timeoutMs: 3_000 }
 
   it('is given back, and its partition found, when somebody claims the partition meanwhile', async () => {
-    const [claimed, released, finished, goOn] = [moment(), moment(), moment(), moment()]
-    let armed = false
+    const claim = claimOverRelease()
+    const finish = finishOnSignal()
     const { consumer, partitionId, pop, queue, queueId } = await held({
-      store: {
-        ...fixture.store,
-        async finishLeases(finishes) {
-          const outcomes = await fixture.store.finishLeases(finishes)
-          if (armed) {
-            finished.now()
-            await goOn.come
-          }
-          return outcomes
-        },
-        async popMessages(...args) {
-          const outcomes = await fixture.store.popMessages(...args)
-          if (armed) {
-            armed = false
-            claimed.now()
-            await released.come
-          }
-          return outcomes
-        },
-        async releaseClaim(...args) {
-          await fixture.store.releaseClaim(...args)
-          released.now()
-        },
-      },
+      store: { ...fixture.store, ...claim.store, ...finish.store },
     })
     const second = await consumer.popMessages(popRequest({ queue, batch: 10 }), never)
     const waiting = pop(waitsLong)
     await vi.waitFor(() => expect(consumer.stats().waiting).toBe(1))
-    armed = true
+    finish.arm()
+    claim.arm()
     const acked = consumer.ackMessages(acksOf(second))
-    await finished.come
+    await finish.done
     consumer.onHint(queueId, [partitionId])
-    await claimed.come
-    goOn.now()
+    await claim.done
+    finish.goOn()
     await acked
     expect(await waiting).toEqual(names('m', 10, 20))
   })
 
   it('is given back, and its partition found, when its time is over during a claim', async () => {
-    const [claimed, released] = [moment(), moment()]
-    let armed = false
-    const { consumer, partitionId, pop, queueId } = await held({
-      store: {
-        ...fixture.store,
-        async popMessages(...args) {
-          const outcomes = await fixture.store.popMessages(...args)
-          if (armed) {
-            armed = false
-            claimed.now()
-            await released.come
-          }
-          return outcomes
-        },
-        async releaseClaim(...args) {
-          await fixture.store.releaseClaim(...args)
-          released.now()
-        },
-      },
-    })
-    armed = true
+    const claim = claimOverRelease()
+    const { consumer, partitionId, pop, queueId } = await held({ store: { ...fixture.store, ...claim.store } })
+    claim.arm()
     consumer.onHint(queueId, [partitionId])
     expect(await pop({ ...waitsLong, batch: 20 })).toEqual(names('m', 20, 10))
-    await claimed.come
+    await claim.done
   })
 
   it('is not given to a pop that was sent after a seek', async () => {
-    const [finished, goOn] = [moment(), moment()]
-    let armed = false
-    const { consumer, pop, queue, queueId } = await held({
-      store: {
-        ...fixture.store,
-        async finishLeases(finishes) {
-          const outcomes = await fixture.store.finishLeases(finishes)
-          if (armed) {
-            finished.now()
-            await goOn.come
-          }
-          return outcomes
-        },
-      },
-    })
+    const finish = finishOnSignal()
+    const { consumer, pop, queue, queueId } = await held({ store: { ...fixture.store, ...finish.store } })
     const second = await consumer.popMessages(popRequest({ queue, batch: 10 }), never)
-    armed = true
+    finish.arm()
     const acked = consumer.ackMessages(acksOf(second))
-    await finished.come
+    await finish.done
     await fixture.sql('SELECT queen.seek_group($1::uuid, $2::text, NULL, NULL, 10, $3::timestamptz)', [
       queueId,
       '__QUEUE_MODE__',
       '2000-01-01',
     ])
     consumer.groupMoved('__QUEUE_MODE__', queue)
-    goOn.now()
+    finish.goOn()
     await acked
     expect(await pop()).toEqual(names('m', 10))
   })

@@ -171,7 +171,10 @@ export class LeasesAhead {
     for (const feed of wait.feeds) this.#habit(feed).popped(wait.arrivedMs)
   }
 
-  /** Gives a request what is held for one like it; what stands in its way is given back. True = it is answered, or will be when that is done. */
+  /**
+   * Gives a request what is held for one like it; what stands in its way is given back. True = it is answered, or will be
+   * when that is done.
+   */
   serve(wait: PopWait): boolean {
     if (this.#count === 0) return false
     const freshMs = performance.now() - STALE_MS
@@ -192,8 +195,9 @@ export class LeasesAhead {
       const several = wait.shared || wait.feeds.length > 1
       if (partitionId !== null) this.#dropOf(feed, ({ lease }) => lease.state.id === partitionId)
       else if (several || feed.list.readyCount === 0) this.#dropOf(feed, () => true)
-      // Whoever takes of several partitions chooses among all of them, when what was held is back.
-      underWay ||= several
+      // Whoever takes of several partitions chooses among all of them, when what was held is back; but who has messages
+      // already must not be kept from them by that.
+      underWay ||= several && wait.runs.length === 0
     }
     return underWay
   }

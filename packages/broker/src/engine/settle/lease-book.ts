@@ -22,7 +22,7 @@ export interface LeasePart {
   readonly runs: readonly PoppedRun[]
   /** What was leased, when it was one range; null = acks have to be judged one by one. */
   readonly held: HeldRange | null
-  /** Messages that were asked for, when whoever asks for so many of this queue again may get them from the same partition; else null. */
+  /** Messages that were asked for, if the same request may get the next ones from this partition alone; else null. */
   readonly want: number | null
   /** Where the next ack is expected: acks come in delivery order. */
   run: number
