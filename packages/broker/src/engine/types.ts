@@ -139,8 +139,6 @@ export interface DecodedSegment {
   readonly createdAt: string
   readonly idBase: string
   readonly frames: Buffer
-  /** `frames` as a latin1 string: slices of it are bytes, cheap to join. */
-  readonly text: string
   /** count + 1 entries; frame k is [starts[k], starts[k+1]). */
   readonly starts: Uint32Array
 }

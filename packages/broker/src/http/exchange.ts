@@ -26,8 +26,8 @@ const EMPTY = Buffer.alloc(0)
 const ANYONE: Caller = { subject: null }
 const JSON_TYPE = 'application/json; charset=utf-8'
 // About what a socket on one host takes at once, in a small part of a millisecond.
-const SLICE_CHARS = 128 * 1024
-const SLICED_ANSWER_CHARS = 2 * SLICE_CHARS
+const SLICE_BYTES = 128 * 1024
+const SLICED_ANSWER_BYTES = 2 * SLICE_BYTES
 
 export class Exchange {
   readonly context: HttpContext
@@ -87,20 +87,31 @@ export class Exchange {
    * JSON that the route wrote itself, as the hot routes do. The encoding says what its characters stand for: with latin1
    * each is one byte of UTF-8.
    *
-   * Goes past Fastify's reply, which takes strings as UTF-8 only: making a buffer of a pop answer first costs a sixth of
-   * the CPU time of popping 100 messages, and collecting headers one by one a twentieth of that of pushing one.
+   * Goes past Fastify's reply, which takes strings as UTF-8 only, and collects headers one by one: a twentieth of the
+   * CPU time of pushing one message.
    */
   answerJson(status: number, text: string, encoding: 'utf8' | 'latin1' = 'utf8'): void {
-    if (!this.#begin()) return
-    const bytes = encoding === 'latin1' ? text.length : Buffer.byteLength(text)
-    const { raw: response } = this.#reply.hijack()
-    const cors = this.context.cors.headers(this.request)
-    response.writeHead(status, [...cors, 'content-type', JSON_TYPE, 'content-length', String(bytes)])
-    if (encoding === 'latin1' && text.length > SLICED_ANSWER_CHARS) {
-      void this.#writeInSlices(response, text)
+    const response = this.#begin()
+      ? this.#jsonHead(status, encoding === 'latin1' ? text.length : Buffer.byteLength(text))
+      : null
+    if (response === null) return
+    if (encoding === 'latin1' && text.length > SLICED_ANSWER_BYTES) {
+      void this.#writeInSlices(response, text.length, (from, to) => response.write(text.slice(from, to), 'latin1'))
       return
     }
     response.end(text, encoding)
+    this.context.unread.watch(response)
+  }
+
+  /** The same for a route that wrote the bytes themselves. */
+  answerJsonBytes(status: number, body: Buffer): void {
+    const response = this.#begin() ? this.#jsonHead(status, body.length) : null
+    if (response === null) return
+    if (body.length > SLICED_ANSWER_BYTES) {
+      void this.#writeInSlices(response, body.length, (from, to) => response.write(body.subarray(from, to)))
+      return
+    }
+    response.end(body)
     this.context.unread.watch(response)
   }
 
@@ -160,12 +171,22 @@ export class Exchange {
     return true
   }
 
+  #jsonHead(status: number, bytes: number): ServerResponse {
+    const { raw: response } = this.#reply.hijack()
+    const cors = this.context.cors.headers(this.request)
+    return response.writeHead(status, [...cors, 'content-type', JSON_TYPE, 'content-length', String(bytes)])
+  }
+
   /** Handing megabytes to a socket takes as long as thousands of small messages: they get their turns in between. */
-  async #writeInSlices(response: ServerResponse, text: string): Promise<void> {
-    this.context.unread.watch(response, text.length)
-    for (let at = 0; at < text.length; at += SLICE_CHARS) {
+  async #writeInSlices(
+    response: ServerResponse,
+    bytes: number,
+    write: (from: number, to: number) => void,
+  ): Promise<void> {
+    this.context.unread.watch(response, bytes)
+    for (let at = 0; at < bytes; at += SLICE_BYTES) {
       if (this.closed) return
-      response.write(text.slice(at, at + SLICE_CHARS), 'latin1')
+      write(at, Math.min(at + SLICE_BYTES, bytes))
       await nextTurn()
     }
     if (!this.closed) response.end()

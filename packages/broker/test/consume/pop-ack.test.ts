@@ -41,6 +41,20 @@ describe('pop and ack', () => {
     expect(third.emptyReason).toBe('no_message')
   })
 
+  it('tells an id from one whose letters are the bytes of its own (G7)', async () => {
+    const queueId = await fixture.createQueue('letters')
+    const partition = await fixture.createPartition(queueId, 'Default')
+    await fixture.append(partition, ['é', 'Ã©', 'z'])
+    const consumer = fixture.consumer()
+    const first = await consumer.popMessages(popRequest({ queue: 'letters', batch: 3 }), never)
+    const [, letters] = acksOf(first)
+    expect(letters!.transactionId).toBe('Ã©')
+    await consumer.ackMessages([letters!])
+    await consumer.ackMessages(acksOf(first).map((ack) => ({ ...ack, status: 'retry' as const })))
+    const second = await consumer.popMessages(popRequest({ queue: 'letters', batch: 3 }), never)
+    expect(delivered(second)).toEqual(['é', 'z'])
+  })
+
   it('brings back only what was not acked, before newer messages (G7)', async () => {
     const queueId = await fixture.createQueue('holes')
     const partition = await fixture.createPartition(queueId, 'Default')

@@ -35,7 +35,6 @@ export function segmentOf(messages: readonly HandMade[], idBase = ID_BASE): Deco
     createdAt: '2026-11-23T12:36:45.333217Z',
     idBase,
     frames: joined,
-    text: joined.toString('latin1'),
     starts,
   }
 }

@@ -2,12 +2,13 @@
 import { isName } from '@queen/protocol'
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import type { PopAnswer } from '../../src/engine/types.ts'
 import { decodeSegment, splitTarget } from '../../src/http/path.ts'
 import { parseBatch, scanBatch } from '../../src/http/wire/ack-fields.ts'
 import { popAnswer } from '../../src/http/wire/pop-answer.ts'
 import { parseTimestamp } from '../../src/http/wire/timestamp.ts'
 import { onePop } from './scripted-engine.ts'
-import { segmentOf } from './segments.ts'
+import { type HandMade, segmentOf } from './segments.ts'
 
 describe('ack bodies', () => {
   it('read the same whether parsed or scanned', () => {
@@ -57,25 +58,77 @@ describe('ack bodies', () => {
 })
 
 describe('pop answers', () => {
+  const name = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }).filter(isName)
+  const message = fc.record(
+    {
+      transactionId: name,
+      payload: fc.json(),
+      traceId: fc.uuid(),
+      producerSub: fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }),
+      failures: fc.integer({ min: 1, max: 9 }),
+    },
+    { requiredKeys: ['transactionId', 'payload'] },
+  )
+  const runs = fc.array(fc.array(message, { minLength: 1, maxLength: 5 }), { minLength: 1, maxLength: 3 })
+
   it('are JSON that holds what the segments hold, byte for byte', () => {
-    const name = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }).filter(isName)
-    const message = fc.record({ transactionId: name, payload: fc.json() })
     fc.assert(
-      fc.property(fc.array(message, { minLength: 1, maxLength: 5 }), name, (messages, group) => {
-        const run = onePop().runs[0]!
-        const indices = messages.map((_, index) => index)
-        const answer = { ...onePop(), consumerGroup: group, runs: [{ ...run, segment: segmentOf(messages), indices }] }
-        const text = Buffer.from(popAnswer(answer, null), 'latin1').toString()
+      fc.property(runs, name, (segments, group) => {
+        const answer = answerOf(segments, group)
+        const text = popAnswer(answer, null).toString()
         const parsed = JSON.parse(text)
-        expect(parsed.consumerGroup).toBe(group)
-        expect(parsed.messages.map((m: { transactionId: string }) => m.transactionId)).toEqual(
-          messages.map((m) => m.transactionId),
+        const { id: partitionId } = answer.runs[0]!.partition
+        expect(parsed).toMatchObject({ consumerGroup: group, partitionId, leaseId: answer.leaseId })
+        expect(parsed.messages).toEqual(
+          segments.flatMap((messages) =>
+            messages.map(({ transactionId, payload, traceId, producerSub, failures }) =>
+              expect.objectContaining({
+                transactionId,
+                traceId: traceId ?? null,
+                producerSub: producerSub ?? null,
+                retryCount: failures ?? 0,
+                data: JSON.parse(payload),
+                partitionId,
+              }),
+            ),
+          ),
         )
-        for (const { payload } of messages) expect(text).toContain(`"data":${payload},`)
+        for (const { payload } of segments.flat()) expect(text).toContain(`"data":${payload},`)
       }),
     )
   })
+
+  it('grow when ids are longer once they are escaped', () => {
+    const transactionId = '"'.repeat(255)
+    const messages = Array.from({ length: 50 }, () => ({ transactionId, payload: '1' }))
+    const parsed = JSON.parse(popAnswer(answerOf([messages], 'g'), null).toString())
+    expect(parsed.messages).toHaveLength(50)
+    for (const message of parsed.messages) expect(message).toMatchObject({ transactionId, data: 1 })
+  })
+
+  it('count on in the ids when their last six digits are full', () => {
+    const messages = ['a', 'b', 'c'].map((transactionId) => ({ transactionId, payload: '1' }))
+    const run = { ...onePop().runs[0]!, segment: segmentOf(messages, '01a20868-a490-7000-bc72-2f8f4dfffffe') }
+    const answer = { ...onePop(), runs: [{ ...run, indices: [0, 1, 2] }] }
+    expect(JSON.parse(popAnswer(answer, null).toString()).messages.map(({ id }: { id: string }) => id)).toEqual([
+      '01a20868-a490-7000-bc72-2f8f4dfffffe',
+      '01a20868-a490-7000-bc72-2f8f4dffffff',
+      '01a20868-a490-7000-bc72-2f8f4e000000',
+    ])
+  })
 })
+
+function answerOf(segments: readonly (readonly (HandMade & { failures?: number })[])[], group: string): PopAnswer {
+  const { partition } = onePop().runs[0]!
+  const runs = segments.map((messages) => {
+    const failures = messages.flatMap(({ failures }, index): [number, number][] =>
+      failures === undefined ? [] : [[index, failures]],
+    )
+    const retryCounts = failures.length === 0 ? null : new Map(failures)
+    return { partition, segment: segmentOf(messages), indices: messages.map((_, index) => index), retryCounts }
+  })
+  return { ...onePop(), consumerGroup: group, runs }
+}
 
 describe('timestamps', () => {
   it('become UTC with microseconds', () => {

@@ -327,7 +327,7 @@ function* waitsFor(feed: GroupFeed, partitionId: string): IterableIterator<PopWa
 /** What stays in memory although the cache may have dropped it. */
 function bytesOf({ lease }: Held): number {
   let bytes = 0
-  for (const { frames } of lease.run) bytes += 2 * frames.length
+  for (const { frames } of lease.run) bytes += frames.length
   return bytes
 }
 

@@ -53,8 +53,7 @@ export class SegmentCache {
   }
 
   put(segment: DecodedSegment): void {
-    // Frames as bytes and as text, and the starts.
-    const bytes = 2 * segment.frames.length + segment.starts.byteLength + OVERHEAD_BYTES
+    const bytes = segment.frames.length + segment.starts.byteLength + OVERHEAD_BYTES
     // One giant must not sweep everything else out.
     if (bytes > this.#bytesMax / 4) return
     let shelf = this.#shelves.get(segment.partitionId)

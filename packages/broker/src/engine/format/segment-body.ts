@@ -79,7 +79,6 @@ export function segmentOf(row: Omit<SegmentRow, 'body'>, frames: Buffer): Decode
     createdAt: isoMicros(row.createdAt),
     idBase: row.idBase,
     frames,
-    text: frames.latin1Slice(),
     starts,
   }
 }

@@ -25,7 +25,6 @@ export function storedSegment({ partition, firstOffset, createdAt, segment }: St
     createdAt: isoMicros(createdAt),
     idBase,
     frames,
-    text: frames.latin1Slice(),
     starts: segment.starts.slice(),
   }
 }

@@ -134,7 +134,7 @@ export class LeaseBook {
     let bytes = OVERHEAD_BYTES
     for (const { segment, indices } of runs) {
       // The part keeps whole segments alive, so it is charged for them.
-      bytes += 2 * segment.frames.length + 8 * indices.length
+      bytes += segment.frames.length + 8 * indices.length
     }
     // A partition's earlier part of another lease cannot be acked any more: its lease is over.
     const earlier = this.current(partition.id, group)
@@ -194,7 +194,7 @@ export function messageInPart(part: LeasePart, offset: number): LeasedMessage | 
 /** The transactionId's UTF-8 bytes as a latin1 string. */
 export function transactionIdBytes(segment: DecodedSegment, index: number): string {
   const start = transactionIdStart(segment, index)
-  return segment.text.slice(start, start + transactionIdLength(segment, index))
+  return segment.frames.latin1Slice(start, start + transactionIdLength(segment, index))
 }
 
 function advance(part: LeasePart, run: PoppedRun): void {
@@ -214,15 +214,17 @@ function expectAfter(part: LeasePart, offset: number): void {
   }
 }
 
-/**
- * Compares without making a string. The frame's text is UTF-8 seen as latin1; equal lengths and equal characters mean
- * both are ASCII, because a character beyond it has more bytes than units.
- */
+/** Compares without making a string. False also for ids beyond ASCII, which are found by their bytes. */
 function isTransactionId(segment: DecodedSegment, index: number, transactionId: string): boolean {
-  return (
-    transactionIdLength(segment, index) === transactionId.length &&
-    segment.text.startsWith(transactionId, transactionIdStart(segment, index))
-  )
+  const { length } = transactionId
+  if (transactionIdLength(segment, index) !== length) return false
+  const { frames } = segment
+  const start = transactionIdStart(segment, index)
+  for (let i = 0; i < length; i++) {
+    const unit = transactionId.charCodeAt(i)
+    if (unit !== frames[start + i] || unit > 0x7f) return false
+  }
+  return true
 }
 
 function transactionIdLength(segment: DecodedSegment, index: number): number {

@@ -134,15 +134,15 @@ async function pop(
   }
   if (answer.runs.length === 0) return exchange.answerEmpty(emptyHeaders(answer.emptyReason ?? 'no_message'))
   if (isGone(exchange)) return giveBack(answer, context)
-  let text: string
+  let bytes: Buffer
   try {
-    text = popAnswer(answer, settings.cipher ?? null)
+    bytes = popAnswer(answer, settings.cipher ?? null)
   } catch (error) {
     const rest = await readable(answer, error, context)
     if (rest.runs.length === 0) return popAgain(exchange, request, rest.emptyReason, endsAtMs, context)
-    text = popAnswer(rest, settings.cipher ?? null)
+    bytes = popAnswer(rest, settings.cipher ?? null)
   }
-  exchange.answerJson(200, text, 'latin1')
+  exchange.answerJsonBytes(200, bytes)
 }
 
 /** What of the answer can be delivered after all. Anything but a payload that does not open is a defect. */
