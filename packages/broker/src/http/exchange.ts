@@ -25,6 +25,7 @@ declare module 'fastify' {
 const EMPTY = Buffer.alloc(0)
 const ANYONE: Caller = { subject: null }
 const JSON_TYPE = 'application/json; charset=utf-8'
+const JSON_HEADERS = ['content-type', JSON_TYPE]
 // About what a socket on one host takes at once, in a small part of a millisecond.
 const SLICE_BYTES = 128 * 1024
 const SLICED_ANSWER_BYTES = 2 * SLICE_BYTES
@@ -91,12 +92,11 @@ export class Exchange {
    * CPU time of pushing one message.
    */
   answerJson(status: number, text: string, encoding: 'utf8' | 'latin1' = 'utf8'): void {
-    const response = this.#begin()
-      ? this.#jsonHead(status, encoding === 'latin1' ? text.length : Buffer.byteLength(text))
-      : null
+    const bytes = encoding === 'latin1' ? text.length : Buffer.byteLength(text)
+    const response = this.#head(status, JSON_HEADERS, bytes)
     if (response === null) return
-    if (encoding === 'latin1' && text.length > SLICED_ANSWER_BYTES) {
-      void this.#writeInSlices(response, text.length, (from, to) => response.write(text.slice(from, to), 'latin1'))
+    if (encoding === 'latin1' && bytes > SLICED_ANSWER_BYTES) {
+      void this.#writeInSlices(response, bytes, (from, to) => response.write(text.slice(from, to), 'latin1'))
       return
     }
     response.end(text, encoding)
@@ -105,7 +105,7 @@ export class Exchange {
 
   /** The same for a route that wrote the bytes themselves. */
   answerJsonBytes(status: number, body: Buffer): void {
-    const response = this.#begin() ? this.#jsonHead(status, body.length) : null
+    const response = this.#head(status, JSON_HEADERS, body.length)
     if (response === null) return
     if (body.length > SLICED_ANSWER_BYTES) {
       void this.#writeInSlices(response, body.length, (from, to) => response.write(body.subarray(from, to)))
@@ -126,10 +126,8 @@ export class Exchange {
 
   /** Bytes as they are; a HEAD gets the head alone. `headers`: name and value in turn, the type among them. */
   answerBytes(status: number, headers: readonly string[], body: Buffer | null): void {
-    if (!this.#begin()) return
-    const { raw: response } = this.#reply.hijack()
-    const length = body === null ? [] : ['content-length', String(body.length)]
-    response.writeHead(status, [...this.context.cors.headers(this.request), ...headers, ...length])
+    const response = this.#head(status, headers, body?.length ?? null)
+    if (response === null) return
     response.end(body ?? undefined)
     this.context.unread.watch(response)
   }
@@ -137,7 +135,7 @@ export class Exchange {
   /** `headers`: name and value in turn. */
   answerEmpty(headers: readonly string[]): void {
     if (!this.#begin()) return
-    this.#head(204, headers).send()
+    this.#headers(204, headers).send()
   }
 
   /** Answers a Refusal with its code and anything else as a defect. */
@@ -171,10 +169,12 @@ export class Exchange {
     return true
   }
 
-  #jsonHead(status: number, bytes: number): ServerResponse {
+  /** Begins an answer past Fastify's reply; null when there is nobody left to answer. */
+  #head(status: number, headers: readonly string[], bytes: number | null): ServerResponse | null {
+    if (!this.#begin()) return null
     const { raw: response } = this.#reply.hijack()
-    const cors = this.context.cors.headers(this.request)
-    return response.writeHead(status, [...cors, 'content-type', JSON_TYPE, 'content-length', String(bytes)])
+    const length = bytes === null ? [] : ['content-length', String(bytes)]
+    return response.writeHead(status, [...this.context.cors.headers(this.request), ...headers, ...length])
   }
 
   /** Handing megabytes to a socket takes as long as thousands of small messages: they get their turns in between. */
@@ -192,7 +192,7 @@ export class Exchange {
     if (!this.closed) response.end()
   }
 
-  #head(status: number, headers: readonly string[]): FastifyReply {
+  #headers(status: number, headers: readonly string[]): FastifyReply {
     const reply = this.#reply.code(status)
     for (const list of [this.context.cors.headers(this.request), headers]) {
       for (let i = 0; i < list.length; i += 2) reply.header(list[i]!, list[i + 1]!)
@@ -202,7 +202,7 @@ export class Exchange {
 
   #send(status: number, type: string, text: string, headers: readonly string[] = []): void {
     if (!this.#begin()) return
-    this.#head(status, headers).type(type).send(text)
+    this.#headers(status, headers).type(type).send(text)
     this.context.unread.watch(this.#reply.raw)
   }
 }
