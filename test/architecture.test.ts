@@ -28,6 +28,11 @@ describe('architecture', () => {
       'broker/src/store/planted.ts',
       "import { openFileBuffer } from '@queen/file-buffer'",
     ],
+    [
+      'the store runs the engine',
+      'broker/src/store/planted.ts',
+      "import { Catalog } from '../engine/queues/catalog.ts'",
+    ],
     ['the store knows services', 'broker/src/store/planted.ts', "export { drain } from '../services/drainer.ts'"],
     ['a service knows the store', 'broker/src/services/planted.ts', "const x = await import('../store/pool.ts')"],
     [

@@ -36,6 +36,8 @@ const ENGINE_ROOMS: Readonly<Record<string, readonly string[]>> = {
 }
 /** Of those that lie in no room, the one that puts the engine together runs code of this one. */
 const ENGINE_DOOR = ['maintenance']
+/** And the store, which has to know what segments and ids look like as bytes. */
+const STORE_RUNS = 'format'
 
 /** Words only: a port speaks in the engine's types, and http may pass on what stands behind a port but not use it. */
 const TYPES_ONLY = new Set(['ports engine', 'http ports'])
@@ -89,6 +91,8 @@ function wrongRoom({ from, to, typeOnly }: Import): string | undefined {
   if (!ROOMS[here]?.includes(there)) return `${here} must not know ${there}`
   if (TYPES_ONLY.has(`${here} ${there}`) && !typeOnly)
     return `${here} may name types of ${there} and run none of its code`
+  if (here === 'store' && there === 'engine' && !typeOnly && engineRoomOf(to) !== STORE_RUNS)
+    return `the store runs no code of the engine but ${STORE_RUNS}`
   return undefined
 }
 

@@ -27,7 +27,7 @@ interface Operation {
 }
 
 const MIB = 1024 * 1024
-/** Push 3 s, everything else 10 s (http-api 1.2); bad input is refused long before. */
+/** Push 3 s, everything else 10 s (docs/reference/http.md); bad input is refused long before. */
 const ANSWER_MS_MAX = 3_000
 /** Far above what this load needs, far below what holding one of its bodies several times over would take. */
 const RSS_GROWTH_BYTES_MAX = 400 * MIB

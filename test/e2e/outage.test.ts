@@ -12,7 +12,7 @@ import { until } from '../support/until.ts'
 
 afterEach(endLeftovers)
 
-/** http-api.md 1.2 */
+/** What docs/reference/http.md promises. */
 const PUSH_MS_MAX = 3_000
 const DIVERT_MS_MAX = 2_000
 const DRAIN_MS_MAX = 5_000

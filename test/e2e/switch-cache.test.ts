@@ -9,7 +9,7 @@ import { until } from '../support/until.ts'
 
 afterEach(endLeftovers)
 
-/** http-api and design: refreshed at least this often, whatever the load. */
+/** The promise: refreshed at least this often, whatever the load. */
 const REFRESH_MS = 5_000
 
 describe('the switch on each instance', () => {

@@ -19,7 +19,7 @@ import { Recorder } from './recorder.ts'
 import { openTables } from './tables.ts'
 import { until } from './until.ts'
 
-/** http-api.md 1.2, and "resumes by itself within 5 s". */
+/** What docs/reference/http.md promises of answers, and "resumes by itself within 5 s". */
 const PUSH_MS_MAX = 3_000
 const POP_MS_MAX = 3_000
 const ACK_MS_MAX = 10_000

@@ -117,17 +117,6 @@ export class Quarantine {
     })
   }
 
-  /** Replaces fields of an entry, for example after another attempt; false when there is no such entry. */
-  update(id: string, change: Partial<Pick<QuarantineEntry, 'attempts' | 'error' | 'sqlState' | 'reason'>>) {
-    return this.#serially(async () => {
-      const entry = await this.#read(id)
-      if (entry === null) return false
-      const changed = { ...entry, ...change }
-      await this.#store(changed, encode(changed))
-      return true
-    })
-  }
-
   /** A page of entries, oldest first. */
   async list(page: { offset?: number; limit?: number } = {}): Promise<QuarantineEntry[]> {
     const known = [...this.#known.values()].sort(

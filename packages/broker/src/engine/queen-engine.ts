@@ -35,9 +35,9 @@ export interface EngineParts {
   readonly nowMs: () => number
 }
 
-// How long a transaction with pushes waits for a drain to end (http-api section 8).
+// How long a transaction with pushes waits for a drain to end: within the 10 s in which everything is answered.
 const TRANSACTION_WAIT_MS = 5_000
-// Above this share of its capacity the buffer is worth an operator's look (http-api section 3).
+// Above this share of its capacity the buffer is worth an operator's look.
 const BUFFER_SHARE_DEGRADED = 0.8
 
 export function createEngine(parts: EngineParts): Engine {

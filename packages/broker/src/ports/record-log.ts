@@ -74,7 +74,6 @@ export interface RecordQuarantine {
   readonly count: number
   /** Resolves when the entry is durable; false when its id was known already. */
   add(entry: SetAsideRecord): Promise<boolean>
-  update(id: string, change: { attempts?: number; error?: string; sqlState?: string | null }): Promise<boolean>
   list(page: { offset?: number; limit?: number }): Promise<SetAsideRecord[]>
   get(id: string): Promise<SetAsideRecord | null>
   remove(id: string): Promise<boolean>

@@ -13,8 +13,6 @@ import { isoMicros } from './timestamps.ts'
 
 /** Payload: the switch that changed. */
 export const STATE_CHANNEL = 'queen_state'
-/** Payload: the configuration's version. */
-export const CONFIG_CHANNEL = 'queen_config'
 
 // Beyond the lock's own limit: time for the server to say that it was reached.
 const FENCE_MARGIN_MS = 1_000

@@ -3,7 +3,7 @@
  * several consumers on it.
  */
 import { randomUUID } from 'node:crypto'
-import { QUEUE_OPTIONS, type QueueOptions } from '@queen/protocol'
+import type { QueueOptions } from '@queen/protocol'
 import { type ConsumeParts, type Consumer, createConsumer } from '../../src/engine/consume/consumer.ts'
 import { frameBytes, writeFrame } from '../../src/engine/format/frame.ts'
 import { MessageIdSource } from '../../src/engine/format/message-id.ts'
@@ -165,7 +165,3 @@ export function acksOf(answer: PopAnswer, status: AckItem['status'] = 'completed
 export function names(prefix: string, count: number, from = 0): string[] {
   return Array.from({ length: count }, (_, index) => `${prefix}${from + index}`)
 }
-
-export const DEFAULT_OPTIONS = Object.fromEntries(
-  Object.entries(QUEUE_OPTIONS).map(([name, spec]) => [name, spec.default]),
-) as unknown as QueueOptions

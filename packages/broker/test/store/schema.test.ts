@@ -1,4 +1,5 @@
 /** The schema on every supported PostgreSQL. A major's slow start is paid once. */
+import { readFileSync } from 'node:fs'
 import { createDatabase, startTestPostgres } from '@queen/embedded-postgres/testing'
 import { describe, expect, it } from 'vitest'
 import { ownFunctions } from '../../src/store/functions.ts'
@@ -25,6 +26,16 @@ describe('sql/schema.generated.sql and every function body', () => {
   it('are what PostgreSQL 18 has', async () => {
     await using opened = await openTestDatabase()
     await expectTheSchema(opened.database)
+  })
+
+  it('are the tables that docs/reference/schema.md tells of', () => {
+    const read = (path: string): string => readFileSync(new URL(path, import.meta.url), 'utf8')
+    const tables = [...read('../../sql/schema.generated.sql').matchAll(/^CREATE TABLE queen\.(\w+)/gm)].map(
+      ([, name]) => name!,
+    )
+    const told = read('../../../../docs/reference/schema.md')
+    expect(tables.length).toBeGreaterThan(10)
+    expect(tables.filter((name) => !told.includes(`\`${name}\``))).toEqual([])
   })
 
   it.each([15, 16, 17] as const)('are what PostgreSQL %i has', async (major) => {

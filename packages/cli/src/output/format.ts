@@ -7,7 +7,6 @@ export type Format =
   | { readonly kind: 'jsonpath'; readonly path: ReturnType<typeof parseJsonPath> }
 
 const KINDS = ['table', 'wide', 'json', 'ndjson', 'yaml'] as const
-export const FORMAT_NAMES: readonly string[] = [...KINDS, 'jsonpath=']
 
 export function parseFormat(text: string): Format {
   const kind = KINDS.find((each) => each === text.toLowerCase())

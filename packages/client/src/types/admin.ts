@@ -1,5 +1,5 @@
 /**
- * Parameters and answers of `queen.admin`, as http-api has them. Answers may carry more fields than are named here.
+ * Parameters and answers of `queen.admin`, as the broker's HTTP interface has them. Answers may carry more fields than are named here.
  */
 import type { Message } from './message.ts'
 

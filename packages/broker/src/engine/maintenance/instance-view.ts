@@ -5,7 +5,7 @@ import type { InstanceStatus } from '../engine.ts'
 import type { MaintenancePhase } from '../types.ts'
 import type { DrainProgress } from './drain-meter.ts'
 
-/** Heard of in the last 15 s = live (http-api: instances[].live). */
+/** Heard of in so many ms = live: several heartbeats, one of which may be late. */
 export const LIVE_MS_MAX = 15_000
 
 export interface SelfReport {

@@ -99,7 +99,6 @@ export class MaintenanceControl {
   #tickets = 0
   #applied = 0
   #stopped = true
-  #stateSince = 0
   /** By an outage: the drain after it is the same one. */
   #drainInterrupted = false
   #phaseSince = 0
@@ -126,10 +125,6 @@ export class MaintenanceControl {
 
   get phase(): MaintenancePhase {
     return PHASE[this.#state]
-  }
-
-  get stateSinceMs(): number {
-    return this.#stateSince
   }
 
   get phaseSinceMs(): number {
@@ -280,8 +275,7 @@ export class MaintenanceControl {
   #enter(to: MaintenanceState): void {
     const from = this.#state
     this.#state = to
-    this.#stateSince = this.#parts.nowMs()
-    if (PHASE[to] !== PHASE[from] || this.#phaseSince === 0) this.#phaseSince = this.#stateSince
+    if (PHASE[to] !== PHASE[from] || this.#phaseSince === 0) this.#phaseSince = this.#parts.nowMs()
     if (to === 'outage') this.#drainInterrupted ||= DRAINS[from] !== false
     else if (!DRAINS[to]) this.#drainInterrupted = false
     else if (!DRAINS[from] && this.#drainInterrupted) this.#meter.resume()

@@ -39,7 +39,7 @@ export interface MaintenanceParts {
   readonly onDatabaseTime: (databaseMs: number, fromMs: number, toMs: number) => void
 }
 
-// POST waits at most 20 s for running writes (http-api 15.1).
+// How long switching on waits for running writes: longer than any of them may take.
 const FENCE_MS_MAX = 20_000
 // A status must not wait for a database that hangs: after this the last known state is shown as stale.
 const STATUS_MS_MAX = 2_000

@@ -2,7 +2,7 @@
  * The push half of a transaction: the same segments, verdicts and memory of keys as a live push, inside the caller's
  * database transaction.
  *
- * Invariant: all items are stored or none; a duplicate is no failure and gets the first message's id (http-api 8);
+ * Invariant: all items are stored or none; a duplicate is no failure and gets the first message's id;
  * this instance's memory learns of the new messages only after the commit.
  */
 import type { PushStore, SegmentWrite, WriteOutcome } from '../../ports/push-store.ts'

@@ -28,7 +28,7 @@ export type Configuration = Pick<Engine, 'configureQueue' | 'deleteQueue' | 'cle
   purge(): Promise<void>
 }
 
-// 0 as a lease time is read as this (http-api section 4).
+// 0 as a lease time is read as this: what clients that never set one have always got.
 const LEASE_SECONDS_FOR_ZERO = 60
 // A bite takes some milliseconds for small segments and about a second for the largest.
 const PURGE_SEGMENTS = 1_000

@@ -1,4 +1,4 @@
-/** What a message is for a group, and for all of them together (http-api sections 2.6 and 10). Pure. */
+/** What a message is for a group, and for all of them together. Pure. */
 import { QUEUE_MODE_GROUP } from '@queen/protocol'
 import type { CursorState, DeadMark } from '../../ports/message-store.ts'
 import { hasOffset } from '../format/offset-set.ts'
