@@ -1,6 +1,7 @@
 import { createSecretKey, randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { PayloadCipher } from '../../src/engine/cipher.ts'
+import { prepareTransactionPush } from '../../src/engine/push/push-transaction.ts'
 import type { PushItem } from '../../src/engine/types.ts'
 import { StoreError } from '../../src/ports/store-error.ts'
 import { createQueueStore } from '../../src/store/queues.ts'
@@ -176,6 +177,32 @@ describe('push', () => {
     expect(statuses(await stack.send(item('secret', 'p', '1', '{"card":4111}')))).toEqual(['queued'])
     const [message] = await storedMessages(opened.database, 'secret')
     expect([message!.flags & 4, message!.payload.includes('4111')]).toEqual([4, false])
+  })
+
+  test('G3 a transaction that pushes behind messages of another instance makes none of their ids forgotten', async () => {
+    const other = new PushStack(opened.database)
+    const stack = new PushStack(opened.database)
+    const [first] = await other.send(item('behind', 'p', 'a'))
+    const items = [item('behind', 'p', 'b')]
+    const push = await prepareTransactionPush(
+      {
+        store: stack.store,
+        dedup: stack.dedup,
+        ids: stack.ids,
+        nowMs: Date.now,
+        prepare: (each) => stack.push.prepare(each),
+        forget: (queue) => stack.catalog.forget(queue),
+        onStored: () => {},
+      },
+      items,
+    )
+    await opened.database.transaction('hot', (session) => push.run({ session }))
+    push.committed()
+    const again = await stack.send(item('behind', 'p', 'a'), item('behind', 'p', 'b'))
+    expect(again).toMatchObject([
+      { status: 'duplicate', messageId: first!.messageId },
+      { status: 'duplicate', messageId: items[0]!.messageId },
+    ])
   })
 
   test('a payload encrypted twice is never the same, and any changed bit is noticed', () => {

@@ -80,7 +80,11 @@ export async function prepareTransactionPush(
     committed() {
       for (const { built, outcome } of done) {
         const { known, place, segment } = built
-        if (known !== null) learn(known, outcome.firstOffset, segment.write.keys)
+        if (known !== null) {
+          // What others stored before it comes first: behind it, it would count as known without being so.
+          for (const gap of outcome.gap) learn(known, gap.firstOffset, gap.keys)
+          learn(known, outcome.firstOffset, segment.write.keys)
+        }
         if (segment.stored.length > 0) {
           parts.onStored({ partition: place, firstOffset: outcome.firstOffset, createdAt: outcome.createdAt, segment })
         }
