@@ -37,3 +37,18 @@ BEGIN
   RETURN true;
 END
 $$;
+
+-- Where groups that are subscribed to the queue and have no cursor on the partition will start there.
+CREATE FUNCTION queen.unread_positions(p_queue uuid, p_partition uuid, p_start bigint)
+RETURNS TABLE (group_name text, position_at bigint)
+LANGUAGE plpgsql STABLE
+AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
+    SELECT c.group_name, CASE WHEN c.mode = 'all' THEN p_start ELSE queen.offset_at(p_partition, c.starts_at, c.mode = 'new') END
+      FROM queen.queues q JOIN queen.consumer_groups c ON c.queue_name = q.name
+     WHERE q.id = p_queue
+       AND NOT EXISTS (SELECT FROM queen.cursors k WHERE k.partition_id = p_partition AND k.group_name = c.group_name);
+END
+$$;

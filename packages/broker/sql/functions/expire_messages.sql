@@ -49,6 +49,10 @@ BEGIN
       END IF;
       IF p_completed IS NOT NULL THEN
         SELECT min(k.committed) INTO v_done FROM queen.cursors k WHERE k.partition_id = v_page.id;
+        -- Groups of the queue that have not read the partition yet stand where they will start.
+        IF v_done > v_cut THEN
+          SELECT least(v_done, min(u.position_at)) INTO v_done FROM queen.unread_positions(p_queue, v_page.id, v_start) u;
+        END IF;
         IF v_done > v_cut THEN
           v_done := least(v_done, queen.offset_at(v_page.id, p_completed, false));
           -- Whole segments: what a group has finished of its next one stays with it.

@@ -97,6 +97,31 @@ describe('retention', () => {
     expect(ids((await queen.pop('done', 'consumerGroup=late&batch=9')).messages)).toEqual(['m2'])
   })
 
+  it('keeps what a group of the queue has not begun to read, from where it starts (G2)', async () => {
+    await configure('begun', { retentionEnabled: true, completedRetentionSeconds: 60, dedupWindowSeconds: 0 })
+    await queen.push('begun', 'p', ['m1'])
+    await age('begun', 300)
+    await queen.push('begun', 'p', ['m2'])
+    await queen.push('begun', 'other', ['o1'])
+    const from = new Date(Date.now() - 200_000).toISOString()
+    await queen.pop('begun/partition/other', 'consumerGroup=all&autoAck=true')
+    await queen.pop(
+      'begun/partition/other',
+      `consumerGroup=later&autoAck=true&subscriptionMode=timestamp&subscriptionFrom=${from}`,
+    )
+    await queen.pop('begun', 'consumerGroup=fast&autoAck=true&batch=9&partitions=9')
+    await age('begun', 120)
+    await removal.expire(30)
+    expect((await listed('begun')).sort()).toEqual(['m1', 'm2'])
+    const query = 'autoAck=true&batch=9&partitions=9&consumerGroup='
+    expect(ids((await queen.pop('begun', `${query}all`)).messages)).toEqual(['m1', 'm2'])
+    await removal.expire(30)
+    expect(await listed('begun')).toEqual(['m2'])
+    expect(ids((await queen.pop('begun', `${query}later`)).messages)).toEqual(['m2'])
+    await removal.expire(30)
+    expect(await listed('begun')).toEqual([])
+  })
+
   it('leaves dead letters their copy, which can come back and is not taken again before it is read', async () => {
     await configure('copy', { retentionEnabled: true, retentionSeconds: 60, dedupWindowSeconds: 0, retryLimit: 0 })
     const partitionId = await queen.push('copy', 'p', ['m1'])
@@ -147,8 +172,9 @@ describe('eviction', () => {
       each.transactionId,
     ])
     expect(seen.sort()).toEqual([
-      ['__QUEUE_MODE__', 'u1'],
       ['a', 'm2'],
+      ['a', 'u1'],
+      ['b', 'u1'],
     ])
     expect(messages[0]).toMatchObject({ errorMessage: 'maxWaitTimeSeconds exceeded', retryCount: 0 })
     expect(await queen.ask('GET', '/api/v1/pop/queue/letters?consumerGroup=late')).toMatchObject({ status: 204 })
