@@ -89,7 +89,9 @@ export interface BrokerOptions {
 }
 
 // A statement of the message paths: a push has 3 s in all, of which a flush may take two.
-const LOCK_TIMEOUT_MS = 1_000
+// More than the second after which PostgreSQL looks for a deadlock (deadlock_timeout): the one it breaks may be repeated at
+// once, a wait that is given up at the same moment may not.
+const LOCK_TIMEOUT_MS = 1_200
 const STATEMENT_TIMEOUT_MS = 2_000
 const CONNECT_TIMEOUT_MS = 2_000
 const HEARTBEAT_MS = 2_000

@@ -17,6 +17,10 @@ BEGIN
     RETURN QUERY SELECT false, false, 0::bigint, 0::bigint;
     RETURN;
   END IF;
+  -- Cursors before partitions, each in id order, as transactions lock them.
+  PERFORM FROM queen.partitions p JOIN queen.cursors c ON c.partition_id = p.id
+    WHERE p.queue_id = v_id AND (p_partition IS NULL OR p.name = p_partition)
+    ORDER BY c.partition_id, c.group_name COLLATE "C" FOR UPDATE OF c;
   -- No push into these partitions from here to the commit.
   SELECT coalesce(pg_catalog.array_agg(l.id), '{}') INTO v_partitions
     FROM (SELECT p.id FROM queen.partitions p

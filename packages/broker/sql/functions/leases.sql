@@ -39,18 +39,28 @@ BEGIN
 END
 $$;
 
--- Locks what a required lease holds until the end of the transaction, so that it is live at its commit.
--- Whether anything is held.
-CREATE FUNCTION queen.hold_lease(p_lease text, p_partition uuid) RETURNS boolean
+-- The required leases that are live. What they hold is locked until the end of the transaction, so that they are live at
+-- its commit; so are the cursors its acks mean (p_cursor_*), all in the one order of acks.
+CREATE FUNCTION queen.hold_leases(p_leases text[], p_partitions uuid[], p_cursor_partitions uuid[], p_cursor_groups text[])
+RETURNS SETOF text
 LANGUAGE plpgsql
 AS $$
 #variable_conflict use_column
 BEGIN
-  PERFORM FROM (SELECT l.* FROM queen.live_cursors(p_lease, p_partition) l ORDER BY l.partition_id, l.group_name) l
-    CROSS JOIN LATERAL (SELECT FROM queen.cursors k
-      WHERE k.partition_id = l.partition_id AND k.group_name = l.group_name
-        AND k.lease_id = p_lease AND k.lease_until > clock_timestamp() FOR UPDATE) k;
-  RETURN FOUND;
+  RETURN QUERY
+  WITH locked AS MATERIALIZED (
+    SELECT o.lease, k.lease_id, k.lease_until > clock_timestamp() AS live
+      FROM (SELECT m.* FROM (
+              SELECT l.partition_id, l.group_name, r.lease FROM unnest(p_leases, p_partitions) AS r (lease, id)
+               CROSS JOIN LATERAL queen.live_cursors(r.lease, r.id) l
+              UNION ALL
+              SELECT c.partition_id, c.group_name, NULL
+                FROM unnest(p_cursor_partitions, p_cursor_groups) AS c (partition_id, group_name)) m
+             ORDER BY m.partition_id, m.group_name COLLATE "C") o
+     CROSS JOIN LATERAL (SELECT k.lease_id, k.lease_until FROM queen.cursors k
+       WHERE k.partition_id = o.partition_id AND k.group_name = o.group_name FOR UPDATE) k
+  )
+  SELECT DISTINCT h.lease FROM locked h WHERE h.lease = h.lease_id AND h.live;
 END
 $$;
 

@@ -61,6 +61,8 @@ BEGIN
               - f.finished AS todo OFFSET 0) s
      WHERE c.mode IS NOT NULL
        AND NOT EXISTS (SELECT FROM queen.cursors k WHERE k.partition_id = c.partition_id AND k.group_name = c.group_name)
+     -- Two that make the same cursors wait for each other: in one order, or it is a deadlock.
+     ORDER BY c.partition_id, c.group_name COLLATE "C"
         ON CONFLICT DO NOTHING;
   END IF;
 

@@ -1,6 +1,6 @@
 -- Moves a group on one page of a queue's partitions (in name order): to the end, or to the first message stored after
 -- p_time. Makes cursors where there are none, ends leases and forgets failures. p_name not NULL = that partition only.
--- One row for each partition.
+-- One row for each partition, in any order.
 CREATE FUNCTION queen.seek_group(
   p_queue uuid, p_group text, p_name text, p_after text, p_limit int, p_time timestamptz
 ) RETURNS TABLE (partition_id uuid, name text, position_at bigint, moved_to timestamptz)
@@ -13,9 +13,12 @@ DECLARE
   v_position bigint;
 BEGIN
   FOR v_page IN
-    SELECT p.id, p.name, p.next_offset, p.last_pushed_at FROM queen.partitions p
-     WHERE p.queue_id = p_queue AND (p_name IS NULL OR p.name = p_name) AND (p_after IS NULL OR p.name > p_after)
-     ORDER BY p.name LIMIT p_limit
+    SELECT g.* FROM (
+      SELECT p.id, p.name, p.next_offset, p.last_pushed_at FROM queen.partitions p
+       WHERE p.queue_id = p_queue AND (p_name IS NULL OR p.name = p_name) AND (p_after IS NULL OR p.name > p_after)
+       ORDER BY p.name LIMIT p_limit) g
+     -- The order in which pops and acks lock cursors.
+     ORDER BY g.id
   LOOP
     v_position := CASE WHEN p_time IS NULL THEN v_page.next_offset
                        WHEN v_page.last_pushed_at IS NULL OR v_page.last_pushed_at <= p_time THEN v_page.next_offset

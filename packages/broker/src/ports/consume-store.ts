@@ -195,8 +195,11 @@ export interface TransactionScope {
   /** The store's own handle, for the push half; the engine only carries it. */
   readonly session: unknown
   ackMessages(entries: readonly AckEntry[]): Promise<AckEntryOutcome[]>
-  /** Locks what the lease holds to the end of the transaction; false when it is not live. */
-  holdLease(leaseId: string): Promise<boolean>
+  /**
+   * Which of the leases are live; what they hold stays locked to the end of the transaction. The entries' cursors are
+   * locked with it: acks and leases lock in one order.
+   */
+  holdLeases(leaseIds: readonly string[], entries: readonly AckEntry[]): Promise<ReadonlySet<string>>
 }
 
 /** Every call throws StoreError and nothing else on purpose. */

@@ -3,7 +3,7 @@ import type { ConsumeStore } from '../ports/consume-store.ts'
 import { ackMessages } from './ack.ts'
 import { claimKnown } from './claim-known.ts'
 import { finishLeases } from './finish-leases.ts'
-import { creditLeases, extendLease, holdLease, releaseClaim } from './lease.ts'
+import { creditLeases, extendLease, holdLeases, releaseClaim } from './lease.ts'
 import { popMessages } from './pop.ts'
 import { readAhead } from './read-ahead.ts'
 import { reconcilePartitions, recordSubscriptions, skipHole } from './reconcile.ts'
@@ -33,7 +33,7 @@ export function createConsumeStore(database: Database): ConsumeStore {
         work({
           session: sql,
           ackMessages: (entries) => ackMessages(sql, entries),
-          holdLease: (leaseId) => holdLease(sql, leaseId),
+          holdLeases: (leaseIds, entries) => holdLeases(sql, leaseIds, entries),
         }),
       ),
   }

@@ -1,5 +1,6 @@
 /** Leases in PostgreSQL: extend, hold to the end of a transaction, give back, credit after an outage. */
 import { leasePlace } from '../engine/format/lease-id.ts'
+import type { AckEntry } from '../ports/consume-store.ts'
 import type { Sql } from './sql.ts'
 
 /** The partition to look in, null for the shared index, undefined when the id was never issued. */
@@ -27,14 +28,18 @@ export async function extendLease(
 }
 
 /** @throws StoreError */
-export async function holdLease(sql: Sql, leaseId: string): Promise<boolean> {
-  const partition = partitionOf(leaseId)
-  if (partition === undefined) return false
-  const [row] = await sql.run<{ held: boolean }>('hold_lease', 'SELECT queen.hold_lease($1::text, $2::uuid) AS held', [
-    leaseId,
-    partition,
-  ])
-  return row?.held === true
+export async function holdLeases(
+  sql: Sql,
+  leaseIds: readonly string[],
+  entries: readonly AckEntry[],
+): Promise<ReadonlySet<string>> {
+  const issued = leaseIds.filter((leaseId) => partitionOf(leaseId) !== undefined)
+  const rows = await sql.run<{ lease: string }>(
+    'hold_leases',
+    'SELECT lease FROM queen.hold_leases($1::text[], $2::uuid[], $3::uuid[], $4::text[]) AS h (lease)',
+    [issued, issued.map(partitionOf), entries.map(({ partitionId }) => partitionId), entries.map(({ group }) => group)],
+  )
+  return new Set(rows.map(({ lease }) => lease))
 }
 
 /** @throws StoreError */

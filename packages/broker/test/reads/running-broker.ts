@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { createDatabase } from '@queen/embedded-postgres/testing'
 import pg from 'pg'
 import { pino } from 'pino'
-import { startBroker } from '../../src/app.ts'
+import { type BrokerOptions, startBroker } from '../../src/app.ts'
 import { readConfig } from '../../src/config/read-config.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: tests look into answers of every shape
@@ -24,7 +24,10 @@ export interface RunningBroker extends AsyncDisposable {
   pop(queue: string, query?: string): Promise<Json>
 }
 
-export async function runBroker(env: Record<string, string> = {}): Promise<RunningBroker> {
+export async function runBroker(
+  env: Record<string, string> = {},
+  seams: BrokerOptions['seams'] = {},
+): Promise<RunningBroker> {
   const database = await createDatabase()
   const dataDir = mkdtempSync(join(tmpdir(), 'queen-reads-'))
   const { config } = readConfig(
@@ -39,7 +42,7 @@ export async function runBroker(env: Record<string, string> = {}): Promise<Runni
     },
     { workingDir: dataDir, projectDir: dataDir, hostname: 'test-host' },
   )
-  const broker = await startBroker(config, { databaseUrl: database.url, log: pino({ level: 'silent' }) })
+  const broker = await startBroker(config, { databaseUrl: database.url, log: pino({ level: 'silent' }), seams })
   const sql = new pg.Client({ connectionString: database.url })
   await sql.connect()
 

@@ -116,10 +116,10 @@ async function attemptOnce(
   const push = pushItems.length === 0 ? null : await preparePush(pushItems)
 
   const ends = await parts.store.transaction(async (scope) => {
-    // In one order, so that two transactions with the same leases cannot wait for each other.
-    for (const leaseId of [...new Set(requiredLeases)].sort()) {
-      if (await scope.holdLease(leaseId)) continue
-      throw new Rejected({ index: -1, code: 'INVALID_LEASE', error: refused('INVALID_LEASE', null).error! }, acks)
+    if (requiredLeases.length > 0) {
+      const live = await scope.holdLeases(requiredLeases, entries)
+      if (!requiredLeases.every((leaseId) => live.has(leaseId)))
+        throw new Rejected({ index: -1, code: 'INVALID_LEASE', error: refused('INVALID_LEASE', null).error! }, acks)
     }
     const found: LeaseEnd[] = []
     if (entries.length > 0) {

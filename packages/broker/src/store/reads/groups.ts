@@ -130,7 +130,8 @@ export function createGroupStore({ admin }: { readonly admin: Sql }): GroupStore
     async seek({ queueId, group, partition, after, limit, time }) {
       const rows = await admin.run<{ partition_id: string; name: string; moved_to: string | null }>(
         'seek_group',
-        `SELECT partition_id, name, moved_to FROM queen.seek_group($1::uuid, $2::text, $3::text, $4::text, $5::int, $6::timestamptz)`,
+        `SELECT partition_id, name, moved_to FROM queen.seek_group($1::uuid, $2::text, $3::text, $4::text, $5::int, $6::timestamptz)
+          ORDER BY name`,
         [queueId, group, partition, after, limit, time],
       )
       return rows.map((row) => ({
