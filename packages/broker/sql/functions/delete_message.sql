@@ -11,6 +11,8 @@ DECLARE
   v_start  bigint;
   v_group  text;
 BEGIN
+  -- Cursors that are being made or moved without knowing of the deletion are there after this; later ones know of it.
+  PERFORM pg_advisory_xact_lock(queen.new_cursors_key());
   SELECT p.start_offset INTO v_start FROM queen.partitions p WHERE p.id = p_partition FOR UPDATE;
   IF v_start IS NULL THEN
     RETURN false;

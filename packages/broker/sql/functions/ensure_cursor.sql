@@ -8,6 +8,13 @@ AS $$
                      FROM queen.restored_messages r WHERE r.partition_id = p_partition), '{}')
 $$;
 
+-- The advisory lock between statements that place a cursor by what is deleted in its partition (shared) and a deletion
+-- that has to reach every cursor (exclusive): neither sees what the other has not committed. It is taken before any row is
+-- locked. The number is arbitrary and must never change: instances of different versions have to meet in it.
+CREATE FUNCTION queen.new_cursors_key() RETURNS bigint
+LANGUAGE sql IMMUTABLE
+AS $$ SELECT 5714301772361950002 $$;
+
 -- Makes sure that a group has a cursor on a partition; a new one starts where the group's subscription says. False
 -- when the partition does not exist.
 CREATE FUNCTION queen.ensure_cursor(p_partition uuid, p_group text) RETURNS boolean
@@ -20,6 +27,7 @@ BEGIN
   IF EXISTS (SELECT FROM queen.cursors k WHERE k.partition_id = p_partition AND k.group_name = p_group) THEN
     RETURN true;
   END IF;
+  PERFORM pg_advisory_xact_lock_shared(queen.new_cursors_key());
   SELECT CASE WHEN c.mode IS NULL OR c.mode = 'all' THEN p.start_offset
               ELSE queen.offset_at(p.id, c.starts_at, c.mode = 'new') END INTO v_start
     FROM queen.partitions p

@@ -50,6 +50,7 @@ BEGIN
   END IF;
 
   IF p_start_mode IS NOT NULL THEN
+    PERFORM pg_advisory_xact_lock_shared(queen.new_cursors_key());
     INSERT INTO queen.cursors (partition_id, group_name, committed, acked)
     SELECT c.partition_id, c.group_name, lower(s.todo), f.finished * int8multirange(int8range(lower(s.todo), NULL))
       FROM unnest(p_partition, p_group, p_start_mode, p_start_at) AS c (partition_id, group_name, mode, start_at)

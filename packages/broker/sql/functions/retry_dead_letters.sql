@@ -25,6 +25,8 @@ DECLARE
   v_switch   constant jsonb := queen.drain_switch();
   v_fenced   constant boolean := coalesce((v_switch ->> 'enabled')::boolean OR (v_switch ->> 'draining')::boolean, false);
 BEGIN
+  -- As ensure_cursor does, but before any partition.
+  PERFORM pg_advisory_xact_lock_shared(queen.new_cursors_key());
   -- Partitions are locked in id order, as everywhere.
   FOR v_cursor IN
     SELECT d.partition_id, d.queue_id, d.group_name, array_agg(d.id) AS ids FROM queen.dead_letters d

@@ -12,6 +12,7 @@ DECLARE
   v_finished int8multirange;
   v_position bigint;
 BEGIN
+  PERFORM pg_advisory_xact_lock_shared(queen.new_cursors_key());
   FOR v_page IN
     SELECT g.* FROM (
       SELECT p.id, p.name, p.next_offset, p.last_pushed_at FROM queen.partitions p

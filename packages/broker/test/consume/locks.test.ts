@@ -1,16 +1,19 @@
 /**
- * Statements that meet at the same cursors: they lock in one order, so none of them ends in a deadlock. In each case a
- * connection of the test holds a row, and what has run into it shows by what else it had locked before.
+ * Statements that meet at the same cursors: they lock in one order, so none of them ends in a deadlock, and none overlooks
+ * what another has not committed yet. In each case a connection of the test holds a row, and what has run into it shows by
+ * what else it had locked before.
  */
 import pg from 'pg'
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import type { ClaimCandidate } from '../../src/ports/consume-store.ts'
 import { createConsumeStore } from '../../src/store/consume-store.ts'
 import { openDatabase, type QueenDatabase } from '../../src/store/pool.ts'
+import { popMessages } from '../../src/store/pop.ts'
+import { createMessageActions } from '../../src/store/reads/message-actions.ts'
 import { createReadStores } from '../../src/store/reads/read-stores.ts'
 import { runBroker } from '../reads/running-broker.ts'
 import { silent, testLimits } from '../store/test-database.ts'
-import { acksOf, type ConsumeFixture, never, openFixture, popRequest } from './fixture.ts'
+import { acksOf, type ConsumeFixture, delivered, never, openFixture, popRequest } from './fixture.ts'
 
 let fixture: ConsumeFixture
 /** Waits for a lock longer than any machine takes to show that it does. */
@@ -149,6 +152,33 @@ it('clearing a queue locks cursors in the order of acks, and before partitions a
       { messages: '2' },
     ])
   })
+})
+
+it.each(['claim', 'seek'])('a message that is deleted while a %s places a cursor is not delivered', async (way) => {
+  const { queue, queueId, low } = await scene()
+  await fixture.append(low, ['m1'])
+  await fixture.append(low, ['m2'])
+  if (way === 'seek') {
+    for (let i = 0; i < 3; i++) await fixture.store.popMessages([claim(low)], 1 << 20)
+  }
+  const [segment] = await fixture.sql<{ body: Buffer }>(
+    'SELECT body FROM queen.segments WHERE partition_id = $1::uuid AND first_offset = 1',
+    [low],
+  )
+  let deletion: Promise<boolean> | null = null
+  await patient.transaction('hot', async (sql) => {
+    if (way === 'claim') await popMessages(sql, [claim(low)], 1 << 20)
+    else {
+      const first = "pg_catalog.timestamptz '2020-01-01'"
+      await sql.run('test_seek', `SELECT * FROM queen.seek_group($1, 'g', 'z', NULL, 1, ${first})`, [queueId])
+    }
+    deletion = createMessageActions(patient).deleteMessage(low, 'm1', 1, 1, segment!.body)
+    await blocked(deletion)
+  })
+  expect(await deletion).toBe(true)
+  const request = popRequest({ queue, partition: 'z', consumerGroup: 'g', batch: 9 })
+  const left = way === 'claim' ? ['m2'] : ['m0', 'm2']
+  expect(delivered(await fixture.consumer().popMessages(request, never))).toEqual(left)
 })
 
 it('the broker waits for a lock longer than PostgreSQL takes to find a deadlock', async () => {
