@@ -82,7 +82,9 @@ LANGUAGE sql
 AS $$
   WITH credited AS (
     UPDATE queen.cursors k
-       SET lease_until = k.lease_until + (o.now - greatest(o.now - p_outage, k.leased_at)), leased_at = o.now
+       -- A row that had to be waited for may have been leased after o.now: never less time, never back.
+       SET lease_until = k.lease_until + greatest(o.now - greatest(o.now - p_outage, k.leased_at), '0'),
+           leased_at = greatest(o.now, k.leased_at)
       FROM (SELECT clock_timestamp() AS now) o
      WHERE k.lease_until > o.now - p_outage
     RETURNING 1

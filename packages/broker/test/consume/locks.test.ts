@@ -181,6 +181,32 @@ it.each(['claim', 'seek'])('a message that is deleted while a %s places a cursor
   expect(delivered(await fixture.consumer().popMessages(request, never))).toEqual(left)
 })
 
+it('a credit for an outage leaves a lease alone that was taken while it waited', async () => {
+  const { low } = await scene()
+  await fixture.store.popMessages([claim(low, 'before')], 1 << 20)
+  await fixture.sql(
+    `UPDATE queen.cursors SET leased_at = leased_at - interval '60 s', lease_until = clock_timestamp() - interval '1 s'
+      WHERE partition_id = $1::uuid`,
+    [low],
+  )
+  await holder.query('BEGIN')
+  await holder.query('SELECT FROM queen.cursors WHERE partition_id = $1 FOR UPDATE', [low])
+  const credit = createConsumeStore(patient).creditLeases(10_000)
+  await blocked(credit)
+  const { rows } = await holder.query(
+    `UPDATE queen.cursors SET lease_id = 'after', leased_at = clock_timestamp(), lease_until = clock_timestamp() + interval '60 s'
+      WHERE partition_id = $1 RETURNING lease_until::text, leased_at::text`,
+    [low],
+  )
+  await holder.query('COMMIT')
+  await credit
+  const left = await fixture.sql(
+    'SELECT lease_until::text, leased_at::text FROM queen.cursors WHERE partition_id = $1::uuid',
+    [low],
+  )
+  expect(left).toEqual(rows)
+})
+
 it('the broker waits for a lock longer than PostgreSQL takes to find a deadlock', async () => {
   let database!: QueenDatabase
   await using _broker = await runBroker(
