@@ -48,7 +48,8 @@ DECLARE
 BEGIN
   SELECT * INTO k FROM queen.cursors c WHERE c.partition_id = p_partition AND c.group_name = p_group FOR UPDATE;
   IF NOT FOUND THEN
-    RETURN QUERY SELECT 'none', false, NULL::bigint, NULL::text, NULL::bigint, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text;
+    RETURN QUERY SELECT CASE WHEN EXISTS (SELECT FROM queen.partitions p WHERE p.id = p_partition) THEN 'none' ELSE 'gone' END,
+                        false, NULL::bigint, NULL::text, NULL::bigint, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text;
     RETURN;
   END IF;
   v_now := clock_timestamp();

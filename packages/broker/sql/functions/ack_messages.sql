@@ -85,7 +85,9 @@ BEGIN
     RETURNING r.ordinal, r.ended, r.clean, k.committed
   )
   SELECT j.ordinal::int,
-         CASE WHEN NOT j.found THEN 'none' WHEN c.clean THEN 'clean' WHEN j.holds THEN 'live'
+         CASE WHEN NOT j.found
+              THEN CASE WHEN EXISTS (SELECT FROM queen.partitions p WHERE p.id = j.partition_id) THEN 'none' ELSE 'gone' END
+              WHEN c.clean THEN 'clean' WHEN j.holds THEN 'live'
               WHEN j.lease = j.lease_id AND j.live IS NULL THEN 'ended' WHEN j.live THEN 'other' ELSE 'dead' END,
          coalesce(c.ended, false), coalesce(c.new_committed, j.committed), NULL::text,
          CASE WHEN c.clean IS NOT TRUE THEN j.committed END, CASE WHEN c.clean IS NOT TRUE THEN j.acked::text END,

@@ -136,16 +136,17 @@ export interface AckEntryOutcome {
   /**
    * clean: all applied. live: applied as far as the lease held it. ended: the lease had ended with its last message.
    * other: a different lease is live. dead: no lease is live. none: the group never read the partition.
+   * gone: the partition does not exist any more.
    * frames: nothing applied, rows for `dead` were missing in deadLetters.
    */
-  readonly state: 'clean' | 'live' | 'ended' | 'other' | 'dead' | 'none' | 'frames'
+  readonly state: 'clean' | 'live' | 'ended' | 'other' | 'dead' | 'none' | 'gone' | 'frames'
   /** This entry resolved the lease's last message. */
   readonly ended: boolean
   /** Every offset below it is finished. */
   readonly committed: number
   /** Offsets of this entry that went to the dead letters. */
   readonly dead: OffsetSet
-  /** The cursor before the change; null when clean or none. */
+  /** The cursor before the change; null when clean, none or gone. */
   readonly before: {
     readonly committed: number
     readonly acked: OffsetSet

@@ -52,6 +52,17 @@ describe.each(['the lease book', 'the database'])('acks resolved from %s', (sour
     })
   })
 
+  it('says MESSAGE_NOT_FOUND when the queue was deleted since', async () => {
+    const { queue, acks } = await leased(2, 2)
+    await fixture.sql('SELECT queen.delete_queue($1::text)', [queue])
+    const gone = { success: false, code: 'MESSAGE_NOT_FOUND' }
+    expect(await one(acks[0]!)).toMatchObject(gone)
+    expect(await one({ ...acks[0]!, leaseId: null })).toMatchObject(gone)
+    expect(await one({ ...acks[1]!, status: 'failed' })).toMatchObject(gone)
+    const { rejected } = await acker.executeTransaction([{ type: 'ack', item: acks[0]! }], [])
+    expect(rejected).toMatchObject({ index: 0, code: 'MESSAGE_NOT_FOUND' })
+  })
+
   it('says INVALID_LEASE for unknown, foreign and ended leases and messages outside (G6)', async () => {
     const { acks, queue } = await leased(3, 2)
     const other = await leased(1, 1)

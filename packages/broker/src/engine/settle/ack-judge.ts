@@ -27,6 +27,8 @@ const DONE_DEAD: AckVerdict = { code: null, dlq: true }
 const CONTRADICTED: AckVerdict = { code: 'ALREADY_COMPLETED', dlq: false }
 const NO_LEASE: AckVerdict = { code: 'NOT_LEASED', dlq: false }
 const BAD_LEASE: AckVerdict = { code: 'INVALID_LEASE', dlq: false }
+// Its queue was deleted since it was delivered, and every lease with it.
+const GONE: AckVerdict = { code: 'MESSAGE_NOT_FOUND', dlq: false }
 
 export function judgeAck(
   status: AckStatus,
@@ -37,6 +39,7 @@ export function judgeAck(
 ): AckVerdict {
   const { state, before } = outcome
   if (state === 'clean') return hasOffset(outcome.dead, offset) ? DONE_DEAD : DONE
+  if (state === 'gone') return GONE
   if (before === null) return leaseGiven ? BAD_LEASE : NO_LEASE
 
   const finished = offset < before.committed || hasOffset(before.acked, offset)
