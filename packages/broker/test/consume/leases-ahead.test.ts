@@ -378,6 +378,38 @@ describe('an ack that was applied', () => {
     expect(fails).toBe(false)
     expect(results.flat().filter(({ success }) => !success)).toEqual([])
   })
+
+  it('is told so when a dead letter of its request has to be tried again (G7)', async () => {
+    let statements = 0
+    const consumer = fixture.consumer({
+      store: {
+        ...fixture.store,
+        async ackMessages(entries) {
+          // The one that brings what the first found to be missing for the dead letter.
+          if (++statements === 2) throw new StoreError('conflict', 'deadlock detected')
+          return fixture.store.ackMessages(entries)
+        },
+      },
+    })
+    const queue = `framed${scenes++}`
+    const queueId = await fixture.createQueue(queue, { retryLimit: 1 })
+    const [a, b] = await Promise.all(
+      ['a', 'b'].map(async (partition) => {
+        const partitionId = await fixture.createPartition(queueId, partition)
+        await fixture.append(partitionId, [partition])
+        const answer = await consumer.popMessages(popRequest({ queue, partition }), never)
+        return { partitionId, acks: acksOf(answer) }
+      }),
+    )
+    // Another instance counted a failure meanwhile.
+    await fixture.sql(`UPDATE queen.cursors SET failures = '{"0": 1}' WHERE partition_id = $1::uuid`, [b!.partitionId])
+    const results = await consumer.ackMessages([...a!.acks, { ...b!.acks[0]!, status: 'failed' }])
+    expect(statements).toBe(4)
+    expect(results).toMatchObject([
+      { success: true, dlq: false },
+      { success: true, dlq: true },
+    ])
+  })
 })
 
 describe('the habit of asking again', () => {

@@ -152,6 +152,8 @@ export class Acker {
     for (const pending of taken) if (!left.has(pending.plan)) answer(pending)
     this.statements++
     const outcomes = await this.#parts.store.ackMessages(writes.map(({ entry }) => entry!))
+    // Frames take another statement; should it fail, the repeat has to be told what this one has done.
+    if (outcomes.some(({ state }) => state === 'frames')) for (const pending of taken) pending.again = true
     for (let i = 0; i < writes.length; i++) {
       const write = writes[i]!
       let outcome = outcomes[i]!
