@@ -165,8 +165,12 @@ export interface Engine extends Reads {
 
   /** Finishes every item (status set) or throws Refusal when none was or will be stored. */
   pushMessages(items: PushItem[], options: PushOptions): Promise<void>
-  /** Never rejects for database trouble. `abandoned` fires when the client has gone: the wait is dropped. */
-  popMessages(request: PopRequest, abandoned: AbortSignal): Promise<PopAnswer>
+  /**
+   * Never rejects for database trouble. `abandoned` fires when the client has gone: the wait is dropped. `hasRoom` is asked
+   * before each claim, however long the request has waited for it; without room it is refused.
+   * @throws Refusal OVERLOADED
+   */
+  popMessages(request: PopRequest, abandoned: AbortSignal, hasRoom?: () => boolean): Promise<PopAnswer>
   /** Gives a claim back that could not be delivered. */
   releaseClaim(answer: PopAnswer): Promise<void>
   /** The answer without messages that cannot be decrypted; empty with `lease_held` = they were given back. */

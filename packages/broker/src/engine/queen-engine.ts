@@ -57,7 +57,7 @@ export function createEngine(parts: EngineParts): Engine {
     deleteQueue: (name) => configuration.deleteQueue(name),
     clearQueue: (name, partition) => configuration.clearQueue(name, partition),
     pushMessages: (items, options) => push.pushMessages(items, options),
-    popMessages: (request, abandoned) => consumer.popMessages(request, abandoned),
+    popMessages: (request, abandoned, hasRoom) => consumer.popMessages(request, abandoned, hasRoom),
     releaseClaim: (answer) => consumer.releaseClaim(answer),
     withoutUndecryptable: parts.withoutUndecryptable,
     ackMessages: (items) => consumer.ackMessages(items),

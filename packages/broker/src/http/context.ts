@@ -17,8 +17,6 @@ export interface HttpContext {
   readonly gauges: ProcessGauges
   /** Bytes of request bodies in memory. */
   readonly bodies: ByteBudget
-  /** Bytes of answers not taken yet. */
-  readonly answers: ByteBudget
   readonly unread: UnreadAnswers
   /** Whose answer has not left yet. */
   readonly running: Set<Exchange>
@@ -30,7 +28,6 @@ export interface HttpContext {
 
 export function httpContext(engine: Engine, settings: HttpSettings): HttpContext {
   const limits = { ...HTTP_LIMITS, ...settings.limits }
-  const answers = new ByteBudget(limits.answersBytesMax)
   return {
     engine,
     settings,
@@ -39,8 +36,7 @@ export function httpContext(engine: Engine, settings: HttpSettings): HttpContext
     counters: new HttpCounters(),
     gauges: new ProcessGauges(),
     bodies: new ByteBudget(limits.bodiesBytesMax),
-    answers,
-    unread: new UnreadAnswers(answers, limits.answerStallTimeMs),
+    unread: new UnreadAnswers(new ByteBudget(limits.answersBytesMax), limits.answerStallTimeMs),
     running: new Set(),
     idle: null,
     stopping: false,

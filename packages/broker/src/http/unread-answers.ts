@@ -1,6 +1,9 @@
 /**
  * Watches answers that clients have not taken yet. A client that takes nothing for a while is cut off, and the bytes
- * that wait in all answers together are counted in a budget that pops ask before they claim anything.
+ * that wait in all answers together are counted in a budget. Pops ask for room in it before they claim anything, and
+ * again before they write what they claimed.
+ *
+ * Invariant: an answer is begun only while there is room, so together they pass the budget by one answer at most.
  */
 import type { ServerResponse } from 'node:http'
 import type { ByteBudget } from './byte-budget.ts'
@@ -9,10 +12,20 @@ export class UnreadAnswers {
   readonly #bytes = new Map<ServerResponse, number>()
   readonly #budget: ByteBudget
   readonly #stallTimeMs: number
+  /** Those who wait for room, in their order. */
+  readonly #waiting: (() => void)[] = []
 
   constructor(budget: ByteBudget, stallTimeMs: number) {
     this.#budget = budget
     this.#stallTimeMs = stallTimeMs
+  }
+
+  /** Bound, so that it can be handed on as it is. */
+  readonly hasRoom = (): boolean => !this.#budget.exhausted
+
+  /** Resolves when there may be room again: others may take it before the caller looks. */
+  moreRoom(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve))
   }
 
   /** After an answer was handed over: remembers what the socket did not take at once, or what is still to come of it. */
@@ -32,6 +45,7 @@ export class UnreadAnswers {
     if (bytes === undefined) return
     this.#bytes.delete(response)
     this.#budget.give(bytes)
+    if (this.#waiting.length > 0 && this.hasRoom()) for (const look of this.#waiting.splice(0)) look()
     // Without others node has set its keep-alive timer by now; with others a long poll may be the next.
     if (more) response.req.socket.setTimeout(0)
   }

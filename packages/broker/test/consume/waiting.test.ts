@@ -159,4 +159,15 @@ describe('a waiting pop', () => {
       'no_message',
     ])
   })
+  it('claims nothing when there is no room for its answer any more, however long it has waited (G9)', async () => {
+    const { queueId, partitionId } = await oneQueue('roomless')
+    const consumer = fixture.consumer()
+    let room = true
+    const answer = consumer.popMessages(waiting('roomless'), never, () => room)
+    room = false
+    await fixture.append(partitionId, ['a'])
+    consumer.onHint(queueId, [partitionId])
+    await expect(answer).rejects.toMatchObject({ code: 'OVERLOADED' })
+    expect(delivered(await consumer.popMessages(popRequest({ queue: 'roomless' }), never))).toEqual(['a'])
+  })
 })

@@ -2,6 +2,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { Refusal } from '../../src/engine/refusal.ts'
+import type { PopAnswer } from '../../src/engine/types.ts'
 import { ID, onePop } from './scripted-engine.ts'
 import { rawClient, requestBytes, startServer, type TestServer } from './test-server.ts'
 
@@ -287,6 +288,55 @@ describe('an answer of megabytes', () => {
     }
     // Nothing of it counts any more.
     await waitForFreePop(server)
+  })
+})
+
+describe('G9 bounded: pops that are answered in the same moment', () => {
+  // Large enough to be counted until all of it has left, and for two of them not to fit.
+  const answer = onePop(JSON.stringify('x'.repeat(400_000)))
+  const limits = { answersBytesMax: 400_000 }
+
+  /** Three of them wait in the engine, which is then told that it has something for all of them. */
+  async function threeAtOnce(popped: PopAnswer, autoAck: boolean) {
+    const messages = Promise.withResolvers<PopAnswer>()
+    const parked = Promise.withResolvers<void>()
+    const asked: (() => boolean)[] = []
+    const released: [PopAnswer, boolean][] = []
+    const server = await startServer(
+      {
+        popMessages: async (_request, _abandoned, hasRoom) => {
+          asked.push(hasRoom!)
+          if (asked.length === 3) parked.resolve()
+          return messages.promise
+        },
+        releaseClaim: async (given) => void released.push([given, asked[0]!()]),
+      },
+      { limits },
+    )
+    const pops = [1, 2, 3].map(() => server.ask('GET', `/api/v1/pop/queue/a?wait=true&autoAck=${autoAck}`))
+    await parked.promise
+    const hadRoom = asked.map((hasRoom) => hasRoom())
+    messages.resolve(popped)
+    return { server, answers: await Promise.all(pops), released, hadRoom }
+  }
+
+  it('are written while there is room; the other claims are given back and answered 503, and none is taken meanwhile', async () => {
+    const { server, answers, released, hadRoom } = await threeAtOnce(answer, false)
+    expect(hadRoom).toEqual([true, true, true])
+    expect(answers.map(({ status }) => status).sort()).toEqual([200, 503, 503])
+    expect(answers.find(({ status }) => status === 503)!.json.code).toBe('OVERLOADED')
+    expect(released).toEqual([
+      [answer, false],
+      [answer, false],
+    ])
+    await waitForFreePop(server)
+  })
+
+  it('wait for room when autoAck has completed their messages: none of them is lost', async () => {
+    const { answers, released } = await threeAtOnce({ ...answer, leaseId: '', leaseExpiresAtMs: null }, true)
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200])
+    for (const { json } of answers) expect(json.messages[0].data).toHaveLength(400_000)
+    expect(released).toEqual([])
   })
 })
 

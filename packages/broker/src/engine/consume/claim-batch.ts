@@ -144,8 +144,8 @@ export class ClaimBatch {
     let claims = 0
     while (at < pending.length && claims < CLAIMS_MAX) {
       const round = pending[at++]!
-      // The request has gone, or its queue.
-      if (round.wait.done || round.claims.some(({ feed }) => feed.queue === null)) {
+      // The request has gone, or its queue, or nobody could take its answer.
+      if (!round.wait.mayClaim() || round.claims.some(({ feed }) => feed.queue === null)) {
         this.#handlers.results(
           round,
           round.claims.map((claim) => ({ claim, outcome: UNUSED, cached: [] })),

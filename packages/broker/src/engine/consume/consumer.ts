@@ -82,8 +82,8 @@ export interface ConsumeStats {
 }
 
 export interface Consumer {
-  /** Never rejects for database trouble. @throws Refusal OVERLOADED */
-  popMessages(request: PopRequest, abandoned: AbortSignal): Promise<PopAnswer>
+  /** Never rejects for database trouble. `hasRoom`: whether its answer may be claimed. @throws Refusal OVERLOADED */
+  popMessages(request: PopRequest, abandoned: AbortSignal, hasRoom?: () => boolean): Promise<PopAnswer>
   /** Gives a claim back that could not be delivered. */
   releaseClaim(answer: PopAnswer): Promise<void>
   /** @throws Refusal DATABASE_UNAVAILABLE */
@@ -197,7 +197,7 @@ export function createConsumer(parts: ConsumeParts): Consumer {
   const acker = new Acker(ackParts)
 
   return {
-    popMessages: (request, abandoned) => popper.popMessages(request, abandoned),
+    popMessages: (request, abandoned, hasRoom) => popper.popMessages(request, abandoned, hasRoom),
     async ackMessages(items) {
       const results = await acker.ackMessages(items)
       results.forEach(({ code }, index) => {

@@ -6,6 +6,7 @@
  */
 
 import { sharedLeaseId } from '../format/lease-id.ts'
+import { Refusal } from '../refusal.ts'
 import type { EmptyReason, PopAnswer, PoppedRun, PopRequest } from '../types.ts'
 import type { GroupFeed } from './group-feed.ts'
 
@@ -47,6 +48,7 @@ export class PopWait {
   #reject!: (error: unknown) => void
   readonly #onDone: (wait: PopWait) => void
   readonly #emptyReason: (wait: PopWait) => EmptyReason
+  readonly #hasRoom: () => boolean
   readonly #signal: AbortSignal
   readonly #onAbort = (): void => this.finish()
 
@@ -56,6 +58,7 @@ export class PopWait {
     nowMs: number,
     emptyReason: (wait: PopWait) => EmptyReason,
     onDone: (wait: PopWait) => void,
+    hasRoom: () => boolean,
   ) {
     this.request = request
     this.arrivedMs = nowMs
@@ -63,6 +66,7 @@ export class PopWait {
     this.partitionsLeft = request.queue !== null && request.partition !== null ? 1 : request.partitions
     this.shared = this.partitionsLeft > 1
     this.#onDone = onDone
+    this.#hasRoom = hasRoom
     this.#emptyReason = emptyReason
     this.#signal = signal
     this.answer = new Promise((resolve, reject) => {
@@ -115,6 +119,15 @@ export class PopWait {
   /** Whether more may be added to what there is. */
   get wantsMore(): boolean {
     return !this.done && this.remaining > 0 && this.partitionsLeft > 0
+  }
+
+  /** Asked when a claim is about to leave. Without room for an answer the request ends here, with what it has. */
+  mayClaim(): boolean {
+    if (!this.done && !this.#hasRoom()) {
+      if (this.runs.length > 0) this.finish()
+      else this.fail(new Refusal('OVERLOADED', 'There is no room for the answer'))
+    }
+    return !this.done
   }
 
   finish(reason?: EmptyReason): void {

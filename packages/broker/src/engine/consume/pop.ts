@@ -120,7 +120,7 @@ export class Popper {
     return this.#batch.stats()
   }
 
-  async popMessages(request: PopRequest, abandoned: AbortSignal): Promise<PopAnswer> {
+  async popMessages(request: PopRequest, abandoned: AbortSignal, hasRoom = always): Promise<PopAnswer> {
     if (this.#waits.size >= this.#parts.waitersMax) throw new Refusal('OVERLOADED')
     const wait = new PopWait(
       request,
@@ -128,6 +128,7 @@ export class Popper {
       performance.now(),
       (each) => emptyReason(each, this.#paused, this.#trouble.active),
       (each) => this.#leave(each),
+      hasRoom,
     )
     if (wait.done) return wait.answer
     if (this.#stopped) wait.finish('no_message')
@@ -494,3 +495,5 @@ export class Popper {
     this.#lookup.news(queueId)
   }
 }
+
+const always = (): boolean => true

@@ -15,9 +15,9 @@ export function meterEngine(engine: Engine, activity: Activity): Engine {
   return {
     ...watched(engine, failed),
     pushMessages: (items, options) => engine.pushMessages(items, options).then(() => activity.pushed(items), failed),
-    popMessages(request: PopRequest, abandoned) {
+    popMessages(request: PopRequest, abandoned, hasRoom) {
       const leave = request.wait && request.queue !== null ? activity.parked(request.queue) : null
-      const answer = engine.popMessages(request, abandoned)
+      const answer = engine.popMessages(request, abandoned, hasRoom)
       return answer.then(
         (popped) => {
           leave?.()

@@ -113,9 +113,9 @@ async function pop(
   context: HttpContext,
   endsAtMs = performance.now() + (request.wait ? request.timeoutMs : PROMPT_MS),
 ): Promise<void> {
-  const { engine, settings } = context
-  // Asked before anything is claimed: these answers are the large ones.
-  if (context.answers.exhausted) throw new Refusal('OVERLOADED', 'Clients do not take their answers')
+  const { engine, settings, unread } = context
+  // These answers are the large ones.
+  if (!unread.hasRoom()) throw noRoom()
   const abandoned = new AbortController()
   exchange.waiting = {
     abandon: () => abandoned.abort(),
@@ -127,22 +127,43 @@ async function pop(
   }
   let answer: PopAnswer
   try {
-    answer = await engine.popMessages(request, abandoned.signal)
+    answer = await engine.popMessages(request, abandoned.signal, unread.hasRoom)
   } catch (error) {
     if (abandoned.signal.aborted) return
     throw error
   }
   if (answer.runs.length === 0) return exchange.answerEmpty(emptyHeaders(answer.emptyReason ?? 'no_message'))
   if (isGone(exchange)) return giveBack(answer, context)
+  while (!unread.hasRoom()) if (!(await moreRoom(exchange, answer, context))) return
   let bytes: Buffer
   try {
     bytes = popAnswer(answer, settings.cipher ?? null)
   } catch (error) {
     const rest = await readable(answer, error, context)
     if (rest.runs.length === 0) return popAgain(exchange, request, rest.emptyReason, endsAtMs, context)
+    while (!unread.hasRoom()) if (!(await moreRoom(exchange, rest, context))) return
     bytes = popAnswer(rest, settings.cipher ?? null)
   }
   exchange.answerJsonBytes(200, bytes)
+}
+
+/**
+ * Many may have claimed before the first of their answers was written. What finds no room any more is given back; what
+ * autoAck completed cannot be, and waits for the answers before it. False = the client has gone meanwhile.
+ */
+async function moreRoom(exchange: Exchange, answer: PopAnswer, context: HttpContext): Promise<boolean> {
+  if (answer.leaseId !== '') {
+    await giveBack(answer, context)
+    throw noRoom()
+  }
+  // A stopping server lets it wait on: an empty answer would lose the messages.
+  exchange.waiting = null
+  await context.unread.moreRoom()
+  return !isGone(exchange)
+}
+
+function noRoom(): Refusal {
+  return new Refusal('OVERLOADED', 'Clients do not take their answers')
 }
 
 /** What of the answer can be delivered after all. Anything but a payload that does not open is a defect. */
