@@ -27,6 +27,7 @@ export function errorReply(error: unknown, log: Logger): ErrorReply {
   const body: Record<string, unknown> = { ...refusal.fields, error: wording(status, refusal.message), code }
   if (refusal.details !== undefined) body.details = refusal.details
   let text = JSON.stringify(body)
+  if (refusal.detailsText !== null) text = `${text.slice(0, -1)},"details":${refusal.detailsText}}`
   if (status === 503) text = text.replace(TIME_LIMIT_WORDS, 'time limit')
   return { status, code, body: text, headers: headersOf(status, refusal) }
 }

@@ -168,6 +168,24 @@ describe('G9 bounded: sizes', () => {
     expect((await ask('POST', '/api/v1/push', body)).status).toBe(201)
   })
 
+  it('answers names that are far too long with few bytes', async () => {
+    const { ask } = await startServer()
+    const long = 'é'.repeat(1_000_000)
+    const push = await ask('POST', '/api/v1/push', JSON.stringify({ items: [{ queue: long, transactionId: long }] }))
+    expect([push.status, push.json.code, push.json.details.results[0].queue]).toEqual([400, 'INVALID_NAME', null])
+    const ack = { transactionId: long, partitionId: ID, leaseId: long }
+    const operations = [{ type: 'ack', ...ack }]
+    const answers = [
+      push,
+      await ask('POST', '/api/v1/push', JSON.stringify({ items: [{ queue: 'q' }, { queue: 'q', partition: long }] })),
+      await ask('POST', '/api/v1/ack', JSON.stringify(ack)),
+      await ask('POST', '/api/v1/ack/batch', JSON.stringify({ acknowledgments: [ack] })),
+      await ask('POST', '/api/v1/transaction', JSON.stringify({ operations, requiredLeases: [long] })),
+    ]
+    expect(answers.map(({ status }) => status)).toEqual([400, 201, 200, 200, 200])
+    for (const { text } of answers) expect(text.length).toBeLessThan(1_500)
+  })
+
   it('takes a small body for settings only', async () => {
     const { ask } = await startServer()
     const answer = await ask('POST', '/api/v1/configure', `{"queue":"q","x":"${'x'.repeat(1024 * 1024)}"}`)

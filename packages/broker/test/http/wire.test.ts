@@ -50,6 +50,28 @@ describe('ack bodies', () => {
     )
   })
 
+  it('keep of long texts what is needed to refuse them, and of an error what the contract says', () => {
+    for (const [piece, asBytes] of [
+      ['x', JSON.stringify],
+      ['aé日💥', JSON.stringify],
+      ['\n"\\\u0001\ud800', JSON.stringify],
+      ['💥', (value: unknown) => JSON.stringify(value).replaceAll('💥', '\\ud83d\\udca5')],
+    ] as const) {
+      const long = piece.repeat(20_000)
+      const cut = long.slice(0, 511)
+      const fields = { transactionId: cut, partitionId: cut, status: cut, leaseId: cut, consumerGroup: cut }
+      const sent = Object.fromEntries([...Object.keys(fields), 'error'].map((name) => [name, long]))
+      const bytes = Buffer.from(asBytes({ acknowledgments: [sent], consumerGroup: long }))
+      const expected = {
+        elements: [{ ...fields, error: long.slice(0, 10_000) }],
+        count: 1,
+        consumerGroup: cut,
+      }
+      expect(parseBatch(bytes, 10)).toEqual(expected)
+      expect(scanBatch(bytes, 10)).toEqual(expected)
+    }
+  })
+
   it('keep nothing of what lies beyond the limit', () => {
     const bytes = Buffer.from(`{"acknowledgments":[${'{},'.repeat(100_000)}{}]}`)
     const batch = scanBatch(bytes, 10)

@@ -171,4 +171,22 @@ describe('JsonScanner', () => {
     expect(['"\\u0000"', '{"\\u0000":1}', '["\\\\\\u0000"]', '"a\\u0000b"'].map(saw)).toEqual([true, true, true, true])
     expect(['"\\\\u0000"', '"\\u0001"', '"u0000"', '"\\u0100"'].map(saw)).toEqual([false, false, false, false])
   })
+
+  test('reads the beginning of a string like the whole of it', () => {
+    const escaped = (text: string) =>
+      `"${Array.from(text, (char, at) => (at % 2 === 0 ? JSON.stringify(char).slice(1, -1) : units(char))).join('')}"`
+    const units = (char: string) =>
+      char
+        .split('')
+        .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+        .join('')
+    fc.assert(
+      fc.property(fc.array(anyText, { maxLength: 8 }), fc.nat(12), fc.boolean(), (pieces, unitsMax, withUnits) => {
+        const text = pieces.join('')
+        const scanner = new JsonScanner(Buffer.from(withUnits ? escaped(text) : JSON.stringify(text)))
+        scanner.skipString()
+        expect(scanner.stringBeginning(unitsMax)).toBe(text.slice(0, unitsMax))
+      }),
+    )
+  })
 })

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import { PushAnswerSchema } from '@queen/protocol'
 import fc from 'fast-check'
 import { Compile } from 'typebox/compile'
@@ -250,6 +251,25 @@ describe('the body of a push', () => {
       { queue: null, queueName: null, partition: null, status: 'failed' },
     ])
   })
+
+  test('G9 does not decode or show names that are too long to be names', () => {
+    const long = 'é'.repeat(256)
+    const vast = '\u0001'.repeat(100_000)
+    const items = [long, vast].flatMap((name) => [
+      { queue: name, partition: 'p', transactionId: 't' },
+      { queue: 'q', partition: name, transactionId: 't' },
+      { queue: 'q', partition: 'p', transactionId: name },
+    ])
+    const shown = parse({ items }).items.map((item) => [item.code, item.queue, item.partition, item.transactionId])
+    const once = [
+      ['INVALID_NAME', null, 'p', 't'],
+      ['INVALID_NAME', 'q', null, 't'],
+      ['INVALID_NAME', 'q', 'p', ''],
+    ]
+    expect(shown).toEqual([...once, ...once])
+    const other = parse({ items: [{ queue: 'q', traceId: vast, payload: vast.slice(0, 10) }] }).items[0]!
+    expect([other.code, other.traceId]).toEqual(['INVALID_TRACE_ID', null])
+  })
 })
 
 describe('the answer of a push', () => {
@@ -291,9 +311,11 @@ describe('the answer of a push', () => {
           ...(row.status === 'failed' ? { error: row.error, code: row.code } : {}),
         }))
         const answer = pushAnswer(items)
-        // Sent as latin1: anything beyond ASCII would arrive as something else.
-        expect(answer).toMatch(/^[ -~]*$/)
-        expect(JSON.stringify(JSON.parse(answer))).toBe(JSON.stringify(expected))
+        // Sent as latin1: each character is one byte of UTF-8.
+        expect(answer).toMatch(/^[ -\u00ff]*$/)
+        const sent = Buffer.from(answer, 'latin1')
+        expect(isUtf8(sent)).toBe(true)
+        expect(JSON.stringify(JSON.parse(sent.toString()))).toBe(JSON.stringify(expected))
       }),
       { numRuns: 1_000 },
     )

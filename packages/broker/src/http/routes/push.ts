@@ -43,8 +43,10 @@ export function pushRoutes({ engine, limits }: HttpContext): Route[] {
         const acceptable = items.some(isFailed) ? items.filter((item) => !isFailed(item)) : items
         if (acceptable.length > 0) await engine.pushMessages(acceptable, push)
         // A bad item beside good ones is a result; when nothing is left, it is the answer.
-        if (items.length > 0 && items.every(isFailed)) throw refusalOf(items)
-        exchange.answerJson(201, large ? await pushAnswerInSlices(items) : pushAnswer(items), 'latin1')
+        const refused = items.length > 0 && items.every(isFailed)
+        const results = large ? await pushAnswerInSlices(items) : pushAnswer(items)
+        if (refused) throw refusalOf(items[0]!, results)
+        exchange.answerJson(201, results, 'latin1')
       },
     },
   ]
@@ -54,9 +56,8 @@ function isFailed(item: PushItem): boolean {
   return item.status === 'failed'
 }
 
-function refusalOf(items: readonly PushItem[]): Refusal {
-  const first = items[0]!
-  const results: unknown = JSON.parse(pushAnswer(items))
+function refusalOf(first: PushItem, results: string): Refusal {
+  const detailsText = `{"results":${Buffer.from(results, 'latin1')}}`
   // Every code that a push item can have is an HTTP error too.
-  return new Refusal(first.code as ErrorCode, first.error ?? undefined, { details: { results } })
+  return new Refusal(first.code as ErrorCode, first.error ?? undefined, { detailsText })
 }

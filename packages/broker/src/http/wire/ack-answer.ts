@@ -1,6 +1,6 @@
 /** The answers of acks, joined from strings: a batch has as many results as a push has items. */
 import type { AckItem, AckResult } from '../../engine/types.ts'
-import { jsonString } from './push-answer.ts'
+import { jsonString } from './json-string.ts'
 
 export function ackAnswer(index: number, item: AckItem, result: AckResult): string {
   const transactionId = jsonString(item.transactionId)

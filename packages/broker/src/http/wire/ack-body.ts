@@ -2,7 +2,7 @@
  * The bodies of acks. A wrong shape refuses the whole request before anything is applied; a status that does not exist or
  * a group name that cannot exist refuses only its item when it stands in a batch.
  */
-import { type ItemErrorCode, isName, LIMITS } from '@queen/protocol'
+import { type ItemErrorCode, isName } from '@queen/protocol'
 import { Refusal } from '../../engine/refusal.ts'
 import type { AckItem, AckStatus } from '../../engine/types.ts'
 import { type AckFields, readAck, readAckBatch, type Text } from './ack-fields.ts'
@@ -77,8 +77,7 @@ function parseAck(fields: AckFields, at: string | number, groupForAll: string | 
 
 /** PostgreSQL stores no NUL and no lone surrogates; an error text is for people, so they are replaced. */
 function storable(error: string): string {
-  const cut = error.length > LIMITS.ackErrorCharsMax ? error.slice(0, LIMITS.ackErrorCharsMax) : error
-  return cut.replaceAll('\u0000', '\ufffd').toWellFormed()
+  return error.replaceAll('\u0000', '\ufffd').toWellFormed()
 }
 
 function place(at: string | number, field: string): string {

@@ -4,6 +4,7 @@
  * JSON.parse is the fastest way for honest bodies, but a few bytes of text can become an object of sixty, so beyond a
  * size the text is scanned instead and nothing but the fields of acks is ever built. Both ways give the same result.
  */
+import { LIMITS } from '@queen/protocol'
 import { parseJsonObject, reading } from './json-body.ts'
 import type { JsonScanner } from './json-scanner.ts'
 
@@ -13,6 +14,10 @@ const PARSED_BYTES_MAX = 2 * 1024 * 1024
 /** A text, null when it is null or absent, false when it is of another type. */
 export type Text = string | null | false
 
+// Of anything but an error one unit more is kept than a name can have, so that what is cut is not valid; answers repeat it.
+const TEXT_UNITS_MAX = 2 * LIMITS.nameCodePointsMax + 1
+
+/** Texts are cut, errors where the contract says so. */
 export interface AckFields {
   transactionId: Text
   partitionId: Text
@@ -37,14 +42,14 @@ export function readAckFields(scanner: JsonScanner): AckFields {
     scanner.readKey()
     const field = fieldName(scanner)
     if (field === null) scanner.skipValue()
-    else fields[field] = readText(scanner)
+    else fields[field] = readText(scanner, unitsMax(field))
   } while (scanner.nextMember())
   return fields
 }
 
 function fieldName(scanner: JsonScanner): keyof AckFields | null {
   if (scanner.stringEscaped) {
-    const name = scanner.stringValue()
+    const name = scanner.stringBeginning(TEXT_UNITS_MAX)
     return FIELDS.find((field) => field === name) ?? null
   }
   switch (scanner.stringEnd - scanner.stringStart) {
@@ -66,14 +71,18 @@ function fieldName(scanner: JsonScanner): keyof AckFields | null {
 
 const FIELDS = ['transactionId', 'partitionId', 'status', 'leaseId', 'consumerGroup', 'error'] as const
 
-function readText(scanner: JsonScanner): Text {
+function unitsMax(field: keyof AckFields): number {
+  return field === 'error' ? LIMITS.ackErrorCharsMax : TEXT_UNITS_MAX
+}
+
+function readText(scanner: JsonScanner, unitsMax: number): Text {
   const kind = scanner.kind()
   if (kind !== 'string') {
     scanner.skipValue()
     return kind === 'null' ? null : false
   }
   scanner.skipString()
-  return scanner.stringValue()
+  return scanner.stringBeginning(unitsMax)
 }
 
 export interface AckBatch {
@@ -123,7 +132,7 @@ export function scanBatch(body: Buffer, itemsMax: number): AckBatch {
           if (elements === null) scanner.skipValue()
           else count = scanElements(scanner, elements, itemsMax)
         } else if (scanner.stringIs('consumerGroup')) {
-          consumerGroup = readText(scanner)
+          consumerGroup = readText(scanner, TEXT_UNITS_MAX)
         } else {
           scanner.skipValue()
         }
@@ -158,11 +167,11 @@ function pick(sent: Record<string, unknown>): AckFields {
     status: text(sent.status),
     leaseId: text(sent.leaseId),
     consumerGroup: text(sent.consumerGroup),
-    error: text(sent.error),
+    error: text(sent.error, LIMITS.ackErrorCharsMax),
   }
 }
 
-function text(value: unknown): Text {
-  if (typeof value === 'string') return value
+function text(value: unknown, unitsMax = TEXT_UNITS_MAX): Text {
+  if (typeof value === 'string') return value.length > unitsMax ? value.slice(0, unitsMax) : value
   return value === undefined || value === null ? null : false
 }

@@ -22,6 +22,9 @@ const OBJECT_CLOSE = 0x7d
 const ARRAY_OPEN = 0x5b
 const ARRAY_CLOSE = 0x5d
 const DELETE = 0x7f
+const LOWER_U = 0x75
+/** No UTF-16 unit takes more bytes of JSON text than as an escape. */
+export const ESCAPE_BYTES = 6
 
 // What may not stand raw in a string; between tokens, tab, line feed and carriage return are white space.
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
@@ -163,10 +166,28 @@ export class JsonScanner {
     return this.source.utf8Slice(this.stringStart, this.stringEnd)
   }
 
+  /** The same of a string that may be as long as the body: no more than its first `unitsMax` UTF-16 units. */
+  stringBeginning(unitsMax: number): string {
+    const { source, stringStart: start, stringEnd: end } = this
+    const enough = start + ESCAPE_BYTES * unitsMax
+    let text: string
+    if (end <= enough) {
+      text = this.stringValue()
+    } else {
+      let at = start
+      while (at < enough) at += source[at] !== BACKSLASH ? 1 : source[at + 1] === LOWER_U ? ESCAPE_BYTES : 2
+      // To the end of a character of several bytes.
+      while ((source[at]! & 0xc0) === 0x80) at++
+      text = source.utf8Slice(start, at)
+      if (this.stringEscaped) text = JSON.parse(`"${text}"`) as string
+    }
+    return text.length > unitsMax ? text.slice(0, unitsMax) : text
+  }
+
   /** Whether the string last scanned is exactly `text` (ASCII). */
   stringIs(text: string): boolean {
-    if (this.stringEscaped) return this.stringValue() === text
     const start = this.stringStart
+    if (this.stringEscaped) return this.stringEnd - start <= ESCAPE_BYTES * text.length && this.stringValue() === text
     if (this.stringEnd - start !== text.length) return false
     for (let i = 0; i < text.length; i++) if (this.source[start + i] !== text.charCodeAt(i)) return false
     return true
@@ -279,7 +300,7 @@ export class JsonScanner {
 
   #escape(at: number): number {
     const byte = this.source[at]
-    if (byte === 0x75) {
+    if (byte === LOWER_U) {
       let zeros = 0
       for (let i = 1; i <= 4; i++) {
         const digit = this.source[at + i]

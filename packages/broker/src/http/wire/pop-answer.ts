@@ -9,6 +9,7 @@ import { emptyFrameParts, FrameFlag, type FrameParts, readFrame } from '../../en
 import type { PartitionEntry, PopAnswer, PoppedRun } from '../../engine/types.ts'
 import type { Cipher } from '../../ports/cipher.ts'
 import { AnswerBytes } from './answer-bytes.ts'
+import { jsonString } from './json-string.ts'
 
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
@@ -134,7 +135,7 @@ const names = new WeakMap<PartitionEntry, string>()
 function namesOf(partition: PartitionEntry): string {
   let text = names.get(partition)
   if (text === undefined) {
-    text = `,"queue":${jsonBytes(partition.queue.name)},"partition":${jsonBytes(partition.name)},"partitionId":"${partition.id}"`
+    text = `,"queue":${jsonString(partition.queue.name)},"partition":${jsonString(partition.name)},"partitionId":"${partition.id}"`
     names.set(partition, text)
   }
   return text
@@ -146,13 +147,8 @@ let groupTextBefore = '""'
 
 function groupText(group: string): string {
   if (group !== groupBefore) {
-    groupTextBefore = jsonBytes(group)
+    groupTextBefore = jsonString(group)
     groupBefore = group
   }
   return groupTextBefore
-}
-
-/** A JSON string literal whose characters are the bytes of its UTF-8. */
-function jsonBytes(text: string): string {
-  return Buffer.from(JSON.stringify(text)).toString('latin1')
 }

@@ -3,13 +3,13 @@
  * becomes PushItems that point at their payload's bytes. A bad item carries its refusal and leaves the others alone; a
  * body of the wrong shape is refused as a whole.
  *
- * It never copies or decodes a payload.
+ * It never copies or decodes a payload, nor a name that is too long to be one.
  */
 import { DEFAULT_PARTITION, isName, isUuid, LIMITS } from '@queen/protocol'
 import { Refusal } from '../../engine/refusal.ts'
 import type { PushItem } from '../../engine/types.ts'
 import { nextTurn } from '../next-turn.ts'
-import { JsonScanner, JsonSyntaxError } from './json-scanner.ts'
+import { ESCAPE_BYTES, JsonScanner, JsonSyntaxError } from './json-scanner.ts'
 
 export interface ParsedPush {
   /** Every element of `items` in order; a bad one has status 'failed' with code and error. */
@@ -27,6 +27,10 @@ const NULL_PAYLOAD = Buffer.from('null')
 const ARRAY_OPEN = 0x5b
 const OBJECT_OPEN = 0x7b
 const QUOTE = 0x22
+// Two UTF-16 units a code point at most.
+const NAME_BYTES_MAX = ESCAPE_BYTES * 2 * LIMITS.nameCodePointsMax
+// One more than the longest key has, so that a longer one is not taken for it.
+const KEY_UNITS_MAX = 'transactionId'.length + 1
 
 // So many items are read in one go, about a quarter of a millisecond: the next small request waits no longer than that.
 const SLICE_ITEMS = 250
@@ -251,9 +255,9 @@ class PushBodyReader {
     const noPayload = payloadStart === -1
     const item: PushItem = {
       // A failed item shows the names as they were sent, or null: the answer takes them from here.
-      queue: queue as string,
-      partition: partition as string,
-      transactionId: transactionId ?? '',
+      queue: (badQueue ? shown(queue) : queue) as string,
+      partition: (badPartition ? shown(partition) : partition) as string,
+      transactionId: (badTransactionId ? shown(transactionId) : transactionId) ?? '',
       traceId: traceId === null || traceId === '' || badTraceId ? null : traceId.toLowerCase(),
       producerSub: this.#producerSub,
       source: noPayload ? NULL_PAYLOAD : scanner.source,
@@ -292,7 +296,7 @@ class PushBodyReader {
   /** The key last read, when it is one of ours. */
   #field(): string {
     const scanner = this.#scanner
-    if (scanner.stringEscaped) return scanner.stringValue()
+    if (scanner.stringEscaped) return scanner.stringBeginning(KEY_UNITS_MAX)
     switch (scanner.stringEnd - scanner.stringStart) {
       case 4:
         return scanner.stringIs('data') ? 'data' : ''
@@ -312,13 +316,14 @@ class PushBodyReader {
   /** Where the text last read lies in the body, one byte a character; -1 = it does not lie there so, or is empty. */
   #textStart = -1
 
-  /** A string, '' for null, null for anything else. */
+  /** A string, '' for null, null for anything else and for what is too long for any text of ours. */
   #readText(): string | null {
     const scanner = this.#scanner
     this.#textStart = -1
     if (scanner.peek() === QUOTE) {
       scanner.skipString()
       const { stringStart, stringEnd } = scanner
+      if (stringEnd - stringStart > NAME_BYTES_MAX) return null
       if (scanner.plain && !scanner.stringEscaped && stringEnd > stringStart) this.#textStart = stringStart
       return scanner.stringValue()
     }
@@ -334,8 +339,9 @@ class PushBodyReader {
       return null
     }
     scanner.skipString()
-    if (scanner.stringEscaped) return scanner.stringValue()
     const { stringStart: start, stringEnd: end, source } = scanner
+    if (end - start > NAME_BYTES_MAX) return null
+    if (scanner.stringEscaped) return scanner.stringValue()
     if (end - start === before.end - before.start && before.end !== 0) {
       let i = start
       let j = before.start
@@ -362,6 +368,11 @@ interface NameBefore {
   start: number
   end: number
   text: string
+}
+
+/** A bad name as the answer shows it: one that is too long would make the answer many times as long as the request. */
+function shown(name: string | null): string | null {
+  return name !== null && name.length > LIMITS.nameCodePointsMax ? null : name
 }
 
 export function failItem(item: PushItem, code: NonNullable<PushItem['code']>, error: string): void {

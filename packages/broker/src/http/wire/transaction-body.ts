@@ -10,7 +10,9 @@ import { reading } from './json-body.ts'
 import { JsonScanner } from './json-scanner.ts'
 import { type PushLimits, parsePushBody } from './push-body.ts'
 
-const QUOTE = 0x22
+// Longer than the id of a lease and than a type, so that what is cut is neither.
+const LEASE_UNITS_MAX = 64
+const TYPE_UNITS_MAX = 8
 
 export interface ParsedTransaction {
   readonly operations: readonly TransactionOperation[]
@@ -91,14 +93,24 @@ function scanLeases(scanner: JsonScanner, max: number): string[] | null {
     scanner.skipValue()
     return []
   }
-  const places = scanElements(scanner, max + 1)
-  if (places === null || places.length > max) return null
-  const leases: string[] = []
-  for (const { start, end } of places) {
-    if (scanner.source[start] !== QUOTE) return null
-    leases.push(JSON.parse(scanner.source.toString('utf8', start, end)) as string)
+  if (scanner.kind() !== 'array') {
+    scanner.skipValue()
+    return null
   }
-  return leases
+  const leases: string[] = []
+  let texts = true
+  if (scanner.enterArray()) {
+    do {
+      if (scanner.kind() === 'string') {
+        scanner.skipString()
+        if (leases.length <= max) leases.push(scanner.stringBeginning(LEASE_UNITS_MAX))
+      } else {
+        scanner.skipValue()
+        texts = false
+      }
+    } while (scanner.nextElement())
+  }
+  return texts && leases.length <= max ? leases : null
 }
 
 function addOperation(
@@ -139,7 +151,7 @@ function describe(text: Buffer, at: string): { type: string | null; hasItems: bo
         type = null
         if (scanner.kind() === 'string') {
           scanner.skipString()
-          type = scanner.stringValue()
+          type = scanner.stringBeginning(TYPE_UNITS_MAX)
           continue
         }
       } else if (scanner.stringIs('items')) {
