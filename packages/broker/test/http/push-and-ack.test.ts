@@ -380,6 +380,33 @@ describe('POST /api/v1/transaction', () => {
     })
   })
 
+  it('shows nothing of a rejected transaction as done', async () => {
+    const refused = { ...ACKED, success: false, code: 'INVALID_LEASE' as const, error: 'Invalid or expired lease' }
+    const { ask } = await startServer({
+      executeTransaction: async (operations) => ({
+        transactionId: ID,
+        results: operations.map((operation, index) => {
+          if (operation.type === 'ack') return { ...operation, result: index === 3 ? refused : { ...ACKED, dlq: true } }
+          // The first was rolled back, the second never ran.
+          if (index === 0) store([operation.item])
+          return operation
+        }),
+        rejected: { index: 3, code: 'INVALID_LEASE', error: 'Invalid or expired lease' },
+      }),
+    })
+    const ack = { type: 'ack', transactionId: 't', partitionId: ID }
+    const push = { type: 'push', queue: 'a', transactionId: 'p' }
+    const answer = await ask('POST', '/api/v1/transaction', JSON.stringify({ operations: [push, push, ack, ack] }))
+    const pushed = { type: 'push', success: false, status: null, messageId: null, partitionId: null }
+    const acked = { type: 'ack', success: false, transactionId: 't', dlq: false, leaseReleased: false }
+    expect(answer.json.results).toEqual([
+      { index: 0, ...pushed, transactionId: 'p', queueName: 'a' },
+      { index: 1, ...pushed, transactionId: 'p', queueName: 'a' },
+      { index: 2, ...acked, error: null },
+      { index: 3, ...acked, error: 'Invalid or expired lease', code: 'INVALID_LEASE' },
+    ])
+  })
+
   it('rejects a bad push item 409 without asking the engine, and malformed requests 400', async () => {
     const { ask } = await startServer({ executeTransaction: () => Promise.reject(new Error('asked')) })
     const rejected = await ask(

@@ -5,7 +5,7 @@ import { Refusal } from '../../engine/refusal.ts'
 import type { TransactionOutcome } from '../../engine/types.ts'
 import type { HttpContext } from '../context.ts'
 import type { Route } from '../route.ts'
-import { transactionResult } from '../wire/transaction-answer.ts'
+import { transactionResult, undoneResult } from '../wire/transaction-answer.ts'
 import { type ParsedTransaction, parseTransactionBody } from '../wire/transaction-body.ts'
 
 export function transactionRoutes({ engine, limits }: HttpContext): Route[] {
@@ -41,8 +41,12 @@ export function transactionRoutes({ engine, limits }: HttpContext): Route[] {
             : rejectedBefore(parsed)
         // A transaction that was never begun has the result of its failing operation only.
         const firstIndex = parsed.failedAt === -1 ? 0 : parsed.failedAt
-        const results = outcome.results.map((result, at) => transactionResult(firstIndex + at, result))
         const { transactionId, rejected } = outcome
+        const results = outcome.results.map((result, at) => {
+          const index = firstIndex + at
+          const stands = rejected === null || rejected.index === index
+          return stands ? transactionResult(index, result) : undoneResult(index, result)
+        })
         if (rejected === null) return exchange.answer(200, { success: true, transactionId, results })
         throw new Refusal('TRANSACTION_REJECTED', rejected.error, {
           fields: { success: false, transactionId, results },

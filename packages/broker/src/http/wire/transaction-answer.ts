@@ -1,5 +1,5 @@
 /** The answer of a transaction: one result per flattened operation, in order. */
-import type { TransactionOutcome } from '../../engine/types.ts'
+import type { PushItem, TransactionOutcome } from '../../engine/types.ts'
 
 type Result = TransactionOutcome['results'][number]
 
@@ -26,10 +26,32 @@ export function transactionResult(index: number, result: Result): Record<string,
     type: 'push',
     success: !failed,
     status: item.status,
-    transactionId: item.transactionId === '' ? null : item.transactionId,
+    transactionId: transactionIdOf(item),
     messageId: item.messageId,
     partitionId: item.partitionId,
     queueName: item.queue,
     ...(failed ? { error: item.error, code: item.code } : {}),
   }
+}
+
+/** The same of an operation that was taken back, or never came to its turn, because another was refused. */
+export function undoneResult(index: number, { type, item }: Result): Record<string, unknown> {
+  if (type === 'ack') {
+    const { transactionId } = item
+    return { index, type, success: false, transactionId, error: null, dlq: false, leaseReleased: false }
+  }
+  return {
+    index,
+    type,
+    success: false,
+    status: null,
+    transactionId: transactionIdOf(item),
+    messageId: null,
+    partitionId: null,
+    queueName: item.queue,
+  }
+}
+
+function transactionIdOf({ transactionId }: PushItem): string | null {
+  return transactionId === '' ? null : transactionId
 }
