@@ -13,7 +13,12 @@ const connections = new WeakMap<Socket, Connection>()
 
 export class Connection {
   readonly socket: Socket
+  /** In the order of their requests. */
   readonly exchanges = new Set<Exchange>()
+  /** What the client sends cannot be read any more: it is closed with the last answer. */
+  broken = false
+  /** Answered while its body was still coming. */
+  #early: Exchange | null = null
 
   constructor(socket: Socket) {
     this.socket = socket
@@ -25,10 +30,19 @@ export class Connection {
     return connections.get(socket) ?? new Connection(socket)
   }
 
+  /** Whether what comes belongs to a request that was answered. */
+  get readsRest(): boolean {
+    return this.#early?.request.complete === false
+  }
+
   finished(exchange: Exchange): void {
     this.exchanges.delete(exchange)
     exchange.close()
-    if (!exchange.request.complete && !this.socket.destroyed) this.#linger(exchange)
+    if (this.broken && this.exchanges.size === 0) this.socket.destroySoon()
+    else if (!exchange.request.complete && !this.socket.destroyed) {
+      this.#early = exchange
+      this.#linger(exchange)
+    }
   }
 
   #linger(exchange: Exchange): void {

@@ -7,6 +7,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { Refusal } from '../engine/refusal.ts'
 import { Connection } from './connection.ts'
 import type { HttpContext } from './context.ts'
 import { errorReply } from './error-reply.ts'
@@ -142,6 +143,14 @@ export class Exchange {
   fail(error: unknown): void {
     const reply = errorReply(error, this.context.settings.log)
     this.#send(reply.status, JSON_TYPE, reply.body, reply.headers)
+  }
+
+  /** Nothing behind this point of its connection can be read: this is the last answer there. */
+  breakOff(): void {
+    if (!this.answered) this.#reply.raw.shouldKeepAlive = false
+    if (this.request.complete) return
+    this.fail(new Refusal('INVALID_JSON', 'The request body is not valid HTTP/1.1'))
+    this.waiting?.abandon()
   }
 
   /** The answer has left, or will never leave. */

@@ -1,9 +1,10 @@
 /** What clients send that they should not: each gets its status in bounded time and memory, and the server goes on. */
+import { once } from 'node:events'
 import { setImmediate } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { Refusal } from '../../src/engine/refusal.ts'
 import type { PopAnswer } from '../../src/engine/types.ts'
-import { ID, onePop } from './scripted-engine.ts'
+import { EMPTY_POP, ID, onePop } from './scripted-engine.ts'
 import { rawClient, requestBytes, startServer, type TestServer } from './test-server.ts'
 
 const WITH_BODY: [string, string][] = [
@@ -208,6 +209,61 @@ describe('G9 bounded: sizes', () => {
       expect([answer.status, answer.json.code]).toEqual([400, 'INVALID_PARAMETER'])
       await client.ended
     }
+  })
+
+  it('refuses a body that breaks off in its transfer coding, behind what was asked before it, and closes', async () => {
+    const { port } = await startServer()
+    const broken = 'Host: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{"i\r\nno size\r\n'
+    for (const path of ['/api/v1/push', '/api/v1/ack', '/nowhere']) {
+      const client = await rawClient(port)
+      client.send(`${requestBytes('GET', '/health/live')}POST ${path} HTTP/1.1\r\n${broken}more and more`)
+      expect((await client.answer()).status).toBe(200)
+      const answer = await client.answer()
+      if (path === '/nowhere') expect([answer.status, answer.json.code]).toEqual([404, 'NOT_FOUND'])
+      else expect([answer.status, answer.json.code]).toEqual([400, 'INVALID_JSON'])
+      await client.ended
+      expect(client.received()).toBe('')
+    }
+  })
+
+  it('answers what is running before it closes on what cannot be read', async () => {
+    const arrived = Promise.withResolvers<void>()
+    const popped = Promise.withResolvers<PopAnswer>()
+    const { port } = await startServer({
+      popMessages: () => {
+        arrived.resolve()
+        return popped.promise
+      },
+    })
+    const client = await rawClient(port)
+    client.send(`${requestBytes('GET', '/api/v1/pop/queue/a?wait=true')}\x16\x03\x01`)
+    await arrived.promise
+    client.send('and more of it')
+    // The server has read that when it answers what was sent behind it.
+    const other = await rawClient(port)
+    other.send(requestBytes('GET', '/health/live'))
+    await other.answer()
+    other.socket.destroy()
+    popped.resolve(onePop())
+    const answer = await client.answer()
+    expect([answer.status, answer.headers.get('connection')]).toEqual([200, 'close'])
+    await client.ended
+  })
+
+  it('gives a waiting pop up when the body it should not have is broken', async () => {
+    const gone = Promise.withResolvers<void>()
+    const { port } = await startServer({
+      popMessages: async (_request, abandoned) => {
+        await once(abandoned, 'abort')
+        gone.resolve()
+        return EMPTY_POP
+      },
+    })
+    const client = await rawClient(port)
+    client.send('GET /api/v1/pop/queue/a?wait=true HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nno size\r\n')
+    await gone.promise
+    expect((await client.answer()).status).toBe(400)
+    await client.ended
   })
 
   it('works without a Host header and with an unknown Expect', async () => {
