@@ -173,6 +173,13 @@ describe('timestamps', () => {
       ['0000-00-00', null],
       ['23.11.2026', null],
       ['1764000000', null],
+      // What Go sends for a time that was never set.
+      ['0001-01-01T00:00:00Z', '0001-01-01T00:00:00.000000Z'],
+      ['0099-12-31T23:59:59.5-01:00', '0100-01-01T00:59:59.500000Z'],
+      ['0004-02-29', '0004-02-29T00:00:00.000000Z'],
+      ['0001-01-01T00:00:00+01:00', null],
+      ['0000-12-31', null],
+      ['0099-02-29', null],
       ['', null],
     ]
     for (const [text, expected] of cases) expect([text, parseTimestamp(text, 'start')]).toEqual([text, expected])

@@ -5,6 +5,8 @@ import { Refusal } from '../../engine/refusal.ts'
 // A `+` of the offset that nobody escaped arrives as a space.
 const FORM =
   /^(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?(?:([Zz])|([-+ ])(\d\d)(?::?(\d\d))?)?)?$/
+// PostgreSQL has none: the year before 1 is 1 BC.
+const YEAR_ZERO = '0000'
 
 /** null when `text` is not ISO 8601 or names a time that does not exist. Without offset = UTC. */
 export function parseTimestamp(text: string, edge: 'start' | 'end'): string | null {
@@ -26,16 +28,20 @@ export function parseTimestamp(text: string, edge: 'start' | 'end'): string | nu
     offsetMinutes = (sign === '-' ? -1 : 1) * (hours * 60 + minutes)
   }
   const iso = new Date(local - offsetMinutes * 60_000).toISOString()
-  // Near the years 0 and 9999 an offset could leave the four-digit range.
-  if (iso.length !== 24) return null
+  // An offset may lead out of the years that there are.
+  if (iso.length !== 24 || iso.startsWith(YEAR_ZERO)) return null
   return `${iso.slice(0, 19)}.${fraction.slice(0, 6).padEnd(6, '0')}Z`
 }
 
 function utc(year: string, month: string, day: string, hour: string, minute: string, second: string): number | null {
-  const ms = Date.UTC(Number(year), Number(month) - 1, Number(day), Number(hour), Number(minute), Number(second))
-  // Date.UTC carries 31 February over into March; a time that comes back different did not exist.
-  const same = new Date(ms).toISOString().slice(0, 19) === `${year}-${month}-${day}T${hour}:${minute}:${second}`
-  return same ? ms : null
+  if (year === YEAR_ZERO) return null
+  // Not Date.UTC, which takes the years below 100 for those of the last century.
+  const date = new Date(0)
+  date.setUTCFullYear(Number(year), Number(month) - 1, Number(day))
+  date.setUTCHours(Number(hour), Number(minute), Number(second))
+  // 31 February is carried over into March; a time that comes back different did not exist.
+  const same = date.toISOString().slice(0, 19) === `${year}-${month}-${day}T${hour}:${minute}:${second}`
+  return same ? date.getTime() : null
 }
 
 /** A timestamp of a body's field; null when it is absent. @throws Refusal INVALID_TIMESTAMP */
