@@ -34,7 +34,7 @@ export interface HttpLimits {
   readonly keepAliveTimeMs: number
   /** Bytes of answers that clients have not taken yet, together. Beyond it pops are answered 503 OVERLOADED. */
   readonly answersBytesMax: number
-  /** A client that takes nothing of its answer for this long is cut off. */
+  /** A client that takes nothing of its answer for this long is cut off; half of it is allowed in any case. */
   readonly answerStallTimeMs: number
   /** How long a stopping server waits for running requests. */
   readonly stopGraceMs: number

@@ -34,8 +34,8 @@ export class UnreadAnswers {
     this.#budget.force(bytes)
     this.#bytes.set(response, bytes)
     // The socket's own timer counts every byte that the client takes as progress, within one large write too. When it
-    // runs out, node destroys the socket.
-    response.req.socket.setTimeout(this.#stallTimeMs)
+    // runs out, node destroys the socket. The first time it takes the write itself for progress: hence half of the time.
+    response.req.socket.setTimeout(this.#stallTimeMs / 2)
   }
 
   /** The answer has left or its connection is gone. `more` = others wait behind it on the connection. */

@@ -1,7 +1,8 @@
 /** What clients send that they should not: each gets its status in bounded time and memory, and the server goes on. */
 import { once } from 'node:events'
+import { Socket } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { Refusal } from '../../src/engine/refusal.ts'
 import type { PopAnswer } from '../../src/engine/types.ts'
 import { EMPTY_POP, ID, onePop } from './scripted-engine.ts'
@@ -314,6 +315,18 @@ describe('G9 bounded: time', () => {
     await until(503)
     client.socket.destroy()
     await until(201)
+  })
+
+  it('lets the time of an answer run out twice by halves, as node takes the write itself for progress', async () => {
+    const times = vi.spyOn(Socket.prototype, 'setTimeout')
+    try {
+      const large = onePop(JSON.stringify('x'.repeat(400_000)))
+      const { ask } = await startServer({ popMessages: async () => large }, { limits: { answerStallTimeMs: 44_444 } })
+      expect((await ask('GET', '/api/v1/pop/queue/a')).status).toBe(200)
+      expect(times.mock.calls.map(([ms]) => ms)).toContain(22_222)
+    } finally {
+      times.mockRestore()
+    }
   })
 
   it('cuts a client that takes nothing of its answer, and stays bounded meanwhile', async () => {
