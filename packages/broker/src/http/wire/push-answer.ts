@@ -1,6 +1,7 @@
 /**
- * The answer of a push: one object per item, in request order, as JSON text in which each character is one byte of its UTF-8. Built by joining strings, because at
- * hundreds of thousands of results a second JSON.stringify of objects would cost more than storing the messages.
+ * The answer of a push: one object per item, in request order, as JSON text in which each character is one byte of its
+ * UTF-8. Built by joining strings, because at hundreds of thousands of results a second JSON.stringify of objects would
+ * cost more than storing the messages.
  */
 import type { PushItem } from '../../engine/types.ts'
 import { nextTurn } from '../next-turn.ts'
