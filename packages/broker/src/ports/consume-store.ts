@@ -158,7 +158,15 @@ export interface AckEntryOutcome {
   } | null
 }
 
+/** Cursors named by partition and group, and those in `partitionIds` whose latest lease is one of `leaseIds`. */
+export interface CursorQuery {
+  readonly places: readonly { readonly partitionId: string; readonly group: string }[]
+  readonly partitionIds: readonly string[]
+  readonly leaseIds: readonly string[]
+}
+
 export interface CursorView {
+  readonly partitionId: string
   readonly group: string
   readonly leaseId: string | null
   readonly live: boolean
@@ -230,8 +238,8 @@ export interface ConsumeStore {
     subscription: Subscription,
     agoMs: number,
   ): Promise<Map<string, SubscriptionStart>>
-  /** The cursor of a group, or (group null) the one that holds the lease. */
-  readCursor(partitionId: string, group: string | null, leaseId: string | null): Promise<CursorView | null>
+  /** Those that exist, in no order; one that is named and holds a lease comes twice. */
+  readAckCursors(query: CursorQuery): Promise<CursorView[]>
   /** Keys of the segments that begin below `below`, latest first, down to the one that holds `from`. */
   readSegmentKeys(partitionId: string, from: number, below: number, limit: number): Promise<SegmentKeys[]>
   readSegment(partitionId: string, offset: number): Promise<SegmentRow | null>

@@ -7,7 +7,7 @@ import { creditLeases, extendLease, holdLeases, releaseClaim } from './lease.ts'
 import { popMessages } from './pop.ts'
 import { readAhead } from './read-ahead.ts'
 import { reconcilePartitions, recordSubscriptions, skipHole } from './reconcile.ts'
-import { readCursor, readSegment, readSegmentKeys } from './segments.ts'
+import { readAckCursors, readSegment, readSegmentKeys } from './segments.ts'
 import type { Database } from './sql.ts'
 
 export function createConsumeStore(database: Database): ConsumeStore {
@@ -25,7 +25,7 @@ export function createConsumeStore(database: Database): ConsumeStore {
     skipHole: (partitionId, group) => skipHole(hot, partitionId, group),
     recordSubscriptions: (queueNames, group, subscription, agoMs) =>
       recordSubscriptions(hot, queueNames, group, subscription, agoMs),
-    readCursor: (partitionId, group, leaseId) => readCursor(hot, partitionId, group, leaseId),
+    readAckCursors: (query) => readAckCursors(hot, query),
     readSegmentKeys: (partitionId, from, below, limit) => readSegmentKeys(hot, partitionId, from, below, limit),
     readSegment: (partitionId, offset) => readSegment(hot, partitionId, offset),
     transaction: (work) =>

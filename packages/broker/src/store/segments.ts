@@ -1,11 +1,12 @@
 /** Reads of cursors and segments outside a claim: to resolve acks of leases this instance does not remember. */
 import { parseOffsets } from '../engine/format/offset-set.ts'
 import type { SegmentRow } from '../engine/format/segment-body.ts'
-import type { CursorView, SegmentKeys } from '../ports/consume-store.ts'
+import type { CursorQuery, CursorView, SegmentKeys } from '../ports/consume-store.ts'
 import { parseFailures } from './pop.ts'
 import type { Sql } from './sql.ts'
 
 interface CursorRow {
+  partition_id: string
   group_name: string
   lease_id: string | null
   live: boolean | null
@@ -15,30 +16,35 @@ interface CursorRow {
 }
 
 /** @throws StoreError */
-export async function readCursor(
-  sql: Sql,
-  partitionId: string,
-  group: string | null,
-  leaseId: string | null,
-): Promise<CursorView | null> {
-  const [row] = await sql.run<CursorRow>(
-    'read_cursor',
-    `SELECT k.group_name, k.lease_id, k.lease_until > clock_timestamp() AS live, k.committed, k.leased, k.failures::text AS failures
-       FROM queen.cursors k
-      WHERE k.partition_id = $1::uuid AND ($2::text IS NULL OR k.group_name = $2::text)
-        AND ($2::text IS NOT NULL OR k.lease_id = $3::text)
-      LIMIT 1`,
-    [partitionId, group, leaseId],
+export async function readAckCursors(sql: Sql, query: CursorQuery): Promise<CursorView[]> {
+  const { places, partitionIds, leaseIds } = query
+  if (places.length === 0 && (partitionIds.length === 0 || leaseIds.length === 0)) return []
+  // IS TRUE keeps the lease ids a hashed list that is asked once for each cursor of the partitions. As a join they would
+  // be gone through again for each of them, or the cursors again for each id.
+  const rows = await sql.run<CursorRow>(
+    'read_ack_cursors',
+    `SELECT k.partition_id, k.group_name, k.lease_id, k.lease_until > clock_timestamp() AS live, k.committed, k.leased,
+            k.failures::text AS failures
+       FROM unnest($1::uuid[], $2::text[]) AS w (partition_id, group_name)
+      CROSS JOIN LATERAL (SELECT c.* FROM queen.cursors c
+        WHERE c.partition_id = w.partition_id AND c.group_name = w.group_name) k
+     UNION ALL
+     SELECT k.partition_id, k.group_name, k.lease_id, k.lease_until > clock_timestamp() AS live, k.committed, k.leased,
+            k.failures::text AS failures
+       FROM unnest($3::uuid[]) AS p (id)
+      CROSS JOIN LATERAL (SELECT c.* FROM queen.cursors c WHERE c.partition_id = p.id) k
+      WHERE (k.lease_id IN (SELECT l.id FROM unnest($4::text[]) AS l (id))) IS TRUE`,
+    [places.map(({ partitionId }) => partitionId), places.map(({ group }) => group), partitionIds, leaseIds],
   )
-  if (row === undefined) return null
-  return {
+  return rows.map((row) => ({
+    partitionId: row.partition_id,
     group: row.group_name,
     leaseId: row.lease_id,
     live: row.live === true,
     committed: Number(row.committed),
     leased: parseOffsets(row.leased),
     failures: parseFailures(row.failures),
-  }
+  }))
 }
 
 /** @throws StoreError */

@@ -9,6 +9,7 @@ import { finishLeases } from '../../src/store/finish-leases.ts'
 import { ownFunctions } from '../../src/store/functions.ts'
 import { hotSettings } from '../../src/store/pool-settings.ts'
 import { readAhead } from '../../src/store/read-ahead.ts'
+import { readAckCursors } from '../../src/store/segments.ts'
 import type { Sql } from '../../src/store/sql.ts'
 import { type ConsumeFixture, names, openFixture } from './fixture.ts'
 
@@ -44,6 +45,10 @@ const STATEMENTS: Record<string, (id: string) => Promise<Call>> = {
   'whole lease and the next': (partitionId) =>
     sentBy((sql) =>
       finishLeases(sql, [{ ...claim, partitionId, leaseId: 'l', next: { leaseId: 'n', leasedTo: 9, leaseMs: 1 } }]),
+    ),
+  'cursors of acks': (partitionId) =>
+    sentBy((sql) =>
+      readAckCursors(sql, { places: [{ partitionId, group: 'g' }], partitionIds: [partitionId], leaseIds: ['l'] }),
     ),
   'read ahead': (partitionId) => sentBy((sql) => readAhead(sql, [{ partitionId, from: 0, to: 5 }], 1000, 10)),
 }

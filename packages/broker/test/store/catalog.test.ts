@@ -192,11 +192,13 @@ describe('the catalog', () => {
     expect(queues.length).toBeLessThanOrEqual(3)
   })
 
-  it('finds partitions by their ids', async () => {
+  it('finds partitions by their ids, with their queues in two reads', async () => {
     const entry = await a.catalog.ensurePartition(name, 'p')
+    const other = await a.catalog.ensurePartition(`${name}-other`, 'p')
     const unknown = '00000000-0000-4000-8000-000000000000'
-    const found = await b.catalog.partitionsById([entry.id, unknown])
-    expect([...found.keys()]).toEqual([entry.id])
+    const found = await b.catalog.partitionsById([entry.id, unknown, other.id])
+    expect(b.calls).toEqual({ readPartitionsById: 1, readQueues: 1 })
+    expect(new Set(found.keys())).toEqual(new Set([entry.id, other.id]))
     expect(found.get(entry.id)).toMatchObject({ name: 'p', queue: { name } })
     expect(b.catalog.partitionById(entry.id)).toBe(found.get(entry.id))
   })

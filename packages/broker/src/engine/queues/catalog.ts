@@ -174,9 +174,11 @@ export class Catalog {
       else found.set(id, entry)
     }
     if (missing.length === 0) return found
-    for (const { id, name, queueName } of await this.#parts.store.readPartitionsById(missing)) {
-      const queue = await this.queue(queueName)
-      if (queue !== null) found.set(id, this.#addPartition(queue, id, name))
+    const rows = await this.#parts.store.readPartitionsById(missing)
+    const queues = await this.#queuesByName(new Set(rows.map(({ queueName }) => queueName)))
+    for (const { id, name, queueName } of rows) {
+      const queue = queues.get(queueName)
+      if (queue !== undefined) found.set(id, this.#addPartition(queue, id, name))
     }
     return found
   }
@@ -228,6 +230,22 @@ export class Catalog {
       if (evicted !== undefined) this.#drop(evicted)
     }
     return queue
+  }
+
+  /** Those that exist; what is not cached in one read. @throws StoreError */
+  async #queuesByName(names: ReadonlySet<string>): Promise<Map<string, QueueEntry>> {
+    const found = new Map<string, QueueEntry>()
+    const missing: string[] = []
+    for (const name of names) {
+      const queue = this.peekQueue(name)
+      if (queue === undefined) missing.push(name)
+      else found.set(name, queue)
+    }
+    if (missing.length === 0) return found
+    const { version, queues } = await this.#parts.store.readQueues(missing)
+    this.#refresh.noticeVersion(version)
+    for (const queue of queues) found.set(queue.name, this.#addQueue(queue, version))
+    return found
   }
 
   #addPartition(queue: QueueEntry, id: string, name: string): PartitionEntry {

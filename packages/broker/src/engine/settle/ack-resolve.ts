@@ -1,47 +1,32 @@
 /**
  * Which message an ack means: transactionId → offset.
  *
- * First the lease book of this instance. What it does not know is read from the database: the keys of the leased
- * segments, and, to tell "no such message" from "not in this lease", those of the whole partition, latest first.
- * Both ways give the same result.
+ * First the lease book of this instance. What it does not know is looked up in the database, with the same result.
  */
 import { isUuid, QUEUE_MODE_GROUP } from '@queen/protocol'
-import type { ConsumeStore, CursorView } from '../../ports/consume-store.ts'
-import { hasOffset } from '../format/offset-set.ts'
-import { KEY_BYTES, writeTransactionKey } from '../format/transaction-key.ts'
-import type { Catalog } from '../queues/catalog.ts'
 import type { AckItem, AckResult, PartitionEntry } from '../types.ts'
+import { type FoundAck, type LookupParts, lookUpAcks, type UnknownAck } from './ack-lookup.ts'
 import { type AckPlan, type PlannedEntry, refused } from './ack-plan.ts'
 import { type LeaseBook, type LeasePart, messageInPart, offsetInPart } from './lease-book.ts'
 
-export interface ResolveParts {
-  readonly store: ConsumeStore
-  readonly catalog: Pick<Catalog, 'partitionsById'>
+export interface ResolveParts extends LookupParts {
   readonly book: LeaseBook
 }
 
-// Segments per read; each brings 16 bytes a message.
-const PAGE_SEGMENTS = 500
-// Keys looked through for ids that are in no lease: four million messages, then they count as not found. Only wrong or
-// very late acks come here.
-const SEARCH_BYTES_MAX = 64 * 1024 * 1024
+// Of the 10 s a request has, so that a last look-up and the write after it may run into their limits.
+export const RESOLVE_MS_MAX = 6_000
 
-interface Unresolved {
-  readonly index: number
-  readonly item: AckItem
-  readonly partitionId: string
-  readonly group: string
-}
-
-/** @throws StoreError */
+/** @throws StoreError, Refusal OVERLOADED at the deadline */
 export async function resolveAcks(
   parts: ResolveParts,
   items: readonly AckItem[],
   requiredLeases: readonly string[],
+  deadlineMs: number,
 ): Promise<AckPlan> {
   const plan: AckPlan = { items, results: new Array<AckResult>(items.length), entries: [] }
   const entries = new Map<string, PlannedEntry>()
-  const unresolved = new Map<string, Unresolved[]>()
+  const unknown: UnknownAck[] = []
+  const required = new RequiredParts(parts.book, requiredLeases)
   let lastPart: LeasePart | null = null
   let lastEntry: PlannedEntry | null = null
   let before: AckItem | null = null
@@ -54,7 +39,7 @@ export async function resolveAcks(
     if (before === null || !isSamePlace(item, before)) {
       before = item
       partitionId = item.partitionId.toLowerCase()
-      part = partOf(parts.book, item, partitionId, requiredLeases)
+      part = partOf(parts.book, item, partitionId, required)
     }
     if (part !== null) {
       if (item.leaseId !== null && item.consumerGroup !== null && item.consumerGroup !== part.group) {
@@ -83,12 +68,11 @@ export async function resolveAcks(
       continue
     }
     const group = item.consumerGroup ?? part?.group ?? QUEUE_MODE_GROUP
-    const key = JSON.stringify([partitionId, item.leaseId, group])
-    const list = unresolved.get(key)
-    if (list === undefined) unresolved.set(key, [{ index, item, partitionId, group }])
-    else list.push({ index, item, partitionId, group })
+    unknown.push({ index, item, partitionId, group })
   }
-  for (const list of unresolved.values()) await resolveStored(parts, plan, entries, list, requiredLeases)
+  if (unknown.length > 0) {
+    for (const found of await lookUpAcks(parts, unknown, requiredLeases, deadlineMs)) planFound(plan, entries, found)
+  }
   for (const entry of entries.values()) entry.acks.sort((a, b) => a.index - b.index)
   plan.entries.push(...entries.values())
   return plan
@@ -98,19 +82,35 @@ function isSamePlace(a: AckItem, b: AckItem): boolean {
   return a.leaseId === b.leaseId && a.partitionId === b.partitionId && a.consumerGroup === b.consumerGroup
 }
 
-function partOf(
-  book: LeaseBook,
-  item: AckItem,
-  partitionId: string,
-  requiredLeases: readonly string[],
-): LeasePart | null {
+function partOf(book: LeaseBook, item: AckItem, partitionId: string, required: RequiredParts): LeasePart | null {
   if (item.leaseId !== null) return book.part(item.leaseId, partitionId)
   if (item.consumerGroup !== null) return book.current(partitionId, item.consumerGroup)
-  for (const leaseId of requiredLeases) {
-    const part = book.part(leaseId, partitionId)
-    if (part !== null) return part
+  return required.part(partitionId) ?? book.current(partitionId, QUEUE_MODE_GROUP)
+}
+
+/** What the required leases hold, put together when it is first asked for. */
+class RequiredParts {
+  readonly #book: LeaseBook
+  readonly #leaseIds: readonly string[]
+  #parts: Map<string, LeasePart> | null = null
+
+  constructor(book: LeaseBook, leaseIds: readonly string[]) {
+    this.#book = book
+    this.#leaseIds = leaseIds
   }
-  return book.current(partitionId, QUEUE_MODE_GROUP)
+
+  /** Of the first lease that holds the partition. */
+  part(partitionId: string): LeasePart | null {
+    if (this.#leaseIds.length === 0) return null
+    if (this.#parts === null) {
+      this.#parts = new Map()
+      for (const leaseId of this.#leaseIds) {
+        for (const part of this.#book.parts(leaseId))
+          if (!this.#parts.has(part.partition.id)) this.#parts.set(part.partition.id, part)
+      }
+    }
+    return this.#parts.get(partitionId) ?? null
+  }
 }
 
 function entryFor(
@@ -129,102 +129,22 @@ function entryFor(
   return entry
 }
 
-async function resolveStored(
-  parts: ResolveParts,
-  plan: AckPlan,
-  entries: Map<string, PlannedEntry>,
-  list: readonly Unresolved[],
-  requiredLeases: readonly string[],
-): Promise<void> {
-  const { partitionId, item, group } = list[0]!
-  const partition = (await parts.catalog.partitionsById([partitionId])).get(partitionId)
-  if (partition === undefined) {
-    for (const { index } of list) plan.results[index] = refused('MESSAGE_NOT_FOUND', null)
-    return
+function planFound(plan: AckPlan, entries: Map<string, PlannedEntry>, found: FoundAck): void {
+  const { ack, partition, cursor, offset } = found
+  const { leaseId, consumerGroup, status, error } = ack.item
+  if (partition === null || offset < 0) {
+    plan.results[ack.index] = refused('MESSAGE_NOT_FOUND', partition)
+  } else if (cursor === null) {
+    plan.results[ack.index] = refused(leaseId === null ? 'NOT_LEASED' : 'INVALID_LEASE', partition)
+  } else if (leaseId !== null && consumerGroup !== null && consumerGroup !== cursor.group) {
+    plan.results[ack.index] = refused('INVALID_LEASE', partition)
+  } else {
+    const failuresOf = (at: number): number => cursor.failures?.get(at) ?? 0
+    entryFor(entries, partition, cursor.group, leaseId, failuresOf).acks.push({
+      index: ack.index,
+      offset,
+      status,
+      error,
+    })
   }
-  const cursor = await cursorOf(parts.store, partitionId, item, group, requiredLeases)
-  const offsets = await findOffsets(
-    parts.store,
-    partitionId,
-    new Set(list.map((each) => each.item.transactionId)),
-    cursor,
-  )
-  for (const each of list) {
-    const offset = offsets.get(each.item.transactionId)
-    const { leaseId, consumerGroup } = each.item
-    if (offset === undefined) plan.results[each.index] = refused('MESSAGE_NOT_FOUND', partition)
-    else if (leaseId !== null && (cursor === null || (consumerGroup !== null && consumerGroup !== cursor.group))) {
-      plan.results[each.index] = refused('INVALID_LEASE', partition)
-    } else {
-      const failuresOf = (at: number): number => cursor?.failures?.get(at) ?? 0
-      const entry = entryFor(entries, partition, cursor?.group ?? group, leaseId, failuresOf)
-      entry.acks.push({ index: each.index, offset, status: each.item.status, error: each.item.error })
-    }
-  }
-}
-
-async function cursorOf(
-  store: ConsumeStore,
-  partitionId: string,
-  item: AckItem,
-  group: string,
-  requiredLeases: readonly string[],
-): Promise<CursorView | null> {
-  if (item.leaseId !== null) return store.readCursor(partitionId, null, item.leaseId)
-  if (item.consumerGroup === null) {
-    for (const leaseId of requiredLeases) {
-      const cursor = await store.readCursor(partitionId, null, leaseId)
-      if (cursor !== null) return cursor
-    }
-  }
-  return store.readCursor(partitionId, group, null)
-}
-
-/** Offsets by transactionId: the leased message if there is one, else the latest. */
-async function findOffsets(
-  store: ConsumeStore,
-  partitionId: string,
-  transactionIds: ReadonlySet<string>,
-  cursor: CursorView | null,
-): Promise<Map<string, number>> {
-  const found = new Map<string, number>()
-  const wanted = new Map<string, string>()
-  const key = Buffer.alloc(KEY_BYTES)
-  for (const transactionId of transactionIds) {
-    writeTransactionKey(transactionId, key, 0)
-    wanted.set(key.latin1Slice(), transactionId)
-  }
-  const search = async (
-    from: number,
-    to: number,
-    bytesMax: number,
-    accept: (offset: number) => boolean,
-  ): Promise<void> => {
-    let below = to
-    let bytes = 0
-    while (wanted.size > 0 && bytes < bytesMax) {
-      const segments = await store.readSegmentKeys(partitionId, from, below, PAGE_SEGMENTS)
-      for (const { firstOffset, keys } of segments) {
-        bytes += keys.length
-        below = firstOffset
-        const text = keys.latin1Slice()
-        for (let at = keys.length / KEY_BYTES - 1; at >= 0 && wanted.size > 0; at--) {
-          const each = text.slice(at * KEY_BYTES, (at + 1) * KEY_BYTES)
-          const transactionId = wanted.get(each)
-          if (transactionId === undefined || !accept(firstOffset + at)) continue
-          found.set(transactionId, firstOffset + at)
-          wanted.delete(each)
-        }
-      }
-      if (segments.length < PAGE_SEGMENTS) return
-    }
-  }
-  if (cursor !== null && cursor.leased.length > 0) {
-    const { leased } = cursor
-    await search(leased[0]!, leased[leased.length - 1]!, Number.POSITIVE_INFINITY, (offset) =>
-      hasOffset(leased, offset),
-    )
-  }
-  await search(0, Number.MAX_SAFE_INTEGER, SEARCH_BYTES_MAX, () => true)
-  return found
 }

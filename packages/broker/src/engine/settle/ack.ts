@@ -20,7 +20,7 @@ import { StatementGate } from '../statement-gate.ts'
 import { toRefusal } from '../store-refusal.ts'
 import type { AckItem, AckResult } from '../types.ts'
 import type { AckPlan } from './ack-plan.ts'
-import { resolveAcks } from './ack-resolve.ts'
+import { RESOLVE_MS_MAX, resolveAcks } from './ack-resolve.ts'
 import { combine, type EntryWrite, prepareWrite, settle } from './ack-write.ts'
 import type { LeaseBook } from './lease-book.ts'
 import { finishedOutcome, leaseFinishOf } from './lease-finish.ts'
@@ -81,8 +81,9 @@ export class Acker {
   /** Results in the order of the items. @throws Refusal DATABASE_UNAVAILABLE */
   async ackMessages(items: readonly AckItem[]): Promise<AckResult[]> {
     if (items.length === 0) return []
-    const deadlineMs = performance.now() + DEADLINE_MS
-    const plan = await this.#resolve(items, deadlineMs)
+    const nowMs = performance.now()
+    const deadlineMs = nowMs + DEADLINE_MS
+    const plan = await this.#resolve(items, nowMs + RESOLVE_MS_MAX)
     if (plan.entries.length === 0) return plan.results
     await new Promise<void>((resolve, reject) => {
       this.#submit({ plan, deadlineMs, again: false, answered: false, resolve, reject })
@@ -93,7 +94,7 @@ export class Acker {
   async #resolve(items: readonly AckItem[], deadlineMs: number): Promise<AckPlan> {
     for (let delayMs = RETRY_FIRST_MS; ; delayMs = Math.min(RETRY_LAST_MS, delayMs * 2)) {
       try {
-        return await resolveAcks(this.#parts, items, [])
+        return await resolveAcks(this.#parts, items, [], deadlineMs)
       } catch (error) {
         if (!isTransient(error) || performance.now() + delayMs >= deadlineMs) throw toRefusal(error)
         await sleep(delayMs)

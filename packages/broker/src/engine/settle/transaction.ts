@@ -13,7 +13,7 @@ import { toRefusal } from '../store-refusal.ts'
 import type { AckItem, AckResult, PushItem, TransactionOperation, TransactionOutcome } from '../types.ts'
 import { type AckParts, type LeaseEnd, leaseEndOf, writeWithFrames } from './ack.ts'
 import { refused } from './ack-plan.ts'
-import { resolveAcks } from './ack-resolve.ts'
+import { RESOLVE_MS_MAX, resolveAcks } from './ack-resolve.ts'
 import { combine, prepareWrite, settle } from './ack-write.ts'
 
 /** The push half, made by the push side for the items of one transaction. */
@@ -98,7 +98,7 @@ async function attemptOnce(
       pushPlaces.push(index)
     }
   })
-  const plan = await resolveAcks(parts, ackItems, requiredLeases)
+  const plan = await resolveAcks(parts, ackItems, requiredLeases, performance.now() + RESOLVE_MS_MAX)
   const acks = new Map<number, AckResult>()
   const checkAcks = (): void => {
     acks.clear()
