@@ -74,19 +74,17 @@ AS $$
    WHERE k.partition_id = c.partition_id AND k.group_name = p_group AND k.lease_id = p_lease AND k.lease_until IS NOT NULL
 $$;
 
--- After an outage of that length: leases that did not run out before it get the time of it back that they lived
--- through. A lease that was resolved is left alone. They count as leased anew, so that several instances that saw the
--- same outage credit it once. How many were credited.
-CREATE FUNCTION queen.credit_leases(p_outage interval) RETURNS bigint
+-- After an outage of that length, which ended p_ended ago: leases that did not run out before it get the time of it back
+-- that they lived through. One that has run out since stays run out, one that was resolved is left alone. They count as
+-- leased anew at its end, so that several instances that saw the same outage credit it once. How many were credited.
+CREATE FUNCTION queen.credit_leases(p_outage interval, p_ended interval) RETURNS bigint
 LANGUAGE sql
 AS $$
   WITH credited AS (
     UPDATE queen.cursors k
-       -- A row that had to be waited for may have been leased after o.now: never less time, never back.
-       SET lease_until = k.lease_until + greatest(o.now - greatest(o.now - p_outage, k.leased_at), '0'),
-           leased_at = greatest(o.now, k.leased_at)
-      FROM (SELECT clock_timestamp() AS now) o
-     WHERE k.lease_until > o.now - p_outage
+       SET lease_until = k.lease_until + (o.ended - greatest(o.ended - p_outage, k.leased_at)), leased_at = o.ended
+      FROM (SELECT clock_timestamp() - p_ended AS ended) o
+     WHERE k.lease_until > o.ended - p_outage AND k.leased_at < o.ended
     RETURNING 1
   )
   SELECT count(*) FROM credited

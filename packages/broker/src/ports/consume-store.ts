@@ -228,8 +228,10 @@ export interface ConsumeStore {
   ackMessages(entries: readonly AckEntry[]): Promise<AckEntryOutcome[]>
   extendLease(leaseId: string, seconds: number): Promise<{ untilMs: number; partitions: number } | null>
   releaseClaim(partitionIds: readonly string[], group: string, leaseId: string): Promise<void>
-  /** Gives leases that were live `outageMs` ago the time since then back. How many. */
-  creditLeases(outageMs: number): Promise<number>
+  /** Gives leases that were live when an outage began its time back. How many. */
+  creditLeases(outageMs: number, endedMsAgo: number): Promise<number>
+  /** Fails, or waits, where any change of a cursor would; changes none. */
+  probeCursors(): Promise<void>
   reconcilePartitions(query: ReconcileQuery): Promise<{ sights: PartitionSight[]; next: string | null }>
   skipHole(partitionId: string, group: string): Promise<number | null>
   recordSubscriptions(

@@ -3,7 +3,7 @@ import type { ConsumeStore } from '../ports/consume-store.ts'
 import { ackMessages } from './ack.ts'
 import { claimKnown } from './claim-known.ts'
 import { finishLeases } from './finish-leases.ts'
-import { creditLeases, extendLease, holdLeases, releaseClaim } from './lease.ts'
+import { creditLeases, extendLease, holdLeases, probeCursors, releaseClaim } from './lease.ts'
 import { popMessages } from './pop.ts'
 import { readAhead } from './read-ahead.ts'
 import { reconcilePartitions, recordSubscriptions, skipHole } from './reconcile.ts'
@@ -20,7 +20,8 @@ export function createConsumeStore(database: Database): ConsumeStore {
     ackMessages: (entries) => ackMessages(hot, entries),
     extendLease: (leaseId, seconds) => extendLease(hot, leaseId, seconds),
     releaseClaim: (partitionIds, group, leaseId) => releaseClaim(hot, partitionIds, group, leaseId),
-    creditLeases: (outageMs) => creditLeases(admin, outageMs),
+    creditLeases: (outageMs, endedMsAgo) => creditLeases(admin, outageMs, endedMsAgo),
+    probeCursors: () => probeCursors(admin),
     reconcilePartitions: (query) => reconcilePartitions(hot, query),
     skipHole: (partitionId, group) => skipHole(hot, partitionId, group),
     recordSubscriptions: (queueNames, group, subscription, agoMs) =>

@@ -1,4 +1,4 @@
-/** Leases in PostgreSQL: extend, hold to the end of a transaction, give back, credit after an outage. */
+/** Leases in PostgreSQL: extend, hold to the end of a transaction, give back, credit after an outage, and whether there is one. */
 import { leasePlace } from '../engine/format/lease-id.ts'
 import type { AckEntry } from '../ports/consume-store.ts'
 import type { Sql } from './sql.ts'
@@ -57,11 +57,16 @@ export async function releaseClaim(
 }
 
 /** @throws StoreError */
-export async function creditLeases(sql: Sql, outageMs: number): Promise<number> {
+export async function creditLeases(sql: Sql, outageMs: number, endedMsAgo: number): Promise<number> {
   const [row] = await sql.run<{ credited: string }>(
     'credit_leases',
-    `SELECT queen.credit_leases($1::float8 * interval '1 millisecond') AS credited`,
-    [outageMs],
+    `SELECT queen.credit_leases($1::float8 * interval '1 millisecond', $2::float8 * interval '1 millisecond') AS credited`,
+    [outageMs, endedMsAgo],
   )
   return Number(row?.credited ?? 0)
+}
+
+/** Takes the table's lock as every writer does, and is refused where they are; no row. @throws StoreError */
+export async function probeCursors(sql: Sql): Promise<void> {
+  await sql.run('probe_cursors', 'UPDATE queen.cursors SET lease_until = lease_until WHERE false', [])
 }

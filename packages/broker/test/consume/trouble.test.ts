@@ -162,12 +162,48 @@ describe('while the database is away', () => {
     const consumer = fixture.consumer()
     const answer = await consumer.popMessages(popRequest({ queue: 'credit' }), never)
     await new Promise((resolve) => setTimeout(resolve, 300))
-    expect(await fixture.store.creditLeases(200)).toBeGreaterThanOrEqual(1)
+    expect(await fixture.store.creditLeases(200, 0)).toBeGreaterThanOrEqual(1)
     // Another instance that saw the same outage finds next to nothing left to give.
-    await fixture.store.creditLeases(200)
+    await fixture.store.creditLeases(200, 0)
     const later = await consumer.extendLease(answer.leaseId, 1)
     expect(later.expiresAtMs - answer.leaseExpiresAtMs!).toBeGreaterThanOrEqual(190)
     expect(later.expiresAtMs - answer.leaseExpiresAtMs!).toBeLessThan(390)
+  })
+
+  it('G6 revives no lease that has run out since an outage, and gives one that was taken after it nothing', async () => {
+    const long = await filled('since', 1)
+    const consumer = fixture.consumer()
+    const answer = await consumer.popMessages(popRequest({ queue: 'since' }), never)
+    const until = async (): Promise<string> => {
+      const [row] = await fixture.sql<{ until: string }>(
+        'SELECT lease_until::text AS until FROM queen.cursors WHERE partition_id = $1::uuid',
+        [long],
+      )
+      return row!.until
+    }
+    const before = await until()
+    await fixture.store.creditLeases(1_000, 60_000)
+    expect(await until()).toBe(before)
+    await fixture.sql(
+      `UPDATE queen.cursors SET leased_at = now() - interval '60 s', lease_until = now() - interval '25 s' WHERE partition_id = $1::uuid`,
+      [long],
+    )
+    await fixture.store.creditLeases(1_000, 26_000)
+    await expect(consumer.extendLease(answer.leaseId, 1)).rejects.toMatchObject({ code: 'LEASE_NOT_FOUND' })
+    expect(await consumer.ackMessages(acksOf(answer))).toMatchObject([{ success: false, code: 'INVALID_LEASE' }])
+  })
+
+  it('finds out whether cursors can be written: not under a lock of the table, but beside a locked row', async () => {
+    await filled('probe', 1)
+    await fixture.consumer().popMessages(popRequest({ queue: 'probe' }), never)
+    const { database, store } = fixture
+    await database.transaction('hot', async (sql) => {
+      await sql.run('test_lock_rows', 'SELECT FROM queen.cursors FOR UPDATE', [])
+      await store.probeCursors()
+      await sql.run('test_lock_cursors', 'LOCK TABLE queen.cursors IN EXCLUSIVE MODE', [])
+      await expect(store.probeCursors()).rejects.toMatchObject({ failure: 'locked' })
+    })
+    await store.probeCursors()
   })
 })
 

@@ -113,10 +113,12 @@ export interface Consumer {
 
 export function createConsumer(parts: ConsumeParts): Consumer {
   const { catalog, log, settings } = parts
-  const credit = new LeaseCredit(async (outageMs) => {
-    const credited = await parts.store.creditLeases(outageMs)
-    if (credited > 0) log.info({ credited, outageMs: Math.round(outageMs) }, 'leases got back the time of an outage')
-    return credited
+  const credit = new LeaseCredit({
+    async credit(outageMs, endedMsAgo) {
+      const credited = await parts.store.creditLeases(outageMs, endedMsAgo)
+      if (credited > 0) log.info({ credited, outageMs: Math.round(outageMs) }, 'leases got back the time of an outage')
+    },
+    probe: () => parts.store.probeCursors(),
   })
   const lost = new LostClaims(async ({ group, leaseId, partitionIds }) => {
     await parts.store.releaseClaim(partitionIds, group, leaseId)
@@ -129,6 +131,7 @@ export function createConsumer(parts: ConsumeParts): Consumer {
   async function answered<T>(statement: () => Promise<T>): Promise<T> {
     const result = await statement()
     lost.databaseAnswered()
+    credit.databaseAnswered()
     return result
   }
   const credited = <T>(statement: () => Promise<T>): Promise<T> => answered(() => credit.around(statement))
@@ -145,6 +148,7 @@ export function createConsumer(parts: ConsumeParts): Consumer {
     popMessages: (candidates, bytesMax) => claiming(candidates, () => parts.store.popMessages(candidates, bytesMax)),
     claimKnown: (claims) => claiming(claims, () => parts.store.claimKnown(claims)),
     reconcilePartitions: (query) => answered(() => parts.store.reconcilePartitions(query)),
+    readAckCursors: (query) => answered(() => parts.store.readAckCursors(query)),
     finishLeases(finishes) {
       const next = finishes.flatMap(({ group, partitionId, next }) =>
         next === null ? [] : [{ group, partitionId, leaseId: next.leaseId }],
