@@ -23,7 +23,8 @@ CREATE FUNCTION queen.ack_entry(
   p_dead_created timestamptz[]
 ) RETURNS TABLE (
   state text, ended boolean, committed bigint, dead text,
-  before_committed bigint, before_acked text, before_leased text, before_released text, before_failed text, dead_before text
+  before_committed bigint, before_acked text, before_leased text, before_released text, before_failed text, dead_before text,
+  gone_before text
 )
 LANGUAGE plpgsql
 AS $$
@@ -49,7 +50,7 @@ BEGIN
   SELECT * INTO k FROM queen.cursors c WHERE c.partition_id = p_partition AND c.group_name = p_group FOR UPDATE;
   IF NOT FOUND THEN
     RETURN QUERY SELECT CASE WHEN EXISTS (SELECT FROM queen.partitions p WHERE p.id = p_partition) THEN 'none' ELSE 'gone' END,
-                        false, NULL::bigint, NULL::text, NULL::bigint, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text;
+                        false, NULL::bigint, NULL::text, NULL::bigint, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text;
     RETURN;
   END IF;
   v_now := clock_timestamp();
@@ -60,7 +61,7 @@ BEGIN
   ELSE
     RETURN QUERY SELECT CASE WHEN p_lease = k.lease_id AND k.lease_until IS NULL THEN 'ended' WHEN k.lease_until > v_now THEN 'other' ELSE 'dead' END, false,
                         k.committed, NULL::text, k.committed, k.acked::text, k.leased::text, k.released::text,
-                        k.released_failed::text, v_before;
+                        k.released_failed::text, v_before, queen.gone_offsets(p_partition, v_asked, k.leased);
     RETURN;
   END IF;
 
@@ -77,7 +78,7 @@ BEGIN
     FROM unnest(p_dead_entry, p_dead_offset) AS d (entry, o) WHERE d.entry = p_entry;
   IF NOT v_dead <@ v_framed THEN
     RETURN QUERY SELECT 'frames', false, k.committed, v_dead::text, k.committed, k.acked::text, k.leased::text,
-                        k.released::text, k.released_failed::text, v_before;
+                        k.released::text, k.released_failed::text, v_before, NULL::text;
     RETURN;
   END IF;
 
@@ -119,6 +120,7 @@ BEGIN
    WHERE c.partition_id = p_partition AND c.group_name = p_group AND NOT isempty(v_open);
 
   RETURN QUERY SELECT v_state, v_ended AND NOT isempty(v_open), v_committed, v_dead::text, k.committed, k.acked::text, k.leased::text,
-                      k.released::text, k.released_failed::text, v_before;
+                      k.released::text, k.released_failed::text, v_before,
+                      CASE WHEN v_state <> 'clean' THEN queen.gone_offsets(p_partition, v_asked, k.leased) END;
 END
 $$;

@@ -32,7 +32,8 @@ CREATE FUNCTION queen.ack_messages(
   p_dead_created timestamptz[]
 ) RETURNS TABLE (
   ordinal int, state text, ended boolean, committed bigint, dead text,
-  before_committed bigint, before_acked text, before_leased text, before_released text, before_failed text, dead_before text
+  before_committed bigint, before_acked text, before_leased text, before_released text, before_failed text, dead_before text,
+  gone_before text
 )
 LANGUAGE plpgsql
 AS $$
@@ -93,7 +94,8 @@ BEGIN
          CASE WHEN c.clean IS NOT TRUE THEN j.committed END, CASE WHEN c.clean IS NOT TRUE THEN j.acked::text END,
          CASE WHEN c.clean IS NOT TRUE THEN j.leased::text END, CASE WHEN c.clean IS NOT TRUE THEN j.released::text END,
          CASE WHEN c.clean IS NOT TRUE THEN j.released_failed::text END,
-         CASE WHEN c.clean IS NOT TRUE AND j.found THEN queen.dead_offsets(j.partition_id, j.group_name, j.completed) END
+         CASE WHEN c.clean IS NOT TRUE AND j.found THEN queen.dead_offsets(j.partition_id, j.group_name, j.completed) END,
+         CASE WHEN c.clean IS NOT TRUE AND j.found THEN queen.gone_offsets(j.partition_id, j.completed, j.leased) END
     FROM judged j
     LEFT JOIN LATERAL (SELECT r.ended, r.clean, r.new_committed FROM resolved r WHERE r.ordinal = j.ordinal) c ON true;
 

@@ -155,6 +155,8 @@ export interface AckEntryOutcome {
     readonly releasedFailed: OffsetSet
     /** Of the entry's offsets, those already dead-lettered. */
     readonly dead: OffsetSet
+    /** Those of messages that are not there any more. */
+    readonly gone: OffsetSet
   } | null
 }
 
@@ -228,8 +230,8 @@ export interface ConsumeStore {
   ackMessages(entries: readonly AckEntry[]): Promise<AckEntryOutcome[]>
   extendLease(leaseId: string, seconds: number): Promise<{ untilMs: number; partitions: number } | null>
   releaseClaim(partitionIds: readonly string[], group: string, leaseId: string): Promise<void>
-  /** Gives leases that were live when an outage began its time back. How many. */
-  creditLeases(outageMs: number, endedMsAgo: number): Promise<number>
+  /** Gives leases that were live when an outage began its time back; without `endedMsAgo` it ends now. How many. */
+  creditLeases(outageMs: number, endedMsAgo?: number): Promise<number>
   /** Fails, or waits, where any change of a cursor would; changes none. */
   probeCursors(): Promise<void>
   reconcilePartitions(query: ReconcileQuery): Promise<{ sights: PartitionSight[]; next: string | null }>
@@ -245,5 +247,7 @@ export interface ConsumeStore {
   /** Keys of the segments that begin below `below`, latest first, down to the one that holds `from`. */
   readSegmentKeys(partitionId: string, from: number, below: number, limit: number): Promise<SegmentKeys[]>
   readSegment(partitionId: string, offset: number): Promise<SegmentRow | null>
+  /** By partition: which of the offsets are messages that are not there any more. */
+  readGone(offsets: ReadonlyMap<string, OffsetSet>): Promise<Map<string, OffsetSet>>
   transaction<T>(work: (scope: TransactionScope) => Promise<T>): Promise<T>
 }

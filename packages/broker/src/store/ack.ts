@@ -15,6 +15,7 @@ interface Row {
   before_released: string | null
   before_failed: string | null
   dead_before: string | null
+  gone_before: string | null
 }
 
 const STATEMENT =
@@ -74,6 +75,7 @@ export async function ackMessages(sql: Sql, entries: readonly AckEntry[]): Promi
               released: setOf(row.before_released),
               releasedFailed: setOf(row.before_failed),
               dead: setOf(row.dead_before),
+              gone: setOf(row.gone_before),
             },
     }
   }

@@ -7,7 +7,7 @@ import { creditLeases, extendLease, holdLeases, probeCursors, releaseClaim } fro
 import { popMessages } from './pop.ts'
 import { readAhead } from './read-ahead.ts'
 import { reconcilePartitions, recordSubscriptions, skipHole } from './reconcile.ts'
-import { readAckCursors, readSegment, readSegmentKeys } from './segments.ts'
+import { readAckCursors, readGone, readSegment, readSegmentKeys } from './segments.ts'
 import type { Database } from './sql.ts'
 
 export function createConsumeStore(database: Database): ConsumeStore {
@@ -20,7 +20,7 @@ export function createConsumeStore(database: Database): ConsumeStore {
     ackMessages: (entries) => ackMessages(hot, entries),
     extendLease: (leaseId, seconds) => extendLease(hot, leaseId, seconds),
     releaseClaim: (partitionIds, group, leaseId) => releaseClaim(hot, partitionIds, group, leaseId),
-    creditLeases: (outageMs, endedMsAgo) => creditLeases(admin, outageMs, endedMsAgo),
+    creditLeases: (outageMs, endedMsAgo = 0) => creditLeases(admin, outageMs, endedMsAgo),
     probeCursors: () => probeCursors(admin),
     reconcilePartitions: (query) => reconcilePartitions(hot, query),
     skipHole: (partitionId, group) => skipHole(hot, partitionId, group),
@@ -28,6 +28,7 @@ export function createConsumeStore(database: Database): ConsumeStore {
       recordSubscriptions(hot, queueNames, group, subscription, agoMs),
     readAckCursors: (query) => readAckCursors(hot, query),
     readSegmentKeys: (partitionId, from, below, limit) => readSegmentKeys(hot, partitionId, from, below, limit),
+    readGone: (offsets) => readGone(hot, offsets),
     readSegment: (partitionId, offset) => readSegment(hot, partitionId, offset),
     transaction: (work) =>
       database.transaction('hot', (sql) =>

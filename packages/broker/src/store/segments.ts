@@ -1,5 +1,5 @@
 /** Reads of cursors and segments outside a claim: to resolve acks of leases this instance does not remember. */
-import { parseOffsets } from '../engine/format/offset-set.ts'
+import { formatOffsets, type OffsetSet, parseOffsets } from '../engine/format/offset-set.ts'
 import type { SegmentRow } from '../engine/format/segment-body.ts'
 import type { CursorQuery, CursorView, SegmentKeys } from '../ports/consume-store.ts'
 import { parseFailures } from './pop.ts'
@@ -90,4 +90,16 @@ export async function readSegment(sql: Sql, partitionId: string, offset: number)
     idBase: row.id_base,
     body: row.body,
   }
+}
+
+/** @throws StoreError */
+export async function readGone(sql: Sql, offsets: ReadonlyMap<string, OffsetSet>): Promise<Map<string, OffsetSet>> {
+  const rows = await sql.run<{ id: string; gone: string | null }>(
+    'read_gone',
+    `SELECT w.id, queen.gone_offsets(w.id, w.offsets, '{}') AS gone
+       FROM unnest($1::uuid[], $2::int8multirange[]) AS w (id, offsets)`,
+    [[...offsets.keys()], [...offsets.values()].map(formatOffsets)],
+  )
+  // Of a partition that is not there, all are gone.
+  return new Map(rows.map(({ id, gone }) => [id, gone === null ? offsets.get(id)! : parseOffsets(gone)]))
 }

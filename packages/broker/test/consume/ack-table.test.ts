@@ -63,6 +63,32 @@ describe.each(['the lease book', 'the database'])('acks resolved from %s', (sour
     expect(rejected).toMatchObject({ index: 0, code: 'MESSAGE_NOT_FOUND' })
   })
 
+  it('says MESSAGE_NOT_FOUND for what was deleted or cleared since it was delivered', async () => {
+    const { acks, partitionId, queue } = await leased(4, 3)
+    const notFound = { success: false, code: 'MESSAGE_NOT_FOUND' }
+    await fixture.sql(`SELECT queen.delete_message($1::uuid, 'm1', 1, -1, '')`, [partitionId])
+    for (const more of [
+      {},
+      { leaseId: null },
+      { status: 'failed' as const },
+      { leaseId: 'nonsense' },
+      { status: 'dlq' as const },
+    ])
+      expect(await one({ ...acks[1]!, ...more })).toMatchObject(notFound)
+    expect(await one({ ...acks[1]!, leaseId: null, consumerGroup: 'never-read' })).toMatchObject(notFound)
+    expect((await acker.ackMessages(acks.slice(0, 2))).map(({ code }) => code)).toEqual([null, 'MESSAGE_NOT_FOUND'])
+    await fixture.sql('SELECT * FROM queen.clear_queue($1::text, NULL)', [queue])
+    for (const more of [{}, { leaseId: null }, { status: 'failed' as const }])
+      expect(await one({ ...acks[2]!, ...more })).toMatchObject(notFound)
+  })
+
+  it('accepts the repeat of an answer whose message retention has removed meanwhile', async () => {
+    const { acks, partitionId } = await leased(2, 2)
+    expect(await one(acks[0]!)).toMatchObject({ success: true })
+    await fixture.sql('SELECT queen.raise_start($1::uuid, 1)', [partitionId])
+    expect(await one(acks[0]!)).toMatchObject({ success: true })
+  })
+
   it('says INVALID_LEASE for unknown, foreign and ended leases and messages outside (G6)', async () => {
     const { acks, queue } = await leased(3, 2)
     const other = await leased(1, 1)

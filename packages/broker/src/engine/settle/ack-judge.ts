@@ -7,6 +7,7 @@
  *   answered otherwise ALREADY_COMPLETED                ALREADY_COMPLETED
  *   not in the lease   INVALID_LEASE                    finished: completed → true, else ALREADY_COMPLETED
  *   lease not live     INVALID_LEASE                      (same), unfinished: NOT_LEASED
+ *   not there any more MESSAGE_NOT_FOUND                MESSAGE_NOT_FOUND
  *
  * `again`: the instance itself repeats a call whose answer was lost. Then a lease that this very call has ended, or
  * that is over since, counts as what it was.
@@ -27,7 +28,7 @@ const DONE_DEAD: AckVerdict = { code: null, dlq: true }
 const CONTRADICTED: AckVerdict = { code: 'ALREADY_COMPLETED', dlq: false }
 const NO_LEASE: AckVerdict = { code: 'NOT_LEASED', dlq: false }
 const BAD_LEASE: AckVerdict = { code: 'INVALID_LEASE', dlq: false }
-// Its queue was deleted since it was delivered, and every lease with it.
+// The message, or its whole queue, was deleted since it was delivered.
 const GONE: AckVerdict = { code: 'MESSAGE_NOT_FOUND', dlq: false }
 
 export function judgeAck(
@@ -44,6 +45,7 @@ export function judgeAck(
 
   const finished = offset < before.committed || hasOffset(before.acked, offset)
   const held = hasOffset(before.leased, offset)
+  if (!again && (finished || !held) && hasOffset(before.gone, offset)) return GONE
   if (state === 'live' || state === 'frames') {
     if (held) return judgeHeld(status, offset, outcome, finished)
     if (leaseGiven) return BAD_LEASE

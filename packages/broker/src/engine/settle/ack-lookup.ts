@@ -7,14 +7,14 @@
  */
 import type { ConsumeStore, CursorQuery, CursorView } from '../../ports/consume-store.ts'
 import { leasePlace } from '../format/lease-id.ts'
-import { NO_OFFSETS } from '../format/offset-set.ts'
+import { hasOffset, NO_OFFSETS, offsetSetOf } from '../format/offset-set.ts'
 import type { Catalog } from '../queues/catalog.ts'
 import { Refusal } from '../refusal.ts'
 import type { AckItem, PartitionEntry } from '../types.ts'
 import { findOffsets, type WantedOffset } from './key-search.ts'
 
 export interface LookupParts {
-  readonly store: Pick<ConsumeStore, 'readAckCursors' | 'readSegmentKeys'>
+  readonly store: Pick<ConsumeStore, 'readAckCursors' | 'readSegmentKeys' | 'readGone'>
   readonly catalog: Pick<Catalog, 'partitionsById'>
 }
 
@@ -92,7 +92,30 @@ export async function lookUpAcks(
       for (const { ack, cursor, offset } of wanted) found.push({ ack, partition, cursor, offset: offset.offset })
     }
   }
-  return found
+  return withoutGone(store, found, checkTime)
+}
+
+/** Keys outlive their messages. Where a cursor is written the statement tells; the others are looked at here. */
+async function withoutGone(
+  store: LookupParts['store'],
+  found: readonly FoundAck[],
+  checkTime: () => void,
+): Promise<FoundAck[]> {
+  const offsets = new Map<string, number[]>()
+  for (const { ack, cursor, offset } of found) {
+    if (cursor !== null || offset < 0) continue
+    const list = offsets.get(ack.partitionId)
+    if (list === undefined) offsets.set(ack.partitionId, [offset])
+    else list.push(offset)
+  }
+  if (offsets.size === 0) return [...found]
+  checkTime()
+  const gone = await store.readGone(new Map([...offsets].map(([id, list]) => [id, offsetSetOf(list)])))
+  return found.map((each) =>
+    each.cursor === null && each.offset >= 0 && hasOffset(gone.get(each.ack.partitionId) ?? NO_OFFSETS, each.offset)
+      ? { ...each, offset: -1 }
+      : each,
+  )
 }
 
 function cursorQuery(acks: readonly UnknownAck[], required: ReadonlyMap<string, number>): CursorQuery {
