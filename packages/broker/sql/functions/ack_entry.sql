@@ -108,7 +108,8 @@ BEGIN
      SET committed = v_committed,
          acked = v_acked,
          released = k.released + v_retry,
-         released_failed = k.released_failed + v_failed,
+         -- With those that were dead-lettered: so a repeat of failed is told from dlq.
+         released_failed = k.released_failed + v_failed + v_exhausted,
          failures = CASE WHEN v_failures = '{}' THEN v_failures
                          ELSE queen.unfinished_failures(v_failures, v_committed, v_acked) END,
          lease_until = CASE WHEN NOT v_ended THEN k.lease_until END,

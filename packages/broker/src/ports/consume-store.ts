@@ -152,6 +152,7 @@ export interface AckEntryOutcome {
     readonly acked: OffsetSet
     readonly leased: OffsetSet
     readonly released: OffsetSet
+    /** Those of the lease that were answered failed, whether released or dead-lettered. */
     readonly releasedFailed: OffsetSet
     /** Of the entry's offsets, those already dead-lettered. */
     readonly dead: OffsetSet

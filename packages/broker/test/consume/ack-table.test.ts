@@ -133,12 +133,21 @@ describe.each(['the lease book', 'the database'])('acks resolved from %s', (sour
     for (const [index, status] of answers.entries()) {
       expect(await one({ ...acks[index]!, status })).toMatchObject({ success: true, dlq: status === 'dlq' })
       expect(await one({ ...acks[index]!, status })).toMatchObject({ success: true, dlq: status === 'dlq' })
-      const contradiction = status === 'completed' ? 'retry' : 'completed'
-      expect(await one({ ...acks[index]!, status: contradiction })).toMatchObject({
-        success: false,
-        code: 'ALREADY_COMPLETED',
-      })
+      for (const contradiction of answers) {
+        if (contradiction === status) continue
+        expect(await one({ ...acks[index]!, status: contradiction })).toMatchObject({
+          success: false,
+          code: 'ALREADY_COMPLETED',
+        })
+      }
     }
+  })
+
+  it('tells a failure that was dead-lettered from an answer of dlq', async () => {
+    const { acks } = await leased(2, 2, { retryLimit: 0 })
+    const failed = { ...acks[0]!, status: 'failed' as const }
+    for (const time of ['once', 'again']) expect([time, await one(failed)]).toMatchObject([time, { dlq: true }])
+    expect(await one({ ...failed, status: 'dlq' })).toMatchObject({ success: false, code: 'ALREADY_COMPLETED' })
   })
 
   it('judges the items of a batch independently, in their order', async () => {

@@ -63,11 +63,11 @@ export function judgeAck(
 /** The message belongs to the lease that counts. */
 function judgeHeld(status: AckStatus, offset: number, outcome: AckEntryOutcome, finished: boolean): AckVerdict {
   const before = outcome.before!
-  if (finished) return judgeFinished(status, hasOffset(before.dead, offset), true)
-  if (hasOffset(before.released, offset)) {
-    const answered = hasOffset(before.releasedFailed, offset) ? 'failed' : 'retry'
-    return status === answered ? DONE : CONTRADICTED
-  }
+  const failed = hasOffset(before.releasedFailed, offset)
+  if (finished && hasOffset(before.dead, offset))
+    return status === (failed ? 'failed' : 'dlq') ? DONE_DEAD : CONTRADICTED
+  if (finished) return judgeFinished(status, false, true)
+  if (hasOffset(before.released, offset)) return status === (failed ? 'failed' : 'retry') ? DONE : CONTRADICTED
   return hasOffset(outcome.dead, offset) ? DONE_DEAD : DONE
 }
 
