@@ -66,7 +66,7 @@ async function run(): Promise<void> {
 async function startEmbedded(config: Config, port: number, log: Logger): Promise<EmbeddedPostgres> {
   const dataDir = join(config.dataDir, 'postgres')
   const postgres = await startPostgres({ dataDir, port, log: (line) => log.debug(`postgres: ${line}`) })
-  if (postgres.dataDir !== dataDir) log.info(`PostgreSQL cannot run as root; its data is in ${postgres.dataDir}`)
+  if (postgres.isStandIn) log.info(`PostgreSQL cannot run as root; its data is in ${postgres.dataDir}`)
   // Without its database the broker goes on with the file buffer, as with any database that is gone.
   void postgres.exited.then(({ code, signal }) => log.info({ code, signal }, 'embedded PostgreSQL has ended'))
   return postgres

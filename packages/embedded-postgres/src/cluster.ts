@@ -1,21 +1,20 @@
 /**
- * The data directory on disk: where it lies, who owns it, and its creation.
+ * What lies in the data directory, and its creation. Where the directory lies is decided in data-place.ts.
  *
  *   <dataDir>/                owned by the server's user, 0700
  *     postgres-18/            the cluster (PGDATA) of one major version
  *     password                the superuser's generated password, 0600
+ *     lock.<generation>       who works in here (directory-lock.ts)
  *
  * Invariant: `postgres-<major>` is either absent or complete (initdb works beside it, a rename publishes it), and a
  * cluster of another major version is never overlooked: that would look like lost data.
  */
 import { spawn } from 'node:child_process'
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import {
-  accessSync,
   chmodSync,
   chownSync,
-  constants,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -25,71 +24,54 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { basename, join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { findBinaries, type PostgresBinaries, type PostgresMajor } from './binaries.ts'
+import { type DataPlace, openDataPlace } from './data-place.ts'
 import { EmbeddedPostgresError } from './errors.ts'
-import { canReach, type ServerUser, serverUser } from './server-user.ts'
-import { reachableBinaries, systemPlace } from './system-place.ts'
+import type { ServerUser } from './server-user.ts'
+import { reachableBinaries } from './system-place.ts'
 
-export interface Cluster {
+export interface ClusterPlace extends DataPlace {
   readonly binaries: PostgresBinaries
-  readonly user: ServerUser | undefined
-  /** What the caller asked for, or its stand-in when the server's user cannot reach that. */
-  readonly dataDir: string
   readonly pgData: string
+}
+
+/** Where the cluster lies or will lie. Its directory is there afterwards; whoever goes on takes its lock first. */
+export function placeCluster(dataDir: string, major: PostgresMajor | undefined, ephemeral: boolean): ClusterPlace {
+  const found = findBinaries(major)
+  const name = `postgres-${found.major}`
+  const place = openDataPlace(dataDir, name, !ephemeral)
+  const binaries = place.user === undefined ? found : reachableBinaries(found)
+  return { ...place, binaries, pgData: join(place.dataDir, name) }
+}
+
+export interface Cluster extends ClusterPlace {
   readonly password: string
   readonly superuser: string
 }
 
 export interface OpenClusterOptions {
-  readonly dataDir: string
-  readonly major?: PostgresMajor
   readonly superuser: string
   /** Leave out the final sync of initdb: for data that is thrown away anyway. */
   readonly ephemeral: boolean
 }
 
-export async function openCluster(options: OpenClusterOptions): Promise<Cluster> {
-  const found = findBinaries(options.major)
-  const name = `postgres-${found.major}`
-  let dataDir = resolve(options.dataDir)
-  const user = serverUser(join(dataDir, name))
-  if (user !== undefined && !canReach(user, dataDir)) dataDir = standIn(dataDir)
-  const binaries = user === undefined ? found : reachableBinaries(found)
-
-  makeDirectory(dataDir, user)
+/** To be called with the directory's lock held. */
+export async function openCluster(place: ClusterPlace, options: OpenClusterOptions): Promise<Cluster> {
+  const { dataDir, pgData } = place
+  const name = basename(pgData)
   const others = readdirSync(dataDir).filter((entry) => /^postgres-\d+$/.test(entry) && entry !== name)
-  const pgData = join(dataDir, name)
   if (!existsSync(pgData) && others.length > 0) {
     throw new EmbeddedPostgresError(
-      `${join(dataDir, others[0]!)} was made by another PostgreSQL version than ${found.major}; move its data with pg_dump or start with that version.`,
+      `${join(dataDir, others[0]!)} was made by another PostgreSQL version than ${place.binaries.major}; move its data with pg_dump or start with that version.`,
     )
   }
-  const cluster = { binaries, user, dataDir, pgData, superuser: options.superuser }
+  const cluster = { ...place, superuser: options.superuser }
   const passwordFile = join(dataDir, 'password')
   if (!existsSync(pgData)) await createCluster(cluster, passwordFile, options.ephemeral)
   checkOwner(pgData)
   return { ...cluster, password: readPassword(passwordFile) }
-}
-
-/** One stand-in for each wished path, so two clones of root do not share a database. */
-function standIn(dataDir: string): string {
-  const key = createHash('sha256').update(dataDir).digest('hex').slice(0, 12)
-  return join(systemPlace(), `data-${key}`)
-}
-
-function makeDirectory(dir: string, user: ServerUser | undefined): void {
-  try {
-    if (!existsSync(dir)) {
-      mkdirSync(dirname(dir), { recursive: true })
-      mkdirSync(dir, { mode: 0o700 })
-      if (user !== undefined) chownSync(dir, user.uid, user.gid)
-    }
-    accessSync(dir, constants.W_OK | constants.X_OK)
-  } catch (error) {
-    throw new EmbeddedPostgresError(`The data directory ${dir} cannot be written: ${(error as Error).message}`)
-  }
 }
 
 async function createCluster(

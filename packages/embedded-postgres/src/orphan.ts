@@ -7,12 +7,12 @@
  * Invariant: a server whose owner still lives is never stopped by another start; that start is refused.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync, realpathSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { spawnIdentity } from './cluster.ts'
 import { EmbeddedPostgresError } from './errors.ts'
-import { isAlive, signalOne } from './process-tree.ts'
+import { isAlive, signalOne, startTime } from './process-tree.ts'
 import type { ServerUser } from './server-user.ts'
 
 /** A fast stop writes a checkpoint: 3 GB of WAL take a slow disk well over ten seconds. */
@@ -57,18 +57,15 @@ export function stopWatchdog(watchdog: ChildProcess): void {
   if (watchdog.exitCode === null) watchdog.kill('SIGKILL')
 }
 
-/** Remembers who started the server; read by the next start when it finds the server alive. */
-export function writeOwner(dataDir: string): void {
-  writeFileSync(join(dataDir, 'owner'), JSON.stringify({ pid: process.pid, startedAt: startTime(process.pid) }), {
-    mode: 0o600,
-  })
-}
-
-/** Ends an orphan of an earlier run; returns when the data directory is free. */
+/** Ends an orphan of an earlier run, with the directory's lock held; returns when the data directory is free. */
 export async function clearOrphan(dataDir: string, pgData: string): Promise<'free' | 'stopped'> {
   const pid = postmasterPid(pgData)
-  if (pid === undefined || pid === process.pid || !isAlive(pid) || !isServerOf(pid, pgData)) return 'free'
-  const owner = readOwner(dataDir)
+  if (pid === undefined || pid === process.pid || !isAlive(pid)) return 'free'
+  if (serves(pid, pgData) !== 'yes') {
+    removeStalePid(pgData)
+    return 'free'
+  }
+  const owner = earlierOwner(dataDir)
   if (owner !== undefined && isAlive(owner.pid) && startTime(owner.pid) === owner.startedAt) {
     throw new EmbeddedPostgresError(
       `${dataDir} is in use by another Queen (process ${owner.pid}); stop it or set QUEEN_DATA_DIR.`,
@@ -97,29 +94,43 @@ function postmasterPid(pgData: string): number | undefined {
   }
 }
 
-/** The number in a stale file may meanwhile belong to any process. */
-function isServerOf(pid: number, pgData: string): boolean {
-  if (process.platform !== 'linux') return true
+/**
+ * Whether a process belongs to the server of this directory; the number in a stale file may meanwhile be anybody's.
+ * Every process of a server works in its data directory. A container forbids even root to look where another user's
+ * process works: then one that has the right owner and the name of a PostgreSQL may be it.
+ */
+function serves(pid: number, pgData: string): 'yes' | 'maybe' | 'no' {
+  if (process.platform !== 'linux') return 'yes'
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').includes(pgData)
+    const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+    if (command.split('\0').includes(pgData)) return 'yes'
+    try {
+      return readlinkSync(`/proc/${pid}/cwd`) === realpathSync(pgData) ? 'yes' : 'no'
+    } catch {
+      const isPostgres = /^([^\0]*\/)?postgres[:\0]/.test(command)
+      return isPostgres && statSync(`/proc/${pid}`).uid === statSync(pgData).uid ? 'maybe' : 'no'
+    }
   } catch {
-    return false
+    return 'no' // it ended while we were looking
   }
 }
 
-function readOwner(dataDir: string): { pid: number; startedAt: string | undefined } | undefined {
+/**
+ * A file with the number of a stranger keeps PostgreSQL from starting for as long as the stranger lives; in a container,
+ * where the numbers are the same after every start, for good. It goes only when no process at all may serve the
+ * directory: backends that outlive their server must not be overlooked.
+ */
+function removeStalePid(pgData: string): void {
+  for (const entry of readdirSync('/proc')) {
+    if (/^\d+$/.test(entry) && serves(Number(entry), pgData) !== 'no') return
+  }
+  rmSync(join(pgData, 'postmaster.pid'), { force: true })
+}
+
+/** Written by versions that did not lock the directory. */
+function earlierOwner(dataDir: string): { pid: number; startedAt: string | undefined } | undefined {
   try {
     return JSON.parse(readFileSync(join(dataDir, 'owner'), 'utf8'))
-  } catch {
-    return undefined
-  }
-}
-
-/** Tells a process from a later one with the same number. */
-function startTime(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
   } catch {
     return undefined
   }

@@ -41,6 +41,15 @@ function stateOf(pid: number): string | undefined {
   }
 }
 
+/** Tells a process from a later one with the same number; undefined where there is no /proc. */
+export function startTime(pid: number): string | undefined {
+  try {
+    return afterName(readFileSync(`/proc/${pid}/stat`, 'utf8'))[19]
+  } catch {
+    return undefined
+  }
+}
+
 export function signalOne(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal)

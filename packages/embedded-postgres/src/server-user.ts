@@ -2,9 +2,9 @@
  * Which operating system user runs the server. PostgreSQL refuses to run as root, so root steps down to an existing,
  * unprivileged user; everybody else runs it as themselves.
  *
- * Never creates users and never changes the owner of anything that it did not make itself.
+ * Never creates users.
  */
-import { readFileSync, statSync } from 'node:fs'
+import { readFileSync, type Stats, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { EmbeddedPostgresError } from './errors.ts'
 
@@ -40,15 +40,23 @@ export function serverUser(clusterDir: string): ServerUser | undefined {
   )
 }
 
-/** Whether `user` may pass through every directory from the root down to `path` (as far as it exists). */
-export function canReach(user: ServerUser, path: string): boolean {
-  for (let dir = resolve(path); ; dir = dirname(dir)) {
+/** The first directory on the way down to `path` (as far as it exists) that `user` may not enter. */
+export function barrier(user: ServerUser, path: string): string | undefined {
+  let found: string | undefined
+  for (let dir = dirname(resolve(path)); ; dir = dirname(dir)) {
     const stat = statSync(dir, { throwIfNoEntry: false })
     // A file among the directories is another error, for whoever creates the directory.
-    if (stat?.isDirectory() && dir !== resolve(path)) {
-      const bit = stat.uid === user.uid ? 0o100 : stat.gid === user.gid ? 0o010 : 0o001
-      if ((stat.mode & bit) === 0) return false
-    }
-    if (dir === dirname(dir)) return true
+    if (stat?.isDirectory() && !allows(user, stat, 0o1)) found = dir
+    if (dir === dirname(dir)) return found
   }
+}
+
+export function canWrite(user: ServerUser, dir: string): boolean {
+  return allows(user, statSync(dir), 0o3)
+}
+
+/** Permissions as the last digit of a mode has them. */
+function allows(user: ServerUser, stat: Stats, permissions: number): boolean {
+  const shift = stat.uid === user.uid ? 6 : stat.gid === user.gid ? 3 : 0
+  return ((stat.mode >> shift) & permissions) === permissions
 }

@@ -7,11 +7,13 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { PostgresMajor } from './binaries.ts'
-import { openCluster } from './cluster.ts'
+import { openCluster, placeCluster } from './cluster.ts'
+import { lockDirectory } from './directory-lock.ts'
 import { EmbeddedPostgresError } from './errors.ts'
-import { clearOrphan, writeOwner } from './orphan.ts'
+import { clearOrphan } from './orphan.ts'
 import { isAlive, signalTree } from './process-tree.ts'
 import { launchServer, PortInUse, type ServerExit, type ServerProcess } from './server-process.ts'
+import { canWrite } from './server-user.ts'
 import { DEFAULT_SETTINGS } from './settings.ts'
 import { removeStaleSockets, socketDirectory, socketSetting } from './socket.ts'
 
@@ -41,7 +43,10 @@ export interface EmbeddedPostgres {
   readonly port: number
   /** The postmaster of the current (or last) run. */
   readonly pid: number
+  /** Without symbolic links in its path. */
   readonly dataDir: string
+  /** It lies elsewhere than was asked for. */
+  readonly isStandIn: boolean
   readonly major: PostgresMajor
   /** Resolves when the current run ends, for whatever reason. */
   readonly exited: Promise<ServerExit>
@@ -55,6 +60,13 @@ export interface EmbeddedPostgres {
   restart(): Promise<void>
 }
 
+interface Run extends ServerProcess {
+  readonly port: number
+  readonly socketDir: string | null
+  /** user:password */
+  readonly account: string
+}
+
 const SILENCE_TIMEOUT_MS = 60_000
 /** The port is free when we look and may be taken when the server binds. */
 const FREE_PORT_ATTEMPTS = 5
@@ -63,43 +75,50 @@ const SIGNALS = { smart: 'SIGTERM', fast: 'SIGINT', immediate: 'SIGQUIT' } as co
 
 export async function startPostgres(options: StartPostgresOptions): Promise<EmbeddedPostgres> {
   const ephemeral = options.ephemeral ?? false
-  const cluster = await openCluster({
-    dataDir: options.dataDir,
-    superuser: options.superuser ?? 'queen',
-    ephemeral,
-    ...(options.major === undefined ? {} : { major: options.major }),
-  })
-  const socketDir = socketDirectory(cluster.dataDir)
-  const settings = { ...DEFAULT_SETTINGS, unix_socket_directories: socketSetting(socketDir), ...options.settings }
+  const place = placeCluster(options.dataDir, options.major, ephemeral)
+  const { dataDir, user } = place
   const log = options.log ?? (() => {})
 
-  const launch = async (port: number): Promise<ServerProcess> => {
-    if ((await clearOrphan(cluster.dataDir, cluster.pgData)) === 'stopped') log('stopped the server of an earlier run')
-    removeStaleSockets(cluster.dataDir)
-    const started = await launchServer(cluster, {
-      port,
-      settings,
-      log,
-      silenceTimeoutMs: SILENCE_TIMEOUT_MS,
-      deleteWhenOrphaned: ephemeral ? cluster.dataDir : undefined,
-    })
-    writeOwner(cluster.dataDir)
-    return started
+  /** Nobody else works in the directory from before the first look at it until the server has ended. */
+  const launch = async (choosePort: () => Promise<number>): Promise<Run> => {
+    const lock = await lockDirectory(dataDir, user)
+    try {
+      const cluster = await openCluster(place, { superuser: options.superuser ?? 'queen', ephemeral })
+      if ((await clearOrphan(dataDir, cluster.pgData)) === 'stopped') log('stopped the server of an earlier run')
+      removeStaleSockets(dataDir)
+      const socketDir = user === undefined || canWrite(user, dataDir) ? socketDirectory(dataDir) : null
+      const port = await choosePort()
+      const server = await launchServer(cluster, {
+        port,
+        settings: { ...DEFAULT_SETTINGS, unix_socket_directories: socketSetting(socketDir), ...options.settings },
+        log,
+        silenceTimeoutMs: SILENCE_TIMEOUT_MS,
+        deleteWhenOrphaned: ephemeral ? dataDir : undefined,
+      })
+      const exited = server.exited.then((exit) => {
+        lock.release()
+        return exit
+      })
+      return { ...server, exited, port, socketDir, account: `${cluster.superuser}:${cluster.password}` }
+    } catch (error) {
+      lock.release()
+      throw error
+    }
   }
 
-  let port = options.port ?? 0
-  let server: ServerProcess | undefined
-  for (let attempt = 1; server === undefined; attempt++) {
-    if ((options.port ?? 0) === 0) port = await freePort()
+  const wishedPort = options.port ?? 0
+  let first: Run | undefined
+  for (let attempt = 1; first === undefined; attempt++) {
     try {
-      server = await launch(port)
+      first = await launch(wishedPort === 0 ? freePort : async () => wishedPort)
     } catch (error) {
       if (!(error instanceof PortInUse)) throw error
-      if (options.port) throw new EmbeddedPostgresError(`Port ${port} for the embedded PostgreSQL is in use.`)
+      if (wishedPort !== 0) throw new EmbeddedPostgresError(`Port ${wishedPort} for the embedded PostgreSQL is in use.`)
       if (attempt === FREE_PORT_ATTEMPTS) throw error
     }
   }
-  let current = server
+  const { port, socketDir, account } = first
+  let current = first
 
   const stop = async (mode: StopMode = 'fast'): Promise<void> => {
     if (!hasEnded(current)) {
@@ -109,7 +128,6 @@ export async function startPostgres(options: StartPostgresOptions): Promise<Embe
     await current.exited
   }
 
-  const account = `${cluster.superuser}:${cluster.password}`
   return {
     url: `postgresql://${account}@127.0.0.1:${port}/postgres`,
     socketUrl:
@@ -117,8 +135,9 @@ export async function startPostgres(options: StartPostgresOptions): Promise<Embe
         ? null
         : `postgresql://${account}@localhost:${port}/postgres?host=${encodeURIComponent(socketDir)}`,
     port,
-    dataDir: cluster.dataDir,
-    major: cluster.binaries.major,
+    dataDir,
+    isStandIn: place.isStandIn,
+    major: place.binaries.major,
     get pid() {
       return current.pid
     },
@@ -137,7 +156,7 @@ export async function startPostgres(options: StartPostgresOptions): Promise<Embe
     thaw: () => void (hasEnded(current) || signalTree(current.pid, 'SIGCONT')),
     async restart() {
       await stop('fast')
-      current = await launch(port)
+      current = await launch(async () => port)
     },
   }
 }

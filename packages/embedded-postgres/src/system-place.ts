@@ -13,7 +13,7 @@ import type { PostgresBinaries } from './binaries.ts'
 import { EmbeddedPostgresError } from './errors.ts'
 
 /** The first whose parent exists and can be written; the last one always exists but does not survive every reboot. */
-const PLACES = ['/var/lib/queen', '/usr/local/var/queen', join(tmpdir(), 'queen-root')]
+export const PLACES: readonly string[] = ['/var/lib/queen', '/usr/local/var/queen', join(tmpdir(), 'queen-root')]
 
 export function systemPlace(places: readonly string[] = PLACES): string {
   for (const place of places) {
@@ -23,8 +23,7 @@ export function systemPlace(places: readonly string[] = PLACES): string {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') continue
     }
-    const stat = lstatSync(place)
-    if (!stat.isDirectory() || stat.uid !== 0 || (stat.mode & 0o022) !== 0) {
+    if (!isSystemPlace(place)) {
       throw new EmbeddedPostgresError(
         `${place} must be a directory that belongs to root and that nobody else can write to.`,
       )
@@ -32,6 +31,11 @@ export function systemPlace(places: readonly string[] = PLACES): string {
     return place
   }
   throw new EmbeddedPostgresError(`None of ${places.join(', ')} can be created for the embedded PostgreSQL.`)
+}
+
+export function isSystemPlace(place: string): boolean {
+  const stat = lstatSync(place, { throwIfNoEntry: false })
+  return stat?.isDirectory() === true && stat.uid === 0 && (stat.mode & 0o022) === 0
 }
 
 /** Copies the server once per version (about 60 MB); a copy that lacks a file or a byte is made anew. */

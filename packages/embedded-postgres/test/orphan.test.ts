@@ -2,7 +2,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { existsSync, rmSync } from 'node:fs'
+import { chownSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -81,4 +81,50 @@ describe('a server whose owner was killed', () => {
     await expect(startPostgres({ dataDir })).rejects.toThrow(`is in use by another Queen (process ${child.pid})`)
     expect(await query(report.url, 'SELECT 1 AS one')).toEqual([{ one: 1 }])
   })
+
+  test('is left alone while it is being made', async () => {
+    const first = owner('kept')
+    await expect.poll(() => existsSync(join(dataDir, 'password')), { timeout: 20_000, interval: 5 }).toBe(true)
+    await expect(startPostgres({ dataDir })).rejects.toThrow(/is in use by another Queen/)
+    expect(await query((await first).report.url, 'SELECT 1 AS one')).toEqual([{ one: 1 }])
+  })
+
+  test('is one of two that start at once', async () => {
+    await (await startPostgres({ dataDir })).stop()
+    const reports = (await Promise.all([owner('kept'), owner('kept')])).map(({ report }) => report)
+    const [refused] = reports.filter(({ error }) => error !== undefined)
+    expect(refused?.error).toContain(`${dataDir} is in use by another Queen`)
+    const [started] = reports.filter(({ error }) => error === undefined)
+    expect(await query(started!.url, 'SELECT 1 AS one')).toEqual([{ one: 1 }])
+  })
+
+  test('of an earlier version is left alone while its owner lives', async () => {
+    const { child, report } = await owner('kept')
+    const lock = readdirSync(dataDir).find((name) => name.startsWith('lock.'))!
+    const { pid, startedAt } = JSON.parse(readFileSync(join(dataDir, lock), 'utf8'))
+    rmSync(join(dataDir, lock))
+    writeFileSync(join(dataDir, 'owner'), JSON.stringify({ pid, startedAt }))
+    await expect(startPostgres({ dataDir })).rejects.toThrow(`is in use by another Queen (process ${child.pid})`)
+    expect(await query(report.url, 'SELECT 1 AS one')).toEqual([{ one: 1 }])
+  })
+})
+
+test.runIf(process.platform === 'linux')("a server's number that is a stranger's now is no obstacle", async () => {
+  const first = await startPostgres({ dataDir })
+  await query(first.url, 'CREATE TABLE kept AS SELECT 9 AS n')
+  await first.stop()
+  // PostgreSQL looks at processes of its own user only.
+  const { uid, gid } = statSync(dataDir)
+  const stranger = spawn('cat', { stdio: ['pipe', 'ignore', 'ignore'], uid, gid })
+  await once(stranger, 'spawn')
+  const file = join(first.dataDir, 'postgres-18', 'postmaster.pid')
+  writeFileSync(file, `${stranger.pid}\n`)
+  chownSync(file, uid, gid)
+  try {
+    const next = await startPostgres({ dataDir })
+    expect(await query(next.url, 'SELECT n FROM kept')).toEqual([{ n: 9 }])
+    await next.stop()
+  } finally {
+    stranger.kill()
+  }
 })
