@@ -6,7 +6,10 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createDatabase, type TestDatabase } from '@queen/embedded-postgres/testing'
+import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { startupSentence } from '../../packages/broker/src/launch/startup-sentence.ts'
+import { acquireDirectoryLock } from '../../packages/file-buffer/src/directory-lock.ts'
 import { PROJECT_DIR } from './clone.ts'
 import { killLeftovers, type Outcome, runQueen } from './queen-process.ts'
 
@@ -22,6 +25,12 @@ afterAll(async () => {
   await database.drop()
   rmSync(dir, { recursive: true, force: true })
 })
+
+async function runSql(url: string, sql: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  await client.query(sql).finally(() => client.end())
+}
 
 const MAIN = join(PROJECT_DIR, 'packages', 'broker', 'src', 'main.ts')
 
@@ -81,8 +90,58 @@ describe('a start that cannot be', () => {
     expectSentence(await outcome({}, '--port=1'), /^queen: "--port=1" is not known; settings are environment variables/)
   })
 
-  test('a HOST that is not here', async () => {
-    expectSentence(await outcome({ HOST: '192.0.2.1' }), /^queen: HOST is not an address of this machine/)
+  test.each(['192.0.2.1', 'fe80::1', '64:ff9b::1'])('a HOST that is not here: %s', async (host) => {
+    expectSentence(await outcome({ HOST: host }), /^queen: HOST is not an address of this machine/)
+  })
+
+  test.each(['ENOTFOUND', 'EAI_AGAIN'])('a HOST that no name server knows: %s', (code) => {
+    const error = Object.assign(new Error(), { code, syscall: 'getaddrinfo' })
+    expect(startupSentence(error)).toBe(`HOST is not an address of this machine (${code}).`)
+  })
+
+  test('a file buffer that another instance works with', async () => {
+    const buffer = join(dir, 'data', 'buffer')
+    mkdirSync(buffer, { recursive: true })
+    const lock = await acquireDirectoryLock(buffer, () => {})
+    expectSentence(await outcome({}), /^queen: the file buffer directory .* belongs to process \d+ on .*; give each/)
+    await lock.release()
+  })
+})
+
+describe('a database that is not for this broker', () => {
+  test('a schema that is newer', async () => {
+    const other = await createDatabase()
+    await runSql(
+      other.url,
+      `CREATE SCHEMA queen;
+       CREATE TABLE queen.schema_migrations (version int, name text, checksum text);
+       INSERT INTO queen.schema_migrations VALUES (99, '0099_later', 'x');
+       CREATE TABLE queen.function_sets (version text)`,
+    )
+    const result = await outcome({ DATABASE_URL: other.url })
+    expectSentence(result, /^queen: The database schema is at version 99 \(0099_later\), newer than this broker knows/)
+    expect(result.stdout).not.toMatch(/^ +at /m)
+    await other.drop()
+  })
+
+  test.each(['LATIN1', 'SQL_ASCII'])('the encoding %s', async (encoding) => {
+    const name = `queen_refused_${randomBytes(6).toString('hex')}`
+    await runSql(database.url, `CREATE DATABASE ${name} TEMPLATE template0 ENCODING '${encoding}' LOCALE 'C'`)
+    const url = new URL(database.url)
+    url.pathname = `/${name}`
+    expectSentence(
+      await outcome({ DATABASE_URL: url.href }),
+      new RegExp(`^queen: .* encoding is ${encoding}: Queen needs`),
+    )
+    await runSql(database.url, `DROP DATABASE ${name} WITH (FORCE)`)
+  })
+
+  test("another program's schema of this name", async () => {
+    const other = await createDatabase()
+    await runSql(other.url, 'CREATE SCHEMA queen; CREATE TABLE queen.queues (hive text)')
+    const result = await outcome({ DATABASE_URL: other.url })
+    expectSentence(result, /^queen: The schema "queen" cannot be made in this database: .*"queues" already exists/)
+    await other.drop()
   })
 })
 

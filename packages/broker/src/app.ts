@@ -118,6 +118,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
   })
   const instanceId = config.instanceId ?? `q-${buffer.bufferId.slice(0, 8)}`
   let control: MaintenanceControl | null = null
+  let schemaTried = false
   const ssl = config.database.kind === 'url' ? config.database.ssl : null
   const opened = openDatabase({
     url: options.databaseUrl,
@@ -130,7 +131,8 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     log,
     onStateChange: (state) => {
       consumer.setDatabaseAvailable(state === 'connected')
-      if (state === 'connected') void control?.refresh()
+      // Before that the first look at the schema is under way, whose failure ends the start with one sentence.
+      if (state === 'connected' && schemaTried) void control?.refresh()
     },
   })
   const database = seams.database?.(opened) ?? opened
@@ -483,6 +485,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
   try {
     // A schema that is not for this broker must end the start; a database that is away must not.
     await schema.attempt()
+    schemaTried = true
     freeze.start()
     await control.start()
     // Who might hold messages has to be known before it does.

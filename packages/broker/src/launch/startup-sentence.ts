@@ -8,15 +8,24 @@ import { ConfigError } from '../config/config.ts'
 /** Errors of the operating system that name a condition of this machine. */
 const CONDITIONS = new Set(['EACCES', 'EPERM', 'ENOSPC', 'EROFS', 'ENOTDIR', 'EEXIST'])
 
+/** Errors of rooms that this one does not know, by name: all they can say at a start is the operator's to solve. */
+const OPERATORS = new Set(['SchemaError', 'FileBufferError'])
+
+/** What the system says of a HOST that it cannot listen on; EINVAL is a link-local address without its interface. */
+const NOT_A_HOST = new Set(['EADDRNOTAVAIL', 'ENOTFOUND', 'EAI_AGAIN', 'EAFNOSUPPORT', 'EINVAL'])
+const LISTENING = new Set(['listen', 'getaddrinfo'])
+
 export function startupSentence(error: unknown): string | undefined {
   if (error instanceof ConfigError || error instanceof EmbeddedPostgresError) return error.message
   if (!(error instanceof Error)) return undefined
-  const { code, port, path, exitCode } = error as NodeJS.ErrnoException & { port?: number; exitCode?: unknown }
+  if (OPERATORS.has(error.name)) return error.message
+  const { code, syscall, port, path, exitCode } = error as NodeJS.ErrnoException & { port?: number; exitCode?: unknown }
   if (code === 'EADDRINUSE') return `Port ${port ?? ''} is already in use; stop what runs there or set PORT.`
-  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') return `HOST is not an address of this machine (${code}).`
+  if (code !== undefined && NOT_A_HOST.has(code) && LISTENING.has(syscall ?? ''))
+    return `HOST is not an address of this machine (${code}).`
   if (code === 'EACCES' && port !== undefined)
     return `Port ${port} may not be opened by this user; set PORT to 1024 or more.`
   if (code !== undefined && CONDITIONS.has(code)) return `${path ?? 'A file'} cannot be used (${code}).`
-  // Any room may throw an error that says of itself that it is the operator's to solve (a schema newer than the broker).
+  // Any room may throw an error that says of itself that it is the operator's to solve (a schema that cannot be made).
   return exitCode === 2 ? error.message : undefined
 }

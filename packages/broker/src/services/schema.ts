@@ -11,8 +11,13 @@ export type Migrate = () => Promise<{ readonly applied: readonly string[]; reado
 export interface Schema {
   /** Resolves when the schema is there. @throws StoreError when PostgreSQL cannot bring it up now, SchemaError when it must not */
   ready(): Promise<void>
-  /** One try; a database that is away is no error. @throws SchemaError */
+  /** One try; a database that is away is no error. @throws SchemaError, SchemaRefused */
   attempt(): Promise<void>
+}
+
+/** The database answers, and refuses what the schema needs: trying again changes nothing. */
+export class SchemaRefused extends Error {
+  readonly exitCode = 2
 }
 
 export function openSchema(migrate: Migrate, log: Log): Schema {
@@ -40,7 +45,14 @@ export function openSchema(migrate: Migrate, log: Log): Schema {
       try {
         await ready()
       } catch (error) {
-        if (!(error instanceof StoreError && error.transient)) throw error
+        if (!(error instanceof StoreError)) throw error
+        if (!error.transient) {
+          log.debug({ err: error }, 'the schema is refused')
+          throw new SchemaRefused(
+            `The schema "queen" cannot be made in this database: ${error.message}; when another program has a schema of this name, give Queen a database of its own`,
+            { cause: error },
+          )
+        }
         log.warn({ reason: error.message }, 'PostgreSQL is not there: pushes go to the file buffer until it is')
       }
     },
