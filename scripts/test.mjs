@@ -6,7 +6,7 @@
 import { join } from 'node:path'
 import { ensureDashboard } from './dashboard.mjs'
 import { ensureInstalled, InstallationError, PROJECT_DIR, pinnedNode } from './installation.mjs'
-import { runChild, withoutNpm } from './run-child.mjs'
+import { exitCodeOf, runChild, signalReceived, withoutNpm } from './run-child.mjs'
 
 const modules = join(PROJECT_DIR, 'node_modules')
 const VUE_TYPES = join(PROJECT_DIR, 'scripts', 'vue-types.mjs')
@@ -24,6 +24,7 @@ try {
   ensureInstalled(join(PROJECT_DIR, 'packages', 'embedded-postgres', 'majors'))
   // The browser tests look at the built page.
   if (!(await ensureDashboard())) failed.push('dashboard')
+  if (signalReceived() !== undefined) process.exit(exitCodeOf(signalReceived()))
   const node = pinnedNode()
   const paths = process.argv.slice(2)
   const steps = paths.length > 0 ? { tests: [...STEPS.tests, ...paths] } : STEPS

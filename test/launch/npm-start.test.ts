@@ -1,5 +1,5 @@
 /** From a clone to a running broker and back, as people do it. */
-import { rmSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { makeClone, ordinaryUser, type User } from './clone.ts'
@@ -71,4 +71,25 @@ describe('npm start', () => {
       await expect(fetch(again.url)).rejects.toThrow()
     },
   )
+
+  test.each([
+    ['Ctrl-C', (queen: QueenProcess) => queen.signalGroup('SIGINT')],
+    ['a kill of npm alone', (queen: QueenProcess) => queen.signal('SIGTERM')],
+  ])('%s while the dashboard is being built starts no broker', { timeout: WHOLE_TEST_MS_MAX }, async (_, end) => {
+    const { parent, dir } = makeClone()
+    toRemove.push(parent)
+    writeFileSync(
+      join(dir, 'packages', 'dashboard', 'scripts', 'build.ts'),
+      `for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1))
+       setInterval(() => {}, 1 << 30)
+       console.log('at work')`,
+    )
+    const queen = runQueen({ cwd: dir, env: { HOME: join(parent, 'home') } })
+    await queen.untilPrinted(/at work/)
+    end(queen)
+    const { code, stdout, stderr } = await queen.outcome
+    expect(code).not.toBe(0)
+    expect(stdout).not.toContain('PostgreSQL')
+    expect(stderr).not.toContain('starts without it')
+  })
 })

@@ -12,7 +12,7 @@ export interface Outcome {
 export interface QueenProcess {
   /** The leader: npm, or node itself. */
   readonly pid: number
-  /** Resolves with the text when it matches; rejects when the process ends before. */
+  /** Resolves with the text when stdout or stderr matches; rejects when the process ends before. */
   untilPrinted(pattern: RegExp): Promise<RegExpExecArray>
   readonly outcome: Promise<Outcome>
   /** To the whole group, as Ctrl-C does. */
@@ -26,6 +26,8 @@ export interface RunOptions {
   readonly env?: Record<string, string>
   readonly user?: User | undefined
   readonly command?: readonly [string, ...string[]]
+  /** Where its stdout goes instead of to us. */
+  readonly stdout?: 'closed' | number
 }
 
 const started: ChildProcess[] = []
@@ -36,19 +38,21 @@ export function runQueen(options: RunOptions = {}): QueenProcess {
     cwd: options.cwd ?? PROJECT_DIR,
     env: { ...cleanEnvironment(), PORT: '0', ...options.env },
     detached: true,
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', typeof options.stdout === 'number' ? options.stdout : 'pipe', 'pipe'],
     ...options.user,
   })
   started.push(child)
   let stdout = ''
   let stderr = ''
   const watchers = new Set<() => void>()
-  child.stdout!.setEncoding('utf8').on('data', (text: string) => {
+  if (options.stdout === 'closed') child.stdout!.destroy()
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
     stdout += text
     for (const watch of watchers) watch()
   })
   child.stderr!.setEncoding('utf8').on('data', (text: string) => {
     stderr += text
+    for (const watch of watchers) watch()
   })
   const outcome = new Promise<Outcome>((resolve, reject) => {
     child.once('error', reject)
@@ -60,7 +64,7 @@ export function runQueen(options: RunOptions = {}): QueenProcess {
     untilPrinted: (pattern) =>
       new Promise((resolve, reject) => {
         const watch = () => {
-          const match = pattern.exec(stdout)
+          const match = pattern.exec(stdout) ?? pattern.exec(stderr)
           if (match === null) return
           watchers.delete(watch)
           resolve(match)
