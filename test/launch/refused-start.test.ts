@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createDatabase, type TestDatabase } from '@queen/embedded-postgres/testing'
 import pg from 'pg'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { startupSentence } from '../../packages/broker/src/launch/startup-sentence.ts'
 import { acquireDirectoryLock } from '../../packages/file-buffer/src/directory-lock.ts'
 import { PROJECT_DIR } from './clone.ts'
@@ -60,7 +60,7 @@ describe('a start that cannot be', () => {
     const { port } = taken.address() as { port: number }
     const result = await outcome({ PORT: String(port), DATABASE_URL: '', LOG_FORMAT: 'json' })
     expectSentence(result, /^queen: Port \d+ is already in use/)
-    expect(result.stdout).toContain('embedded PostgreSQL has ended')
+    expect(result.stdout).toContain('"embedded PostgreSQL has ended"')
     taken.close()
   })
 
@@ -71,6 +71,22 @@ describe('a start that cannot be', () => {
       await outcome({ [name]: join(file, 'x') }),
       new RegExp(`^queen: The directory .* cannot be written .*set ${name}`),
     )
+  })
+
+  test.runIf(process.platform === 'linux')('a directory where nothing can be made', async () => {
+    const result = await outcome({ QUEEN_DATA_DIR: '/proc/queen/data' })
+    expectSentence(result, /^queen: The directory \/proc\/queen\/data cannot be written \(E\w+\); set QUEEN_DATA_DIR/)
+  })
+
+  test('files that root has left behind', () => {
+    const file = join(dir, 'left')
+    writeFileSync(file, '')
+    const error = Object.assign(new Error(), { code: 'EACCES', syscall: 'open', path: file })
+    vi.spyOn(process, 'getuid').mockReturnValue(4_000_000)
+    expect(startupSentence(error)).toBe(
+      `${file} belongs to another user, as after a start with sudo (EACCES); give it back with chown -R, or start Queen as that user.`,
+    )
+    vi.restoreAllMocks()
   })
 
   test('a wrong variable', async () => {

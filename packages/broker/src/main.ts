@@ -5,16 +5,17 @@
  * Exit codes: 0 stopped as asked; 1 something broke; 2 it could not start, and one sentence on stderr says why;
  * 130 or 143 ended at once by a second signal. Decides nothing about messages.
  */
-import { accessSync, constants, mkdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type EmbeddedPostgres, startPostgres } from '@queen/embedded-postgres'
 import type { Logger } from 'pino'
 import { startBroker } from './app.ts'
-import { type Config, ConfigError } from './config/config.ts'
+import type { Config } from './config/config.ts'
 import { readConfig } from './config/read-config.ts'
-import { greeting, usage } from './launch/greeting.ts'
+import { greeting, running, usage } from './launch/greeting.ts'
+import { makeWritable } from './launch/make-writable.ts'
 import { startupSentence } from './launch/startup-sentence.ts'
 import { createLog } from './observe/log.ts'
 
@@ -22,6 +23,8 @@ import { createLog } from './observe/log.ts'
 interface Parts {
   postgres?: Promise<EmbeddedPostgres>
   broker?: Promise<{ readonly url: string; stop(): Promise<void> }>
+  /** Whatever ends from now on was told to. */
+  ending: boolean
 }
 
 const PROJECT_DIR = fileURLToPath(new URL('../../..', import.meta.url))
@@ -44,31 +47,39 @@ async function run(): Promise<void> {
   makeWritable('QUEEN_DATA_DIR', config.dataDir)
   makeWritable('FILE_BUFFER_DIR', config.bufferDir)
 
-  const parts: Parts = {}
+  const parts: Parts = { ending: false }
   const stopping = stopOnSignals(parts, log)
   try {
-    if (config.database.kind === 'embedded') parts.postgres = startEmbedded(config, config.database.port, log)
+    if (config.database.kind === 'embedded') parts.postgres = startEmbedded(config, config.database.port, parts, log)
     const postgres = await parts.postgres
     if (stopping.requested) return
     const databaseUrl = config.database.kind === 'url' ? config.database.url : (postgres!.socketUrl ?? postgres!.url)
     parts.broker = startBroker(config, { databaseUrl, log, pageDir: PAGE_DIR })
     const broker = await parts.broker
     if (stopping.requested) return
-    process.stdout.write(greeting(config, { version: version(), brokerUrl: broker.url, embedded: postgres ?? null }))
+    const started = { version: version(), brokerUrl: broker.url, embedded: postgres ?? null }
+    // Whoever collects lines of JSON is to find nothing else.
+    if (config.log.format === 'json') log.info(running(config, started), 'Queen is running')
+    else process.stdout.write(greeting(config, started))
   } catch (error) {
     // A start that a signal interrupted may fail for that reason; the signal's handler ends the process.
     if (stopping.requested) return
+    parts.ending = true
     await parts.postgres?.then((postgres) => postgres.stop()).catch(() => {})
     throw error
   }
 }
 
-async function startEmbedded(config: Config, port: number, log: Logger): Promise<EmbeddedPostgres> {
+async function startEmbedded(config: Config, port: number, parts: Parts, log: Logger): Promise<EmbeddedPostgres> {
   const dataDir = join(config.dataDir, 'postgres')
   const postgres = await startPostgres({ dataDir, port, log: (line) => log.debug(`postgres: ${line}`) })
   if (postgres.isStandIn) log.info(`PostgreSQL cannot run as root; its data is in ${postgres.dataDir}`)
   // Without its database the broker goes on with the file buffer, as with any database that is gone.
-  void postgres.exited.then(({ code, signal }) => log.info({ code, signal }, 'embedded PostgreSQL has ended'))
+  void postgres.exited.then((exit) => {
+    if (parts.ending) log.info(exit, 'embedded PostgreSQL has ended')
+    else
+      log.error(exit, 'embedded PostgreSQL has ended by itself: pushes go to the file buffer until Queen is restarted')
+  })
   return postgres
 }
 
@@ -95,6 +106,7 @@ function stopOnSignals(parts: Parts, log: Logger): { requested: boolean } {
 }
 
 async function stopAll(parts: Parts, log: Logger): Promise<boolean> {
+  parts.ending = true
   let clean = true
   for (const part of [parts.broker, parts.postgres]) {
     const started = await part?.catch(() => undefined) // what never started needs no stop
@@ -107,23 +119,13 @@ async function stopAll(parts: Parts, log: Logger): Promise<boolean> {
   return clean
 }
 
-function makeWritable(variable: string, dir: string): void {
-  try {
-    mkdirSync(dir, { recursive: true })
-    accessSync(dir, constants.R_OK | constants.W_OK | constants.X_OK)
-  } catch (error) {
-    const reason = (error as NodeJS.ErrnoException).code
-    throw new ConfigError(
-      variable,
-      `The directory ${dir} cannot be written (${reason}); set ${variable} to one that can.`,
-    )
-  }
-}
-
 function fail(sentence: string): never {
   process.stderr.write(`queen: ${sentence}\n`)
   process.exit(2)
 }
+
+// A pager that quit or a full disk behind the output must not stop the broker.
+for (const output of [process.stdout, process.stderr]) output.on('error', () => {})
 
 const [argument] = process.argv.slice(2)
 if (argument === '--help' || argument === '-h') process.stdout.write(usage())

@@ -100,7 +100,11 @@ async function untilReady(server: ServerProcess, options: LaunchOptions): Promis
       clearTimeout(timer)
       const text = tail.join('\n')
       const why = `PostgreSQL did not start: ${lastLines(text) || 'it ended without a word'}`
-      reject(/could not bind|Address already in use/.test(text) ? new PortInUse(why) : new EmbeddedPostgresError(why))
+      if (/could not bind .*Permission denied/.test(text)) {
+        const forbidden = `Port ${options.port} may not be opened by the user who runs PostgreSQL; take one of 1024 or more.`
+        reject(new EmbeddedPostgresError(forbidden))
+      } else if (/could not bind|Address already in use/.test(text)) reject(new PortInUse(why))
+      else reject(new EmbeddedPostgresError(why))
     })
   })
 }

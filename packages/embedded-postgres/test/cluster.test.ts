@@ -1,7 +1,17 @@
 /** Data directories and binaries as they are found in the wild. */
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -20,6 +30,12 @@ function privateDir(): string {
   const dir = mkdtempSync(join(tmpdir(), 'queen private '))
   dirs.push(dir)
   return dir
+}
+
+/** The first that everybody may open; containers often have none that is forbidden. */
+function lowestFreePort(): number {
+  const file = '/proc/sys/net/ipv4/ip_unprivileged_port_start'
+  return existsSync(file) ? Number(readFileSync(file, 'utf8')) : 0
 }
 
 afterEach(() => {
@@ -110,6 +126,14 @@ describe('a data directory', () => {
       `Port ${port} for the embedded PostgreSQL is in use.`,
     )
     taken.close()
+  })
+
+  test.runIf(lowestFreePort() > 81)('a port that is forbidden is another one', async () => {
+    const dir = join(tmpdir(), `queen-cluster-${randomBytes(6).toString('hex')}`)
+    dirs.push(dir)
+    await expect(startPostgres({ dataDir: dir, port: 81 })).rejects.toThrow(
+      'Port 81 may not be opened by the user who runs PostgreSQL; take one of 1024 or more.',
+    )
   })
 
   test('a setting the server does not know is told in its own words', async () => {

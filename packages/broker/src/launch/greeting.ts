@@ -2,6 +2,9 @@
 import type { Config } from '../config/config.ts'
 import { helpText } from '../config/reference.ts'
 
+/** A place to fill in: who may push is decided by whoever makes the tokens. */
+const TOKEN = "-H 'Authorization: Bearer <token>'"
+
 export interface Running {
   readonly version: string
   readonly brokerUrl: string
@@ -9,29 +12,45 @@ export interface Running {
   readonly embedded: { readonly major: number; readonly port: number; readonly dataDir: string } | null
 }
 
-export function greeting(config: Config, running: Running): string {
-  const { embedded, brokerUrl } = running
-  const label = config.database.kind === 'url' ? `PostgreSQL at ${config.database.label}` : 'embedded PostgreSQL'
-  const database =
-    embedded === null ? label : `${label} ${embedded.major} on 127.0.0.1:${embedded.port}, data in ${embedded.dataDir}`
+export function greeting(config: Config, started: Running): string {
+  const { embedded, brokerUrl } = started
+  const authorization = config.authentication === null ? '' : ` ${TOKEN}`
   return `
-Queen ${running.version} is running.
+Queen ${started.version} is running.
   API and dashboard   ${brokerUrl}
-  Database            ${database}
+  Database            ${databaseLabel(config, started)}
   File buffer         ${config.bufferDir}${embedded === null ? '' : psqlLine(embedded)}
 
 First message:
-  curl -X POST ${brokerUrl}/api/v1/push -H 'Content-Type: application/json' \\
+  curl -X POST ${brokerUrl}/api/v1/push${authorization} -H 'Content-Type: application/json' \\
     -d '{"items": [{"queue": "hello", "payload": {"text": "world"}}]}'
-  curl '${brokerUrl}/api/v1/pop/queue/hello?autoAck=true'
+  curl${authorization} '${brokerUrl}/api/v1/pop/queue/hello?autoAck=true'
 
 Ctrl-C stops everything.
 `
 }
 
-/** The shell reads the password from its file: it stands neither in the terminal nor in a log. */
+/** The same for a collector of logs. */
+export function running(config: Config, started: Running): Record<string, string> {
+  return {
+    version: started.version,
+    url: started.brokerUrl,
+    database: databaseLabel(config, started),
+    bufferDir: config.bufferDir,
+  }
+}
+
+function databaseLabel(config: Config, { embedded }: Running): string {
+  const label = config.database.kind === 'url' ? `PostgreSQL at ${config.database.label}` : 'embedded PostgreSQL'
+  return embedded === null
+    ? label
+    : `${label} ${embedded.major} on 127.0.0.1:${embedded.port}, data in ${embedded.dataDir}`
+}
+
+/** To be pasted as it stands. The shell reads the password from its file: it is neither in the terminal nor in a log. */
 function psqlLine({ port, dataDir }: { readonly port: number; readonly dataDir: string }): string {
-  return `\n  DATABASE_URL        "postgresql://queen:$(cat '${dataDir}/password')@127.0.0.1:${port}/postgres"`
+  const file = `'${`${dataDir}/password`.replaceAll("'", "'\\''")}'`
+  return `\n  For psql            export DATABASE_URL="postgresql://queen:$(cat ${file})@127.0.0.1:${port}/postgres"`
 }
 
 export function usage(): string {

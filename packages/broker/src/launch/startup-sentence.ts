@@ -2,6 +2,7 @@
  * Which failures of a start are the operator's to solve, and the one sentence that says how. Everything else is a
  * defect and keeps its stack.
  */
+import { statSync } from 'node:fs'
 import { EmbeddedPostgresError } from '@queen/embedded-postgres'
 import { ConfigError } from '../config/config.ts'
 
@@ -25,7 +26,18 @@ export function startupSentence(error: unknown): string | undefined {
     return `HOST is not an address of this machine (${code}).`
   if (code === 'EACCES' && port !== undefined)
     return `Port ${port} may not be opened by this user; set PORT to 1024 or more.`
+  if ((code === 'EACCES' || code === 'EPERM') && path !== undefined && isOthers(path))
+    return `${path} belongs to another user, as after a start with sudo (${code}); give it back with chown -R, or start Queen as that user.`
   if (code !== undefined && CONDITIONS.has(code)) return `${path ?? 'A file'} cannot be used (${code}).`
   // Any room may throw an error that says of itself that it is the operator's to solve (a schema that cannot be made).
   return exitCode === 2 ? error.message : undefined
+}
+
+function isOthers(path: string): boolean {
+  const uid = process.getuid?.()
+  try {
+    return uid !== undefined && uid !== 0 && statSync(path).uid !== uid
+  } catch {
+    return false
+  }
 }
