@@ -3,12 +3,13 @@
  * consumers go on. In the window every table of the schema is altered, rewritten, reindexed and vacuumed.
  */
 import { execFileSync } from 'node:child_process'
+import { rmSync } from 'node:fs'
 import { afterEach, describe, expect, test } from 'vitest'
 import { killLeftovers, runQueen } from '../launch/queen-process.ts'
 import { Api, type Delivered } from '../support/api.ts'
 import { ALL_IS_WELL, verdict } from '../support/checker.ts'
 import { Consumer } from '../support/consumer.ts'
-import { endLeftovers, temporaryDirectory } from '../support/leftovers.ts'
+import { atEnd, endLeftovers, temporaryDirectory } from '../support/leftovers.ts'
 import { startProducers, stopAll } from '../support/producer.ts'
 import { openShell, readmeSteps } from '../support/readme-shell.ts'
 import { Recorder } from '../support/recorder.ts'
@@ -34,8 +35,10 @@ describe('README', () => {
   test('G1 G2 G3 G4 G5 start, push, pop, ack, maintenance on, migrate every table, maintenance off: all there, in order', async () => {
     const queen = runQueen({ env: { QUEEN_DATA_DIR: temporaryDirectory() } })
     const [, url] = await queen.untilPrinted(/API and dashboard\s+(http:\/\/\S+)/)
-    const [, quoted] = await queen.untilPrinted(/DATABASE_URL\s+(".*")\n/)
-    const databaseUrl = execFileSync('bash', ['-c', `printf %s ${quoted}`], { encoding: 'utf8' })
+    const [, dataDir] = await queen.untilPrinted(/data in (.+)\n/)
+    atEnd(() => rmSync(dataDir!, { recursive: true, force: true })) // root's stand-in lies outside the directory
+    const [assignment] = await queen.untilPrinted(/export DATABASE_URL=.*\n/)
+    const databaseUrl = execFileSync('bash', ['-c', `${assignment}printf %s "$DATABASE_URL"`], { encoding: 'utf8' })
     const shell = openShell(url!, databaseUrl)
     const api = new Api(() => url!)
     // The very first second may still be the check that nothing is left in the buffer.
