@@ -12,19 +12,19 @@ import type { PushItem } from '../../src/engine/types.ts'
 import { item } from './push-stack.ts'
 
 const id = fc.oneof(
-  fc.string({ unit: 'grapheme', minLength: 1, maxLength: 90 }),
+  fc.string({ unit: 'grapheme', minLength: 1, maxLength: 90, size: 'max' }),
   fc.uuid(),
   fc.uuid().map((text) => text.toUpperCase()),
   fc.string({ minLength: 36, maxLength: 36 }),
 )
 const anyItem: fc.Arbitrary<PushItem> = fc
   .record({
-    queue: fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }),
-    partition: fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }),
+    queue: fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20, size: 'max' }),
+    partition: fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20, size: 'max' }),
     transactionId: id,
     traceId: fc.option(fc.uuid()),
-    producerSub: fc.option(fc.string({ unit: 'grapheme', maxLength: 300 })),
-    payload: fc.string({ unit: 'grapheme', maxLength: 200 }),
+    producerSub: fc.option(fc.string({ unit: 'grapheme', maxLength: 300, size: 'max' })),
+    payload: fc.string({ unit: 'grapheme', maxLength: 200, size: 'max' }),
     generatedId: fc.boolean(),
     encrypted: fc.boolean(),
   })
@@ -57,7 +57,7 @@ describe('keys of transactionIds', () => {
   test('a set of keys finds repeats and nothing else, also when it is used again', () => {
     const set = new KeySet()
     fc.assert(
-      fc.property(fc.array(fc.integer({ min: 0, max: 60 }), { maxLength: 200 }), (numbers) => {
+      fc.property(fc.array(fc.integer({ min: 0, max: 60 }), { maxLength: 200, size: 'max' }), (numbers) => {
         const keys = Buffer.concat(numbers.map((number) => keyOf(`k${number}`)))
         set.reset(numbers.length)
         const first = new Map<number, number>()
@@ -122,20 +122,24 @@ describe('frames, segments and records', () => {
 
   test('an id that lies beside its payload makes the same frame as one that does not', () => {
     fc.assert(
-      fc.property(anyItem, fc.string({ unit: 'binary-ascii', minLength: 1, maxLength: 90 }), (entry, transactionId) => {
-        const apart = { ...entry, transactionId }
-        const beside = {
-          ...apart,
-          source: Buffer.concat([entry.source, Buffer.from(transactionId)]),
-          idStart: entry.source.length,
-          idEnd: entry.source.length + transactionId.length,
-        }
-        const frameOf = (each: PushItem): Buffer => {
-          const target = Buffer.alloc(segmentBytesMax([each]))
-          return target.subarray(0, frameMessage(each, target, 0))
-        }
-        expect(frameOf(beside)).toEqual(frameOf(apart))
-      }),
+      fc.property(
+        anyItem,
+        fc.string({ unit: 'binary-ascii', minLength: 1, maxLength: 90, size: 'max' }),
+        (entry, transactionId) => {
+          const apart = { ...entry, transactionId }
+          const beside = {
+            ...apart,
+            source: Buffer.concat([entry.source, Buffer.from(transactionId)]),
+            idStart: entry.source.length,
+            idEnd: entry.source.length + transactionId.length,
+          }
+          const frameOf = (each: PushItem): Buffer => {
+            const target = Buffer.alloc(segmentBytesMax([each]))
+            return target.subarray(0, frameMessage(each, target, 0))
+          }
+          expect(frameOf(beside)).toEqual(frameOf(apart))
+        },
+      ),
       { numRuns: 200 },
     )
   })

@@ -30,7 +30,10 @@ describe('a buffer', () => {
   test('keeps order and bytes through partial verdicts', () => {
     fc.assert(
       fc.property(
-        fc.array(fc.tuple(fc.integer({ min: 1, max: 8 }), fc.array(fc.boolean(), { maxLength: 8 })), { maxLength: 20 }),
+        fc.array(fc.tuple(fc.integer({ min: 1, max: 8 }), fc.array(fc.boolean(), { maxLength: 8 })), {
+          maxLength: 20,
+          size: 'max',
+        }),
         (rounds) => {
           const buffer = new PartitionBuffer('q', 'p', limits({ messageCount: 5 }))
           let added = 0
@@ -191,7 +194,7 @@ describe('room (G9)', () => {
             items: fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 6 }),
             cancel: fc.boolean(),
           }),
-          { maxLength: 25 },
+          { maxLength: 25, size: 'max' },
         ),
         fc.integer({ min: 20, max: 120 }),
         fc.infiniteStream(fc.tuple(fc.nat(2), fc.integer({ min: 1, max: 4 }))),
