@@ -1,6 +1,6 @@
 /** Whom a drain waits for, as a plain function of what operators did. */
 import { describe, expect, it } from 'vitest'
-import { flipMaintenance, SWITCH_OFF, type SwitchState } from '../../src/engine/maintenance/switch-state.ts'
+import { flipMaintenance, readSwitch, SWITCH_OFF, type SwitchState } from '../../src/engine/maintenance/switch-state.ts'
 
 const at = (minute: number): string => new Date(Date.UTC(2026, 0, 1, 0, minute)).toISOString()
 const flip = (now: SwitchState, enabled: boolean, minute: number): SwitchState =>
@@ -20,5 +20,28 @@ describe('G4 whom a drain waits for', () => {
     const drained = { ...flip(flip(SWITCH_OFF, true, 10), false, 20), draining: false }
     const next = flip(flip(drained, true, 40), false, 41)
     expect(Date.parse(next.expectSince!)).toBeGreaterThan(Date.parse(at(39)))
+  })
+})
+
+describe('G11 what is stored of the switch', () => {
+  it.each([
+    [{}],
+    [null],
+    [undefined],
+    ['x'],
+    [0],
+    [{ enabled: 'no' }],
+    [{ enabled: null }],
+    [{ enabled: 0 }],
+    [{ enabled: 'false', draining: true }],
+  ])('%j does not say that it is off: it is on, and nothing is drained', (stored) => {
+    expect(readSwitch(stored)).toMatchObject({ enabled: true, draining: false })
+  })
+
+  it('is off only when it says so, and what is written is read back', () => {
+    const off = flip(flip(SWITCH_OFF, true, 10), false, 20)
+    expect(off).toMatchObject({ enabled: false, draining: true })
+    for (const state of [SWITCH_OFF, off, flip(off, true, 21)])
+      expect(readSwitch(JSON.parse(JSON.stringify(state)))).toEqual(state)
   })
 })

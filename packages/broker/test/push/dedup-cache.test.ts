@@ -192,6 +192,47 @@ describe('the memory of keys', () => {
     expect([cache.bytes, known.heldFrom, known.to]).toEqual([0, 5, 5])
   })
 
+  test('G3 a key is kept until it has left the window, however long the generation it lies in has been open', () => {
+    let nowMs = 0
+    const known = new DedupCache(Number.MAX_SAFE_INTEGER, () => nowMs).partition('p', 60)
+    known.add(0, keysOf([1]))
+    nowMs = 14_000
+    known.add(1, keysOf([2]))
+    nowMs = 61_000
+    known.add(2, keysOf([3]))
+    expect(known.find(keyNumber(2), 0, [])).toEqual([1])
+  })
+
+  test.each([
+    ['rise', 1],
+    ['fall', -1],
+  ])(
+    'G3 of keys dropped long ago it admits not to know them, however many were dropped since (their times %s)',
+    (_, sign) => {
+      const known = new DedupCache(Number.MAX_SAFE_INTEGER, () => 0).partition('p', 3600)
+      // So far apart that no two share a generation.
+      const offsetOf = (number: number) => number * 600_000
+      const timeOf = (number: number) => 1_000 + sign * number
+      for (let number = 0; number < 40; number++) {
+        known.skipTo(offsetOf(number))
+        known.add(offsetOf(number), keysOf([number], timeOf(number)))
+      }
+      for (let dropped = 0; dropped < 36; dropped++) expect(known.dropOldest()).toBe(true)
+      for (let number = 0; number < 40; number++) {
+        expect(covers(known, keyNumber(number, timeOf(number)), offsetOf(number)), `key ${number}`).toBe(true)
+      }
+      expect(known.blindUpTo(keyNumber(0, timeOf(-1)), 0)).toBe(0)
+    },
+  )
+
+  test('G3 a key is found where it lies, also far behind the one stored before it', () => {
+    const known = new DedupCache(Number.MAX_SAFE_INTEGER, () => 0).partition('p', 3600)
+    known.add(0, keysOf([1]))
+    known.skipTo(600_000)
+    known.add(600_000, keysOf([2]))
+    expect([1, 2].map((number) => known.find(keyNumber(number), 0, []))).toEqual([[0], [600_000]])
+  })
+
   test('another window, a deleted partition and a restored database forget all of it', () => {
     const cache = new DedupCache(Number.MAX_SAFE_INTEGER, () => 0)
     const first = cache.partition('p', 60)
