@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { checkBufferDirectory, openFileBuffer } from '../src/index.ts'
 import { readAll, sourceOf } from './bodies.ts'
 
@@ -17,6 +17,8 @@ beforeEach(() => {
 afterEach(() => {
   for (const child of children.splice(0)) child.kill('SIGKILL')
   rmSync(directory, { recursive: true })
+  vi.useRealTimers()
+  vi.restoreAllMocks()
 })
 
 const open = () => openFileBuffer({ directory, bufferBytesMax: 2 ** 30, diskFreeBytesMin: 0 })
@@ -136,6 +138,22 @@ describe('owning a directory', () => {
     expect(buffer.stats.usable).toBe(false)
     await buffer.close()
     expect(events.at(-1)).toBe('lock-lost')
+  })
+
+  it('G1: an owner that was frozen and replaced acknowledges nothing when it thaws, and leaves the rest as it is', async () => {
+    // Its timer has not come round yet when the first append does.
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+    const buffer = await open()
+    await buffer.append(sourceOf(['a']))
+    writeFileSync(join(directory, 'lock.9'), JSON.stringify({ pid: 1, token: 'another', startTicks: '0' }))
+    rmSync(join(directory, 'lock.1'))
+    const now = performance.now.bind(performance)
+    vi.spyOn(performance, 'now').mockImplementation(() => now() + 3_000)
+    await expect(buffer.append(sourceOf(['b']))).rejects.toMatchObject({ code: 'BUFFER_UNAVAILABLE' })
+    const progress = readFileSync(join(directory, 'progress'))
+    await buffer.close()
+    expect(readFileSync(join(directory, 'progress'))).toEqual(progress)
+    expect(readFileSync(join(directory, 'lock.9'), 'utf8')).toContain('another')
   })
 })
 
