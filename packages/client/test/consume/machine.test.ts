@@ -95,6 +95,8 @@ describe('scenarios', () => {
     for (let k = 0; k < 6; k++) early.push({ type: 'empty', at: 0 }, { type: 'timer', at: 0 })
     const waits = replay(early).effects.filter((effect) => effect.do === 'wait')
     expect(waits.map((wait) => wait.millis)).toEqual([100, 200, 400, 800, 1000, 1000])
+    const answered = replay([...early, messages(1), returned(), settled(), { type: 'empty', at: 0 }])
+    expect(answered.effects.at(-1)).toEqual({ do: 'wait', millis: 100 })
     expect(names(replay([{ type: 'empty', at: 250 }]).effects)).toEqual(['poll', 'poll'])
     expect(replay([{ type: 'empty', at: 0 }], { wait: false }).effects.at(-1)).toEqual({ do: 'wait', millis: 100 })
     expect(replay([{ type: 'empty', at: 0, retryAfterMillis: 900 }]).effects.at(-1)).toEqual({
@@ -110,8 +112,10 @@ describe('scenarios', () => {
       .effects.filter((effect) => effect.do === 'wait')
       .map((wait) => Math.round(wait.millis / 1000))
     expect(waits).toEqual([1, 2, 4, 8, 16, 30, 30, 30])
-    const reset = replay([...events, { type: 'empty', at: 900 }, { type: 'transient', at: 900, jitter: 0 }])
-    expect(reset.effects.at(-1)).toEqual({ do: 'wait', millis: 500 })
+    for (const answer of [[{ type: 'empty', at: 900 } as const], [messages(1, 900), returned(900), settled(900)]]) {
+      const reset = replay([...events, ...answer, { type: 'transient', at: 900, jitter: 0 }])
+      expect(reset.effects.at(-1)).toEqual({ do: 'wait', millis: 500 })
+    }
     expect(replay([{ type: 'transient', at: 0, jitter: 0, retryAfterMillis: 7000 }]).effects.at(-1)).toEqual({
       do: 'wait',
       millis: 7000,
@@ -143,6 +147,39 @@ describe('scenarios', () => {
     ])
   })
 
+  test('the pause after an outage under a handler is short again once a handler ended without one', () => {
+    const away: WorkerEvent[] = [
+      messages(1),
+      { type: 'threw', at: 0, verdict: 'retry', error: 'e', jitter: 0 },
+      settled(),
+      { type: 'timer', at: 0 },
+    ]
+    const waitsAfter = (ended: WorkerEvent) =>
+      replay([...away, ...away, messages(1), ended, settled(), ...away]).effects.flatMap((effect) =>
+        effect.do === 'wait' ? [effect.millis] : [],
+      )
+    expect([waitsAfter(returned()), waitsAfter(failed())]).toEqual([
+      [500, 1000, 500],
+      [500, 1000, 500],
+    ])
+  })
+
+  test('idle: no pause is longer than the time left, and none is begun when it is over', () => {
+    const idle = { idleMillis: 1500 }
+    expect(replay([{ type: 'transient', at: 1100, jitter: 0 }], idle).effects.at(-1)).toEqual({
+      do: 'wait',
+      millis: 400,
+    })
+    expect(replay([{ type: 'empty', at: 0, retryAfterMillis: 9000 }], idle).effects.at(-1)).toEqual({
+      do: 'wait',
+      millis: 1500,
+    })
+    expect(replay([{ type: 'transient', at: 1500, jitter: 0 }], idle).last.state).toMatchObject({
+      phase: 'stopped',
+      stop: 'idle',
+    })
+  })
+
   test('stop: a poll and a wait are called off, a handler ends first and what was not handed out is released', () => {
     expect(names(replay([stop]).effects)).toEqual(['poll', 'cancel-poll', 'end'])
     expect(names(replay([{ type: 'empty', at: 0 }, stop]).effects).slice(-2)).toEqual(['cancel-wait', 'end'])
@@ -159,6 +196,17 @@ describe('scenarios', () => {
   test('lease lost: told once, the rest is neither handed out nor released', () => {
     const { effects } = replay([messages(3), { type: 'lease-lost' }, { type: 'lease-lost' }, returned(), settled()])
     expect(names(effects).slice(2)).toEqual(['tell-lease-lost', 'settle', 'put-down', 'poll'])
+  })
+
+  test('lease lost: the next batch is handed out and released as any other', () => {
+    const lost: WorkerEvent[] = [messages(1), { type: 'lease-lost' }, returned(), settled()]
+    expect(names(replay([...lost, messages(2), returned(), settled()]).effects).at(-1)).toBe('hand-out')
+    expect(replay([...lost, messages(2), stop, returned(), settled()]).effects.at(-1)).toEqual({
+      do: 'settle',
+      from: 1,
+      to: 2,
+      verdict: 'retry',
+    })
   })
 
   test('messages that come after the end are given back', () => {

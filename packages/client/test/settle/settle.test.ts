@@ -17,6 +17,7 @@ test('the body of a batch is the JSON of its acks', () => {
   const acks = [
     one,
     { ...one, transactionId: 'b' },
+    { ...one, transactionId: 'f', leaseId: 'm' },
     { ...one, transactionId: 'c', error: 'no "good"', status: 'failed' },
     { ...one, transactionId: 'd', partitionId: 'other' },
     { transactionId: 'e', partitionId: 'p', status: 'completed' },
