@@ -54,6 +54,7 @@ describe('restart in a window', () => {
     await instance.start()
     const status = (await api.maintenance()).body
     expect(status).toMatchObject({ maintenanceMode: true, phase: 'maintenance', stale: true, bufferedMessages: 1 })
+    expect(status.instances).toMatchObject([{ phase: 'maintenance' }])
     const pushed = await api.push([{ queue: 'orders', transactionId: 'down' }])
     expect(pushed).toMatchObject({ status: 201, body: [{ status: 'buffered' }] })
     const off = await api.maintenance(false)
@@ -73,6 +74,9 @@ describe('restart in a window', () => {
       { transactionId: 'down' },
       { transactionId: 'up' },
     ])
+    // It never left the window, so PostgreSQL's absence was no outage of its own.
+    const { windows } = (await api.history()).body
+    expect(windows.map(({ kind }: { kind: string }) => kind)).toEqual(['maintenance'])
   })
 
   test('G11 the very first start with PostgreSQL down accepts pushes and stores them when it comes up', async () => {

@@ -23,6 +23,8 @@ import { StoreError } from '../../src/ports/store-error.ts'
 const DRAINING = { enabled: false, draining: true, epoch: 1, since: '2026-01-01T00:00:00.000Z' }
 const NORMAL = { ...DRAINING, draining: false }
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+/** A slow machine may take its time; nothing waits so long otherwise. */
+const FOR_LONG = { timeout: 20_000, interval: 5 }
 const never = (): Promise<never> => new Promise(() => {})
 
 /** The others are ready and wait for this instance, which has nothing in its buffer. */
@@ -58,6 +60,9 @@ async function inBarrier(
     save?: (file: string, state: unknown) => Promise<void>
     readMs?: number
     switchNow?: () => Promise<unknown>
+    /** What the disk says of the switch at the start. */
+    remembered?: unknown
+    inFlight?: () => number
     reaches?: MaintenanceState
   } = {},
 ) {
@@ -66,7 +71,7 @@ async function inBarrier(
   const entered: MaintenanceState[] = []
   const log = {
     stats: { pendingRecords: 0, oldestAcceptedAtMicros: null, drainedThrough: 0 },
-    readState: async () => null,
+    readState: async () => over.remembered ?? null,
     writeState: over.save ?? (() => pause(over.saveMs ?? 0)),
   } as unknown as RecordLog
   const drain = {
@@ -81,18 +86,19 @@ async function inBarrier(
     finish: over.finish ?? (async () => null),
   } as unknown as DrainStore
   const nowMicros = (): number => Math.round((performance.timeOrigin + performance.now()) * 1000)
+  const acceptance = new Acceptance(nowMicros)
   const cluster = new ClusterDrain({
     instanceId: 'b',
     store,
     log,
-    acceptance: new Acceptance(nowMicros),
+    acceptance,
     nowMicros,
     horizon: new HorizonLog(log),
     quarantined: { everSetAside: 0 },
     drain,
     staging: {} as Staging,
     merge: {} as Merge,
-    inFlight: () => 0,
+    inFlight: over.inFlight ?? (() => 0),
     handoffTimeoutMs: 30_000,
     onFinished: () => {},
   })
@@ -118,7 +124,7 @@ async function inBarrier(
   for (let look = 0; look < 200 && control.state !== reaches; look++) await pause(1)
   expect(control.state).toBe(reaches)
   entered.length = 0
-  return { control, cluster, entered, reports, route }
+  return { acceptance, control, cluster, entered, reports, route }
 }
 
 describe('G4 a promise to hold pushes', () => {
@@ -228,6 +234,15 @@ describe('G4 a promise to hold pushes', () => {
     expect(early).toBe(0)
   })
 
+  it('is not made while a push is still on its way, however often the gate is closed', async () => {
+    let inFlight = 1
+    const { reports } = await inBarrier(async () => view(), { inFlight: () => inFlight })
+    await vi.waitUntil(() => reports.filter(({ closing }) => closing).length >= 5, FOR_LONG)
+    expect(reports.filter(({ gated }) => gated)).toEqual([])
+    inFlight = 0
+    await vi.waitUntil(() => reports.at(-1)!.gated, FOR_LONG)
+  })
+
   it('leaves nothing behind that could end in an outage when the others are normal', async () => {
     let position = DRAINING
     const { entered } = await inBarrier(
@@ -274,6 +289,21 @@ describe('G4 a promise to hold pushes', () => {
     await control.learn(readSwitch(NORMAL), control.ticket())
     await pause(50)
     expect(entered).toEqual(['gate', 'direct'])
+  })
+})
+
+describe('G4 the frontier of a report', () => {
+  it('does not pass an append that has not ended', async () => {
+    const { acceptance, reports } = await inBarrier(async () => view())
+    const ended = Promise.withResolvers<void>()
+    const append = acceptance.during(() => ended.promise)
+    const begunMicros = acceptance.oldestMicros!
+    const during = reports.length
+    await vi.waitUntil(() => reports.length >= during + 3, FOR_LONG)
+    expect(reports.slice(during).map(({ frontierMicros }) => frontierMicros < begunMicros)).not.toContain(false)
+    ended.resolve()
+    await append
+    await vi.waitUntil(() => reports.at(-1)!.frontierMicros > begunMicros, FOR_LONG)
   })
 })
 
@@ -332,6 +362,36 @@ describe('G4 an instance that slept', () => {
     away = true
     await control.confirm(1)
     expect([control.state, control.stale]).toEqual(['window', true])
+  })
+})
+
+describe('G11 a switch', () => {
+  const window = { enabled: true, draining: false, epoch: 1, since: '2026-01-01T00:00:00.000Z' }
+
+  it('that was on before a restart is on from the first instant, also without PostgreSQL', async () => {
+    const { control } = await inBarrier(async () => view(), {
+      remembered: window,
+      reaches: 'window',
+      switchNow: () => Promise.reject(new StoreError('unavailable', 'connect ECONNREFUSED')),
+    })
+    expect([control.phase, control.switch?.enabled, control.stale]).toEqual(['maintenance', true, true])
+  })
+
+  it('that is put on again while the disk still writes that it was off stays on', async () => {
+    const off = Promise.withResolvers<void>()
+    let saves = 0
+    const { control, entered } = await inBarrier(async () => view(), {
+      reaches: 'window',
+      switchNow: async () => window,
+      save: async () => {
+        if (++saves === 2) await off.promise
+      },
+    })
+    const ended = control.learn(readSwitch(NORMAL), control.ticket())
+    const again = control.learn(readSwitch({ ...window, since: '2026-01-01T00:00:01.000Z' }), control.ticket())
+    off.resolve()
+    await Promise.all([ended, again])
+    expect([control.state, entered]).toEqual(['window', []])
   })
 })
 

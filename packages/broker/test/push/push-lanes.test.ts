@@ -154,6 +154,18 @@ describe('lanes', () => {
     expect([lanes.holds(A.id), lanes.empty]).toEqual([false, true])
   })
 
+  test('G4 what is added while pushes are held goes nowhere, and then where the route leads', async () => {
+    for (const leads of ['direct', 'buffer'] as const) {
+      const { route, add, log, scripted } = bench()
+      route.set('held')
+      const pushed = add(A, '1')
+      for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve))
+      expect([log, scripted.flushes]).toEqual([[], []])
+      route.set(leads)
+      expect(statuses(await pushed)).toEqual([leads === 'direct' ? 'queued' : 'buffered'])
+    }
+  })
+
   test('conflicts are tried again at once, in order', async () => {
     const { scripted, add, log, unavailable } = bench()
     const conflict: Flush = () => Promise.reject(new StoreError('conflict', 'deadlock'))

@@ -1,0 +1,94 @@
+/** When the drain of a cluster may end: not while anybody still owes something (G4). */
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import type { DrainReport, DrainStore } from '../../src/ports/drain-store.ts'
+import { createDrainStore } from '../../src/store/cluster-drain.ts'
+import { type OpenedTestDatabase, openTestDatabase } from './test-database.ts'
+
+let opened: OpenedTestDatabase
+let store: DrainStore
+let serial = 0
+
+const run = (name: string, statement: string, values: unknown[] = []) =>
+  opened.database.admin.run(name, statement, values)
+
+beforeAll(async () => {
+  opened = await openTestDatabase()
+  store = createDrainStore(opened.database, 'q-test')
+})
+afterAll(() => opened[Symbol.asyncDispose]())
+beforeEach(async () => {
+  for (const table of ['staged_records', 'drain_members', 'instances'])
+    await run(`empty_${table}`, `DELETE FROM queen.${table}`)
+  await run(
+    'switch_draining',
+    `UPDATE queen.system_state SET value = '{"enabled": false, "draining": true, "epoch": 1}' WHERE key = 'maintenance_mode'`,
+  )
+})
+
+/** A report as it is when nothing is left to do. */
+const ready = (instanceId: string, over: Partial<DrainReport> = {}): DrainReport => ({
+  instanceId,
+  epoch: 1,
+  expectSince: '2026-01-01T00:00:00.000Z',
+  silentMs: 600_000,
+  patienceOver: false,
+  serial: ++serial,
+  frontierMicros: 1,
+  pending: 0,
+  closing: true,
+  gated: true,
+  drained: 3,
+  setAside: 1,
+  ...over,
+})
+const heard = (id: string) =>
+  run(
+    'insert_instance',
+    `INSERT INTO queen.instances (id, hostname, pid, started_at, last_seen_at) VALUES ($1, 'h', 1, now(), now())`,
+    [id],
+  )
+
+describe('G4 the drain of a cluster ends', () => {
+  it('when everybody is ready and nothing is staged, once, with what it came to', async () => {
+    await heard('b')
+    await store.report(ready('a'))
+    await store.report(ready('b'))
+    expect(await store.finish(ready('a'))).toMatchObject({
+      switch: { enabled: false, draining: false, epoch: 1 },
+      drained: 6,
+      setAside: 2,
+    })
+    expect(await store.finish(ready('b'))).toBe(null)
+  })
+
+  it.each<[string, Partial<DrainReport> | null]>([
+    ['has records in its buffer', { pending: 1 }],
+    ['has not promised to hold its pushes', { gated: false }],
+    ['has told only of another drain', { epoch: 2 }],
+    ['was heard of and tells nothing', null],
+  ])('not while another instance %s', async (_, over) => {
+    await heard('b')
+    await store.report(ready('a'))
+    if (over !== null) await store.report(ready('b', over))
+    expect(await store.finish(ready('a'))).toBe(null)
+  })
+
+  it.each<[string, Partial<DrainReport>]>([
+    ['has records in its buffer', { pending: 1 }],
+    ['has not promised to hold its pushes', { gated: false }],
+  ])('not while the instance that asks %s', async (_, over) => {
+    await store.report(ready('a', over))
+    await store.report(ready('b'))
+    expect(await store.finish(ready('a'))).toBe(null)
+  })
+
+  it('not while a record is staged', async () => {
+    await store.report(ready('a'))
+    await run(
+      'stage_record',
+      `INSERT INTO queen.staged_records (buffer_id, first_number, last_number, taken_through, oldest, latest, body)
+       VALUES ('x', 1, 1, 0, 1, 1, '')`,
+    )
+    expect(await store.finish(ready('a'))).toBe(null)
+  })
+})
