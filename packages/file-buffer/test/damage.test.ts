@@ -245,6 +245,84 @@ describe('damage on disk', () => {
     await buffer.close()
   })
 
+  it('what was drained is not missed when its files are gone', async () => {
+    const disk = new FaultDisk()
+    for (const body of ['one', 'two', 'three']) {
+      const buffer = await open(disk)
+      await buffer.append(sourceOf([body]))
+      await buffer.close()
+    }
+    const draining = await open(disk)
+    await draining.drained(2)
+    await draining.close()
+    const buffer = await open(disk)
+    expect((await readAll(buffer)).bodies).toEqual(['three'])
+    expect(await buffer.quarantine.list()).toEqual([])
+    await buffer.close()
+  })
+
+  it('G1: a file of another buffer is kept aside, and so is one whose numbers another file has', async () => {
+    const disk = new FaultDisk()
+    const first = await open(disk)
+    await first.append(sourceOf(['one']))
+    await first.close()
+    // The same buffer as it went on in a copy of its directory, which gave number 3 to another record.
+    const copy = new FaultDisk()
+    for (const path of disk.paths()) copy.put(path, disk.contents(path))
+    for (const body of ['two', 'three of the copy']) {
+      const buffer = await open(copy)
+      await buffer.append(sourceOf([body]))
+      await buffer.close()
+    }
+    const second = await open(disk)
+    await second.append(sourceOf(['two', 'three']))
+    await second.close()
+    const foreign = new FaultDisk()
+    const other = await open(foreign)
+    await other.setDrainedThrough(8)
+    await other.append(sourceOf(['nine of another']))
+    await other.close()
+    const pathOf = (number: number) => `${DIRECTORY}/${String(number).padStart(20, '0')}.qbuf`
+    disk.put(pathOf(3), copy.contents(pathOf(3)))
+    disk.put(pathOf(9), foreign.contents(pathOf(9)))
+    const events: FileBufferEvent[] = []
+    const buffer = await open(disk, (event) => events.push(event))
+    expect(events.flatMap((event) => (event.type === 'file-aside' ? [event.reason] : []))).toEqual([
+      'its record numbers overlap those of the file before it',
+      `it belongs to buffer ${other.bufferId}`,
+    ])
+    expect(await readAll(buffer)).toMatchObject({ numbers: [1, 2, 3], bodies: ['one', 'two', 'three'], setAside: [] })
+    expect((await buffer.append(sourceOf(['next']))).first).toBeGreaterThan(9)
+    for (const number of [3, 9]) expect(disk.paths()).toContain(`${pathOf(number)}.aside`)
+    await buffer.close()
+  })
+
+  it('a whole record in the place of a later one is damage: no number comes twice', async () => {
+    const { contents, starts } = await fileOf(['a', 'b', 'c', 'd'])
+    contents.copy(contents, starts[2]!, starts[0]!, starts[1]!)
+    const buffer = await open(diskWith(contents))
+    expect(await readAll(buffer)).toMatchObject({ numbers: [1, 2, 4], bodies: ['a', 'b', 'd'] })
+    expect(await buffer.quarantine.list()).toMatchObject([{ number: 3, lastNumber: 3, offset: starts[2]! }])
+    await buffer.close()
+  })
+
+  it('G10: a file that has lost its end while the buffer runs costs the records there, once', async () => {
+    const disk = new FaultDisk()
+    const buffer = await open(disk)
+    await buffer.append(sourceOf(BODIES))
+    disk.put(FILE, disk.contents(FILE).subarray(0, -1))
+    // A reader that stood still there would read for ever, and let nothing else run.
+    disk.crashAfter(200)
+    const reads = []
+    for (let read = 0; read < 3; read++) reads.push(await buffer.read({ records: 100, bytes: 10_000 }))
+    expect(reads.flatMap(({ records }) => records.map(({ number }) => number))).toEqual([1, 2, 3, 4])
+    expect(reads.flatMap(({ setAside }) => setAside)).toMatchObject([{ number: 5, lastNumber: 5 }])
+    expect(reads.at(-1)).toMatchObject({ empty: true, through: 5 })
+    expect(buffer.stats).toMatchObject({ pendingRecords: 4, quarantinedRecords: 1 })
+    disk.heal()
+    await buffer.close()
+  })
+
   it('G10: damage that appears while the buffer runs is set aside and leaves the counts true', async () => {
     const disk = new FaultDisk()
     const buffer = await open(disk)

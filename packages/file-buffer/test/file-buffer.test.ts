@@ -73,6 +73,23 @@ describe('file buffer', () => {
     await second.close()
   })
 
+  it('G10: a kill costs nothing of what was drained last', async () => {
+    const disk = new FaultDisk()
+    const first = await open(disk)
+    await first.append(sourceOf(['a', 'b', 'c', 'd', 'e']))
+    disk.restart()
+    // Whichever of the two slots the last word is in.
+    for (const [at, through] of [1, 3, 4].entries()) {
+      const buffer = await open(disk)
+      if (at % 2 === 1) await buffer.drained(through - 1)
+      await buffer.drained(through)
+      disk.restart()
+      const after = await open(disk)
+      expect(after.stats.drainedThrough).toBe(through)
+      disk.restart()
+    }
+  })
+
   it('never reuses numbers, also when all files are gone', async () => {
     const disk = new FaultDisk()
     const first = await open(disk)
@@ -162,6 +179,20 @@ describe('file buffer', () => {
     await buffer.close()
   })
 
+  it('G9: what waits for its turn is bounded, and what was taken is written', async () => {
+    const buffer = await open(new FaultDisk())
+    // Space is set apart for what a record may need, not for what it turns out to need.
+    const source = { ...sourceOf(['x']), bytesMax: 5 * 2 ** 20 }
+    const appends = await Promise.allSettled(Array.from({ length: 40 }, () => buffer.append(source)))
+    const refused = appends.flatMap((append) => (append.status === 'rejected' ? [append.reason] : []))
+    // One in the batch that is being filled, 25 × 5 MiB behind it.
+    expect(refused).toHaveLength(40 - 26)
+    for (const reason of refused) expect(reason).toMatchObject({ code: 'BUFFER_UNAVAILABLE' })
+    expect((await readAll(buffer)).numbers).toHaveLength(26)
+    await buffer.append(source)
+    await buffer.close()
+  })
+
   it('G9: the free bytes of the disk are kept, also between two looks at it', async () => {
     const disk = new FaultDisk()
     disk.freeBytesNow = 10_000
@@ -231,6 +262,20 @@ describe('file buffer', () => {
     }
     expect(buffer.stats.appendRecordsPerSecond).toBe(100)
     expect(buffer.stats.timeToFullSeconds).toBeCloseTo((1_000_000 - 50_128) / 10_000, 1)
+    await buffer.close()
+  })
+
+  it('the time to full ends where the disk has no more to give, when that is sooner', async () => {
+    let now = 1_000_000
+    const disk = new FaultDisk()
+    disk.freeBytesNow = 300_000
+    const buffer = await open(disk, { clock: () => now, bufferBytesMax: 1_000_000, diskFreeBytesMin: 100_000 })
+    for (let second = 0; second < 5; second++) {
+      await buffer.append(sourceOf(Array.from({ length: 100 }, () => 'x'.repeat(68))))
+      now += 1_000
+    }
+    const { diskFreeBytes, timeToFullSeconds } = buffer.stats
+    expect(timeToFullSeconds).toBeCloseTo((diskFreeBytes! - 100_000) / 10_000, 1)
     await buffer.close()
   })
 

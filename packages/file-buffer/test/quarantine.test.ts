@@ -87,11 +87,15 @@ describe('G8: quarantine', () => {
     await second.close()
   })
 
-  it('an entry that is itself damaged stays visible', async () => {
+  it.each([
+    ['its head', () => 200],
+    ['the bytes that were set aside', (bytes: Buffer) => bytes.length * 8 - 1],
+  ])('an entry that is itself damaged stays visible and says so (in %s)', async (_, bitOf) => {
     const disk = new FaultDisk()
     const buffer = await open(disk)
     await buffer.quarantine.add(entry('a'))
-    disk.flipBit('/buffer/quarantine/a.entry', 200)
+    const path = '/buffer/quarantine/a.entry'
+    disk.flipBit(path, bitOf(disk.contents(path)))
     expect(await buffer.quarantine.list()).toMatchObject([{ id: 'a', error: 'the quarantine entry itself is damaged' }])
     await buffer.close()
     const again = await open(disk)
