@@ -172,6 +172,18 @@ describe('room (G9)', () => {
     expect(room.bytes).toBe(0)
   })
 
+  test('who waits for bytes is not passed by a smaller push into another buffer', async () => {
+    const { room, drain } = setUp(100)
+    const [a, b, c] = ['a', 'b', 'c'].map((name) => new PartitionBuffer('q', name, limits()))
+    room.enter([{ buffer: a!, items: [item(0, 90)] }])
+    const large = room.enter([{ buffer: b!, items: [item(1, 50)] }])!
+    const small = room.enter([{ buffer: c!, items: [item(2, 10)] }])!
+    expect([b!.size, c!.size, room.waitingPushes]).toEqual([0, 0, 2])
+    drain(a!, 1)
+    await Promise.all([large.admitted, small.admitted])
+    expect([b!.size, c!.size, room.bytes]).toEqual([1, 1, 60])
+  })
+
   test('one larger than the bound goes in slices; an item larger than the bound passes alone', async () => {
     const { room, drain } = setUp(50)
     const buffer = new PartitionBuffer('q', 'p', limits({ maxMessages: 100 }))

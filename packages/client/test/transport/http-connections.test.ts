@@ -78,6 +78,56 @@ describe('a request', () => {
   })
 })
 
+describe('a request that is no plain one', () => {
+  test('says itself how it is framed, once', async () => {
+    const seen: string[] = []
+    const { ask } = await serve((socket, request) => {
+      seen.push(request.toLowerCase())
+      socket.write(OK)
+    })
+    await ask({ method: 'POST', headers: { 'content-length': '7' }, body: '{"a":1}' })
+    await ask({ method: 'POST', headers: { 'transfer-encoding': 'chunked' }, body: '{"a":1}' })
+    await ask({ headers: { connection: 'close' } })
+    const framing = (request: string) => request.match(/^(?:content-length|transfer-encoding|connection): .*$/gm)
+    expect(seen.map(framing)).toEqual([
+      ['content-length: 7', 'connection: keep-alive'],
+      ['transfer-encoding: chunked', 'connection: keep-alive'],
+      ['connection: close'],
+    ])
+  })
+
+  test('goes where its URL leads: dots, spaces and line ends are read as everywhere', async () => {
+    const seen: string[] = []
+    const { ask } = await serve((socket, request) => {
+      seen.push(request.split('\r\n')[0]!)
+      socket.write(OK)
+    })
+    for (const path of ['/a/../b', '/a b', '/ä?c=ö', '/a#b', '/a HTTP/1.1\r\nx: y']) await ask({}, path)
+    expect(seen).toEqual(
+      ['/b', '/a%20b', '/%C3%A4?c=%C3%B6', '/a', '/a%20HTTP/1.1x:%20y'].map((path) => `GET ${path} HTTP/1.1`),
+    )
+  })
+
+  test.each([
+    ['on connections of our own', {}],
+    ["by Node's client", { connection: 'close' }],
+  ])('a redirect is followed, %s', async (_name, headers) => {
+    const { ask } = await serve((socket, request) => {
+      const there = request.startsWith('GET /there')
+      socket.end(there ? OK : 'HTTP/1.1 307 Temporary Redirect\r\nlocation: /there\r\ncontent-length: 4\r\n\r\nhere')
+    })
+    const answer = await ask({ headers }, '/here')
+    expect([answer.status, await answer.text()]).toEqual([200, 'ok'])
+  })
+
+  test("is lost in the middle of its answer by Node's client too", async () => {
+    const { ask } = await serve((socket) => socket.end('HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhe'))
+    const error = await ask({ headers: { connection: 'close' } }).catch((thrown: unknown) => thrown)
+    expect(error).toBeInstanceOf(TypeError)
+    expect(causeOf(error)).toBeDefined()
+  })
+})
+
 describe('a connection', () => {
   test('carries one request after the other, and as many at a time as are asked', async () => {
     const { ask, connections } = await serve((socket) => socket.write(OK))
@@ -108,6 +158,23 @@ describe('a connection', () => {
     expect((await ask({ method: 'POST', body })).status).toBe(200)
     expect((await ask()).status).toBe(200)
     expect(connections()).toBe(2)
+  })
+
+  test('G9 rests only beside 255 others', async () => {
+    const arrived: Socket[] = []
+    const all = Promise.withResolvers<void>()
+    const two = Promise.withResolvers<void>()
+    let closed = 0
+    const { ask, connections } = await serve((socket) => {
+      socket.on('close', () => ++closed === 2 && two.resolve())
+      if (arrived.push(socket) === 258) all.resolve()
+    })
+    const answers = Array.from({ length: 258 }, () => ask())
+    await all.promise
+    for (const socket of arrived) socket.write(OK)
+    await Promise.all(answers)
+    await two.promise
+    expect([connections(), closed]).toEqual([258, 2])
   })
 
   test('closed while it rests is replaced without an error', async () => {
