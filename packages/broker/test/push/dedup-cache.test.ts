@@ -174,6 +174,17 @@ describe('the memory of keys', () => {
     expect(newest.blindUpTo(keyNumber(5, 1_039), 0)).toBe(0)
   })
 
+  test('G9 two hundred thousand partitions are remembered at most, the one created first is forgotten', () => {
+    const cache = new DedupCache(Number.MAX_SAFE_INTEGER, () => 0)
+    const [first, second] = ['0', '1'].map((id) => cache.partition(id, 60))
+    for (const known of [first!, second!]) known.add(0, keysOf([1]))
+    const bytes = cache.bytes
+    for (let id = 2; id <= 200_000; id++) cache.partition(String(id), 60)
+    expect(cache.bytes).toBe(bytes / 2)
+    expect([first!.find(keyNumber(1), 0, []), second!.find(keyNumber(1), 0, [])]).toEqual([[], [0]])
+    expect(cache.partition('1', 60)).toBe(second)
+  })
+
   test('what leaves the window is dropped, and a drain is told that it is not held any more', () => {
     let nowMs = 0
     const cache = new DedupCache(Number.MAX_SAFE_INTEGER, () => nowMs)

@@ -314,6 +314,22 @@ describe('lanes', () => {
     expect(statuses(await add(A, '1'))).toEqual(['duplicate'])
   })
 
+  test('G3 a suspect that was innocent in a partition that vanished is judged anew in the one that takes its place', async () => {
+    const { add, scripted } = bench()
+    await add(A, '1')
+    const [there] = await add(B, '1')
+    scripted.script = [
+      () => done({ ...unsure, innocent: [0] }),
+      () => done({ status: 'gone' }),
+      (writes) => {
+        expect(writes[0]).toMatchObject({ partitionId: B.id, count: 0, suspects: [{ offset: 0 }] })
+        const confirmed = [{ index: 0, messageId: there!.messageId! }]
+        return done({ status: 'stored', firstOffset: 1, createdAt: '', confirmed, gap: [] })
+      },
+    ]
+    expect(await add(A, '1')).toMatchObject([{ status: 'duplicate', messageId: there!.messageId, partitionId: B.id }])
+  })
+
   test('a gap too large is read in pages before the next try', async () => {
     const { add, scripted } = bench()
     scripted.script = [
@@ -394,6 +410,15 @@ describe('lanes', () => {
     expect(Math.max(...answeredAt)).toBeLessThan(3_000)
     expect([log[0], unknown[0]]).toEqual(['buffered 1', true])
     expect(log).toEqual(['buffered 1', ...Array.from({ length: 6 }, (_, i) => `buffered later ${i}`)])
+  })
+
+  test('G9 a push that waited for too long begins no flush', async () => {
+    const { scripted, lanes, unavailable } = bench()
+    const late = [item('orders', 'a', 'late')]
+    const answered = Promise.withResolvers<void>()
+    lanes.add(A, late, { remaining: 1, startedAtMs: Date.now() - 2_500, done: answered.resolve })
+    await answered.promise
+    expect([statuses(late), scripted.flushes.length, unavailable.length]).toEqual([['buffered'], 0, 1])
   })
 
   test('a large push has a flush of its own beside the small ones', async () => {
