@@ -205,6 +205,28 @@ describe('push', () => {
     ])
   })
 
+  test('what was encrypted because nobody knew its queue is not stored so when the buffer has no room', async () => {
+    await createQueueStore(opened.database).configureQueue({
+      name: 'known-secret',
+      namespace: null,
+      task: null,
+      set: { encryptionEnabled: true },
+      unset: [],
+      replace: false,
+    })
+    const cipher = new PayloadCipher(createSecretKey(randomBytes(32)))
+    const stack = new PushStack(opened.database, { cipher })
+    await stack.send(item('known-secret', 'p', '1'))
+    const delayed = async (entry: PushItem) => {
+      stack.listLog.failure = { code: 'BUFFER_FULL', times: 1 }
+      const pushed = await stack.push.pushMessages([entry], { bufferMs: 20, bufferMax: 100 }).catch((error) => error)
+      return [entry.status, entry.code, pushed?.code]
+    }
+    expect(await delayed(item('never-heard-of', 'p', '1'))).toEqual(['failed', 'BUFFER_FULL', 'BUFFER_FULL'])
+    expect(await storedMessages(opened.database, 'never-heard-of')).toEqual([])
+    expect(await delayed(item('known-secret', 'p', '2'))).toEqual(['queued', null, undefined])
+  })
+
   test('a payload encrypted twice is never the same, and any changed bit is noticed', () => {
     const cipher = new PayloadCipher(createSecretKey(randomBytes(32)))
     const plain = Buffer.from('{"a":1}')
