@@ -7,8 +7,8 @@ import { item } from '../push/push-stack.ts'
 
 it.each([
   ['is run three times when it was rolled back by a conflict', false, 3],
-  ['is never run again when nobody knows whether it was committed (G3)', true, 1],
-])('a transaction %s', async (_, outcomeUnknown, times) => {
+  ['is never run again when nobody knows whether it was committed', true, 1],
+])('G3 a transaction %s', async (_, outcomeUnknown, times) => {
   let begun = 0
   const store = {
     transaction: () => {
