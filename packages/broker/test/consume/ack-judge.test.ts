@@ -9,7 +9,7 @@ const over: AckEntryOutcome = {
   ended: false,
   committed: 5,
   dead: [],
-  before: { committed: 5, acked: [], leased: [], released: [], releasedFailed: [], dead: [3, 4] },
+  before: { committed: 5, acked: [], leased: [], released: [], releasedFailed: [], dead: [3, 4], gone: [] },
 }
 
 describe('a call that is repeated because its answer was lost', () => {

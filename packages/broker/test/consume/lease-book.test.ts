@@ -46,7 +46,12 @@ describe('an ack that finds its lease in the book', () => {
     book.add('lease', 'g', [runOf(1)])
     // The book knows the answer: whoever asks PostgreSQL has not found it.
     const asked = () => Promise.reject(new Error('asked the database'))
-    return resolveAcks({ store: {} as ConsumeStore, catalog: { partitionsById: asked }, book }, [item], [])
+    return resolveAcks(
+      { store: {} as ConsumeStore, catalog: { partitionsById: asked }, book },
+      [item],
+      [],
+      Number.POSITIVE_INFINITY,
+    )
   }
 
   it.each([
