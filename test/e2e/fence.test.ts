@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import { TcpProxy } from '../chaos/tcp-proxy.ts'
 import { ALL_IS_WELL, verdict } from '../support/checker.ts'
 import { type Instance, startInstance } from '../support/instance.ts'
-import { atEnd, endLeftovers, temporaryDatabase } from '../support/leftovers.ts'
+import { atEnd, endLeftovers, temporaryDatabase, temporaryPostgres } from '../support/leftovers.ts'
 import { Producer, stopAll } from '../support/producer.ts'
 import { Recorder } from '../support/recorder.ts'
 import { openTables, type Tables } from '../support/tables.ts'
@@ -25,6 +25,9 @@ async function fenceKey(tables: Tables): Promise<string> {
   )
   return row!.name
 }
+
+/** Fewer than an instance with the default pool wants. */
+const CONNECTIONS = 5
 
 describe('fence', () => {
   test('G5 G3 G4 an instance that was paused with SIGSTOP while another one enabled writes nothing when it comes back', async () => {
@@ -141,6 +144,41 @@ describe('fence', () => {
     expect(await answer).toMatchObject({ status: 200, body: { maintenanceMode: false, stale: true } })
     await locked
     await migration.query('COMMIT')
+  })
+
+  test('G5 a role that has no connection left is no obstacle: it is answered when it is safe, and stays so', async () => {
+    const postgres = await temporaryPostgres()
+    const operator = await openTables(postgres.url)
+    await operator.query(`CREATE ROLE few LOGIN PASSWORD 'few' CONNECTION LIMIT ${CONNECTIONS}`)
+    await operator.query('ALTER DATABASE postgres OWNER TO few')
+    const url = new URL(postgres.url)
+    url.username = 'few'
+    url.password = 'few'
+    const instance = await startInstance({ databaseUrl: url.href })
+    await isDirect(instance)
+    const recorder = new Recorder()
+    const producers = Array.from({ length: 20 }, (_, index) =>
+      new Producer({
+        name: `p${index}`,
+        queue: 'orders',
+        partition: `p${index}`,
+        instances: [instance],
+        recorder,
+      }).start(),
+    )
+    await until('every connection is taken', async () => {
+      const [row] = await operator.query<{ taken: number }>(
+        `SELECT count(*)::int AS taken FROM pg_stat_activity WHERE usename = 'few'`,
+      )
+      return row!.taken === CONNECTIONS
+    })
+    expect(await instance.api.maintenance(true)).toMatchObject({ status: 200, body: { safeToMigrate: true } })
+    await recorder.more(50, 'buffered')
+    await stopAll(producers)
+    await instance.api.maintenance(false)
+    await until('it is drained', async () => (await instance.buffered()) === 0)
+    expect(recorder.refusals).toEqual({})
+    expect(await verdict(recorder, instance, 'orders', operator)).toEqual(ALL_IS_WELL)
   })
 
   test('G5 a write that does not end holds the answer back, is named, and the window becomes safe by itself', async () => {

@@ -21,17 +21,20 @@ export class StoreError extends Error {
   /** True when the connection broke after the statement was sent, so nobody knows whether it was committed. */
   readonly outcomeUnknown: boolean
   readonly sqlState: string | null
+  /** PostgreSQL is there and lets nobody of ours in any more: its limit, the database's or the role's is reached. */
+  readonly noConnectionLeft: boolean
 
   constructor(
     failure: StoreFailure,
     message: string,
-    more: { outcomeUnknown?: boolean; sqlState?: string | null; cause?: unknown } = {},
+    more: { outcomeUnknown?: boolean; sqlState?: string | null; noConnectionLeft?: boolean; cause?: unknown } = {},
   ) {
     super(message, more.cause === undefined ? undefined : { cause: more.cause })
     this.name = 'StoreError'
     this.failure = failure
     this.outcomeUnknown = more.outcomeUnknown ?? false
     this.sqlState = more.sqlState ?? null
+    this.noConnectionLeft = more.noConnectionLeft ?? false
   }
 
   /** Whether the same call may succeed later without any change. */

@@ -101,6 +101,17 @@ export class DatabaseConnection {
     return (await this.#execute('', text, [], timeoutMs + SILENCE_MARGIN_MS, final)).commandTag
   }
 
+  /** Makes it a session for another purpose, idle as it is. It is cut when that fails. */
+  async adopt(settings: Readonly<Record<string, string>>, timeoutMs: number): Promise<void> {
+    this.onBroken = null
+    try {
+      await this.command(`RESET ALL; ${sessionSettings(settings)}`, timeoutMs, false)
+    } catch (error) {
+      this.destroy()
+      throw error
+    }
+  }
+
   onNotification(handler: (channel: string, payload: string, processId: number) => void): void {
     this.#client.on('notification', (message) => handler(message.channel, message.payload ?? '', message.processId))
   }

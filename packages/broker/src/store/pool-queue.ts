@@ -5,6 +5,9 @@
  * no other connection to wait for, everybody waiting is told at once: in an outage a caller learns it in the time a
  * refused connection takes, not after its own patience.
  *
+ * A server may have no room for all that our pools want. Then one pool gives a connection to another, and never closes it
+ * for the other's sake: whoever else is waiting for room would take it.
+ *
  * Invariant: a connection is with one caller or idle, never both; size, waiters and waiting time have limits.
  */
 import { StoreError } from '../ports/store-error.ts'
@@ -32,6 +35,13 @@ export interface PoolStats {
   readonly waiting: number
 }
 
+/** Waits for a connection to leave this pool with. */
+interface Taker {
+  readonly keep: number
+  readonly resolve: (connection: DatabaseConnection | null) => void
+  readonly timer: NodeJS.Timeout
+}
+
 interface Waiter {
   readonly resolve: (connection: DatabaseConnection) => void
   readonly reject: (error: StoreError) => void
@@ -47,6 +57,7 @@ export class ConnectionPool {
   readonly #idle: DatabaseConnection[] = []
   readonly #busy = new Set<DatabaseConnection>()
   readonly #waiters: Waiter[] = []
+  readonly #takers: Taker[] = []
   #opening = 0
   #reopenTimer: NodeJS.Timeout | null = null
   #closed = false
@@ -68,6 +79,25 @@ export class ConnectionPool {
     }
   }
 
+  /**
+   * Gives one of its connections away for good: an idle one, or the next that comes back, before any caller gets it. null
+   * when that would leave fewer than `keep`, or none came back in time.
+   */
+  give(keep: number): Promise<DatabaseConnection | null> {
+    if (this.#closed || this.#live() <= keep) return Promise.resolve(null)
+    // The one that has rested longest: the others are warm.
+    const idle = this.#idle.shift()
+    if (idle !== undefined) return Promise.resolve(idle)
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        this.#takers.splice(this.#takers.indexOf(taker), 1)
+        resolve(null)
+      }, this.#options.waitTimeoutMs)
+      const taker: Taker = { keep, resolve, timer }
+      this.#takers.push(taker)
+    })
+  }
+
   /** Cuts every idle connection: the server fell silent, so they would only cost their users a full time limit each. */
   dropIdle(): void {
     for (const connection of this.#idle.splice(0)) connection.destroy()
@@ -78,6 +108,10 @@ export class ConnectionPool {
     this.#closed = true
     if (this.#reopenTimer !== null) clearTimeout(this.#reopenTimer)
     this.#rejectAll(new StoreError('unavailable', 'the database connections are closed'))
+    for (const taker of this.#takers.splice(0)) {
+      clearTimeout(taker.timer)
+      taker.resolve(null)
+    }
     for (const connection of this.#idle.splice(0)) connection.close()
   }
 
@@ -137,6 +171,14 @@ export class ConnectionPool {
   }
 
   #offer(connection: DatabaseConnection): void {
+    const taker = this.#takers[0]
+    if (taker !== undefined && this.#live() >= taker.keep) {
+      this.#takers.shift()
+      clearTimeout(taker.timer)
+      taker.resolve(connection)
+      this.#openWhatIsMissing()
+      return
+    }
     const waiter = this.#waiters.shift()
     if (waiter === undefined) {
       this.#idle.push(connection)

@@ -5,9 +5,13 @@
  *   admin   reads and administration   a few
  *   state   switches, heartbeat, probe two, never behind the queues of the others
  *   listener                           one, for NOTIFY both ways
+ *   dedicated                          opened for one piece of work: the fence, a migration
  *
  * It returns at once, also when PostgreSQL is down, and goes on trying in the background. While it knows that the
  * server is away, callers are refused without a try.
+ *
+ * When PostgreSQL has no room for another connection, the message paths give up one of theirs to whoever needs its first:
+ * however busy an instance is, its switches are read, its heart beats and the fence can be passed.
  *
  * Invariant: every call settles within waiting time + statement limit + margin, with rows or a StoreError.
  */
@@ -99,19 +103,40 @@ export function openDatabase(options: DatabaseOptions): QueenDatabase {
     return opened
   }
 
-  const pool = (size: number, waitersMax: number, settings: Record<string, string>, always: boolean) =>
+  /** Opens a connection, or takes over one of the message paths when PostgreSQL has no room for another. */
+  const openOrTakeOver = async (settings: Record<string, string>): Promise<DatabaseConnection> => {
+    try {
+      return await open(settings)
+    } catch (error) {
+      if (!(error as StoreError).noConnectionLeft) throw error
+      const given = (await pools.hot.give(1)) ?? (await pools.admin.give(0)) ?? (await pools.state.give(1))
+      if (given === null) throw error
+      options.log.warn({ reason: (error as StoreError).message }, 'PostgreSQL has no connection left for this instance')
+      await given.adopt(settings, options.connectTimeoutMs)
+      return given
+    }
+  }
+
+  const pool = (
+    size: number,
+    waitersMax: number,
+    always: boolean,
+    open: () => Promise<DatabaseConnection>,
+  ): ConnectionPool =>
     new ConnectionPool({
       size,
       waitersMax,
       waitTimeoutMs: options.statementTimeoutMs,
-      open: () => open(settings),
+      open,
       refusal: () =>
         health.state !== 'disconnected' || always
           ? null
           : new StoreError('unavailable', health.reason?.message ?? 'PostgreSQL cannot be reached'),
       onOpened: () => health.succeeded(),
       onOpenFailed: (error, alone) => {
-        if (alone) health.failed(error)
+        // Full is not away while the message paths have theirs.
+        const full = error.noConnectionLeft && pools.hot.stats().size > 0
+        if (alone && !full) health.failed(error)
         else health.check()
       },
       onLost: (silent) => {
@@ -125,10 +150,13 @@ export function openDatabase(options: DatabaseOptions): QueenDatabase {
     })
 
   const limits: TimeLimits = options
-  const pools = {
-    hot: pool(options.poolSize, HOT_WAITERS_MAX, hotSettings(limits), false),
-    admin: pool(ADMIN_SIZE, ADMIN_WAITERS_MAX, adminSettings(limits), false),
-    state: pool(STATE_SIZE, STATE_WAITERS_MAX, baseSettings(limits), true),
+  const pools: Record<'hot' | 'admin' | 'state', ConnectionPool> = {
+    hot: pool(options.poolSize, HOT_WAITERS_MAX, false, () => open(hotSettings(limits))),
+    // One is enough to answer; more of them would cost the message paths too many.
+    admin: pool(ADMIN_SIZE, ADMIN_WAITERS_MAX, false, () =>
+      pools.admin.stats().size === 0 ? openOrTakeOver(adminSettings(limits)) : open(adminSettings(limits)),
+    ),
+    state: pool(STATE_SIZE, STATE_WAITERS_MAX, true, () => openOrTakeOver(baseSettings(limits))),
   }
 
   const health: DatabaseHealth = new DatabaseHealth({
@@ -138,9 +166,9 @@ export function openDatabase(options: DatabaseOptions): QueenDatabase {
           await sql('state').run('probe', 'SELECT 1 AS one', [])
           return
         } catch (error) {
-          const { sqlState, outcomeUnknown } = error as StoreError
+          const { noConnectionLeft, outcomeUnknown } = error as StoreError
           // No connection left for the probe is no outage while the message paths have theirs.
-          if (sqlState === '53300' && pools.hot.stats().size > 0) return
+          if (noConnectionLeft && pools.hot.stats().size > 0) return
           // It ran on a connection that had just been lost too: only a new one can tell.
           if (outcomeUnknown && attempt < STATE_SIZE && health.state !== 'disconnected') continue
           throw error
@@ -171,7 +199,7 @@ export function openDatabase(options: DatabaseOptions): QueenDatabase {
   })
 
   const listener = createListener({
-    open: () => open({ ...baseSettings(limits), synchronous_commit: 'off' }),
+    open: () => openOrTakeOver({ ...baseSettings(limits), synchronous_commit: 'off' }),
     statementTimeoutMs: options.statementTimeoutMs,
     log: options.log,
   })
@@ -189,7 +217,7 @@ export function openDatabase(options: DatabaseOptions): QueenDatabase {
       pools[which].use((connection) => runInTransaction(connection, options.statementTimeoutMs, bind, work)),
     async dedicated(own, work) {
       if (closed) throw new StoreError('unavailable', 'the database connections are closed')
-      const connection = await open(baseSettings(own))
+      const connection = await openOrTakeOver(baseSettings(own))
       dedicated.add(connection)
       const patienceMs = own.statementTimeoutMs === 0 ? UNLIMITED_MS : own.statementTimeoutMs
       try {

@@ -14,6 +14,8 @@ interface Verdict {
    * session alive have rolled their statement back.
    */
   readonly sessionEnds?: true
+  /** No session was begun, for want of room; see StoreError. */
+  readonly noConnectionLeft?: true
 }
 
 const unavailable: Verdict = { failure: 'unavailable' }
@@ -54,8 +56,10 @@ export const SQLSTATES: Readonly<Record<string, Verdict>> = {
   '42501': unavailable,
   '42P01': unavailable,
   '42883': unavailable,
-  // Out of disk, memory or connections.
+  // Out of disk or memory.
   '53': unavailable,
+  // Too many connections: of the server, of the database or of the role.
+  '53300': { failure: 'unavailable', noConnectionLeft: true },
   // A value over a fixed limit of PostgreSQL.
   '54': rejected,
   '55': defect,
@@ -104,7 +108,13 @@ export function toStoreError(error: unknown, sent: boolean): StoreError {
   if (typeof severity === 'string' && typeof code === 'string') {
     const verdict = verdictOf(code)
     const outcomeUnknown = sent && (verdict.sessionEnds === true || severity === 'FATAL' || severity === 'PANIC')
-    return new StoreError(verdict.failure, String(message), { sqlState: code, outcomeUnknown, cause: error })
+    const noConnectionLeft = verdict.noConnectionLeft === true
+    return new StoreError(verdict.failure, String(message), {
+      sqlState: code,
+      outcomeUnknown,
+      noConnectionLeft,
+      cause: error,
+    })
   }
   if (error instanceof TypeError || error instanceof RangeError)
     return new StoreError('defect', error.message, { cause: error })

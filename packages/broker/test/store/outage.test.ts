@@ -1,7 +1,9 @@
 /** The pool against a server that dies, freezes, is full, or never was there. */
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type Socket } from 'node:net'
 import { startTestPostgres } from '@queen/embedded-postgres/testing'
+import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { MISSED } from '../../src/ports/notifications.ts'
 import type { StoreError } from '../../src/ports/store-error.ts'
@@ -21,12 +23,13 @@ const failureOf = (promise: Promise<unknown>) =>
   )
 
 /** A database whose changes of state can be waited for. */
-function watched(url: string) {
+function watched(url: string, limits: Partial<typeof LIMITS> = {}) {
   const changes: string[] = []
   let wake = () => {}
   const database = openDatabase({
     url,
     ...LIMITS,
+    ...limits,
     log: silent,
     onStateChange: (state) => {
       changes.push(state)
@@ -44,6 +47,14 @@ function watched(url: string) {
     },
     [Symbol.asyncDispose]: () => database.close(),
   }
+}
+
+/** On a connection that is none of ours. */
+async function query(url: string, text: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  await client.query(text)
+  await client.end()
 }
 
 const one = (database: QueenDatabase, pool: 'hot' | 'admin' | 'state' = 'hot') =>
@@ -112,7 +123,6 @@ describe('a server that is full', () => {
     expect(ms).toBeLessThan(GIVE_UP_MS_MAX)
     await others.database.close()
 
-    const { default: pg } = await import('pg')
     const hogs: InstanceType<typeof pg.Client>[] = []
     for (let i = 0; i < result + 5; i++) {
       const hog = new pg.Client({ connectionString: server.url })
@@ -130,6 +140,81 @@ describe('a server that is full', () => {
     await Promise.all(hogs.map((hog) => hog.end()))
     await db.until('connected')
     expect(await one(db.database)).toEqual([{ one: 1 }])
+  })
+})
+
+describe('a role that has no connection left', () => {
+  /** The message paths have two of four; the others are one for state and one for notifications. */
+  async function crowded() {
+    const role = `few_${randomBytes(4).toString('hex')}`
+    const url = new URL(server.url)
+    url.username = role
+    url.password = 'few'
+    await query(server.url, `CREATE ROLE ${role} LOGIN PASSWORD 'few' CONNECTION LIMIT 4`)
+    // Nobody here waits for a time to pass.
+    const db = watched(url.href, { statementTimeoutMs: 20_000, connectTimeoutMs: 20_000 })
+    await db.until('connected')
+    await new Promise<void>((resolve) => db.database.listener.onConnected(resolve))
+    const busy = [await occupied(db.database, 'hot'), await occupied(db.database, 'hot')]
+    // No room for a third.
+    const third = one(db.database)
+    return { ...db, busy, third }
+  }
+
+  /** A transaction that goes on until it is ended. */
+  async function occupied(database: QueenDatabase, pool: 'hot' | 'state') {
+    const [began, end] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const ended = database.transaction(pool, async () => {
+      began.resolve()
+      await end.promise
+    })
+    await Promise.race([began.promise, ended])
+    return async () => {
+      end.resolve()
+      await ended
+    }
+  }
+
+  const LIMITS_OF_ITS_OWN = { lockTimeoutMs: 1_234, statementTimeoutMs: 2_345 }
+  const settingsOf = (database: QueenDatabase) =>
+    database.dedicated(LIMITS_OF_ITS_OWN, async (sql) => {
+      const [row] = await sql.run<{ lt: string; pcm: string; path: string; an: string }>(
+        'settings',
+        `SELECT current_setting('lock_timeout') AS lt, current_setting('plan_cache_mode') AS pcm,
+                current_setting('search_path') AS path, current_setting('application_name') AS an`,
+        [],
+      )
+      return row
+    })
+  const OWN = { lt: '1234ms', pcm: 'auto', path: '', an: 'queen' }
+
+  it('G5 uses an idle one of the message paths for the fence', async () => {
+    await using db = await crowded()
+    for (const end of db.busy) await end()
+    expect(await db.third).toEqual([{ one: 1 }])
+    expect(await settingsOf(db.database)).toEqual(OWN)
+    expect(await one(db.database)).toEqual([{ one: 1 }])
+  })
+
+  it('G5 gives the fence the first that comes back while all are busy, before those who wait', async () => {
+    await using db = await crowded()
+    const settings = settingsOf(db.database)
+    await db.busy[0]!()
+    expect(await settings).toEqual(OWN)
+    await db.busy[1]!()
+    expect(await db.third).toEqual([{ one: 1 }])
+  })
+
+  it('reads state, hears notifications and administers, and keeps one for the message paths', async () => {
+    await using db = await crowded()
+    for (const end of db.busy) await end()
+    await db.third
+    const endState = await occupied(db.database, 'state')
+    expect(await one(db.database, 'state')).toEqual([{ one: 1 }])
+    await endState()
+    for (const pool of ['admin', 'state', 'hot'] as const) expect(await one(db.database, pool)).toEqual([{ one: 1 }])
+    expect(db.database.stats().size).toBe(1)
+    expect(db.changes).toEqual(['connected'])
   })
 })
 

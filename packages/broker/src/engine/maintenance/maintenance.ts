@@ -19,6 +19,7 @@ import {
   flipMaintenance,
   flipSwitch,
   maintenanceMessage,
+  pendingMessage,
   readSwitch,
   SWITCH_OFF,
   type SwitchState,
@@ -61,6 +62,8 @@ export class Maintenance {
   #instancesAtMs = Number.NEGATIVE_INFINITY
   #popSwitch: SwitchState = SWITCH_OFF
   #windowId: string | null = null
+  /** Why it is not known whether writes are running; null when it is, or nobody asked. */
+  #fenceFailure: StoreError | null = null
 
   constructor(parts: MaintenanceParts) {
     this.#parts = parts
@@ -108,7 +111,8 @@ export class Maintenance {
     // A look that began later than this call may have been answered earlier, with what the call has replaced since.
     const outdated = control.switch === null || control.switch.since === before.since
     await control.learn(state, outdated ? control.ticket() : ticket)
-    if (enabled && state.safeAt === null) await this.#passFence(state.since, FENCE_MS_MAX)
+    // The switch is on whether or not this works: the answer below says so.
+    if (enabled && state.safeAt === null) await this.#passFence(state.since, FENCE_MS_MAX).catch(unlessTransient)
     await this.heartbeat().catch(() => {})
     let status = await this.status()
     // With nothing buffered the cluster is back within a moment: then that is the answer.
@@ -120,7 +124,7 @@ export class Maintenance {
     }
     // 200 says that it is safe. Not when a write is still running, nor when somebody else has switched it off again.
     if (enabled && !status.safeToMigrate) {
-      throw new Refusal('MAINTENANCE_PENDING', undefined, {
+      throw new Refusal('MAINTENANCE_PENDING', pendingMessage(this.#fenceFailure), {
         details: { phase: status.phase, safeToMigrate: false, blockers: status.blockers },
         retryAfterSeconds: 2,
       })
@@ -132,6 +136,7 @@ export class Maintenance {
   async completeFence(waitMs: number): Promise<void> {
     const { switch: state } = this.#parts.control
     if (state?.enabled === true && state.safeAt === null) await this.#passFence(state.since, waitMs)
+    else this.#fenceFailure = null
   }
 
   async status(): Promise<MaintenanceStatus> {
@@ -291,20 +296,31 @@ export class Maintenance {
     })
   }
 
-  /** @param since of the position that was switched on: the fence proves nothing about any other */
+  /**
+   * @param since of the position that was switched on: the fence proves nothing about any other
+   * @throws StoreError
+   */
   async #passFence(since: string | null, waitMs: number): Promise<void> {
+    try {
+      await this.#fence(since, waitMs)
+      this.#fenceFailure = null
+    } catch (error) {
+      if (error instanceof StoreError) this.#fenceFailure = error
+      throw error
+    }
+  }
+
+  async #fence(since: string | null, waitMs: number): Promise<void> {
     const { control, nowMs, system } = this.#parts
-    if (!(await system.fence(waitMs).catch(refuse))) return
+    if (!(await system.fence(waitMs))) return
     const at = new Date(nowMs()).toISOString()
     const ticket = control.ticket()
-    const value = await system
-      .changeSwitch('maintenance_mode', (current) => {
-        const state = readSwitch(current)
-        // Switched off, or off and on again, meanwhile?
-        const same = state.enabled && state.since === since
-        return same && state.safeAt === null ? asValue({ ...state, safeAt: at }) : null
-      })
-      .catch(refuse)
+    const value = await system.changeSwitch('maintenance_mode', (current) => {
+      const state = readSwitch(current)
+      // Switched off, or off and on again, meanwhile?
+      const same = state.enabled && state.since === since
+      return same && state.safeAt === null ? asValue({ ...state, safeAt: at }) : null
+    })
     const state = readSwitch(value)
     await control.learn(state, control.switch?.since === since ? control.ticket() : ticket)
     if (this.#windowId !== null && state.safeAt !== null) {
@@ -393,6 +409,7 @@ export class Maintenance {
     if (!reachable) return [blocker(own, 'DATABASE_UNAVAILABLE')]
     if (phase === 'draining') return this.#drainBlockers(instances)
     const holders = await within(STATUS_MS_MAX, this.#parts.system.fenceHolders()).catch(() => [])
+    if (holders.length === 0 && this.#fenceFailure !== null) return [blocker(own, 'DATABASE_UNAVAILABLE')]
     return holders.map((holder) => {
       const id = holder.applicationName.replace(/^queen /, '')
       const instance = instances.find((each) => each.id === id)
@@ -464,6 +481,10 @@ function windowOf(row: WindowRow): MaintenanceWindow {
 
 function asValue(state: SwitchState | null): SwitchValue | null {
   return state === null ? null : { ...state }
+}
+
+function unlessTransient(error: unknown): void {
+  if (!(error instanceof StoreError && error.transient)) throw error
 }
 
 function refuse(error: unknown): never {

@@ -1,4 +1,5 @@
 /** The maintenance switch as `queen.system_state` and the file beside the buffer hold it. */
+import type { StoreError } from '../../ports/store-error.ts'
 import type { MaintenanceStatus } from '../engine.ts'
 
 export interface SwitchState {
@@ -89,4 +90,12 @@ export function maintenanceMessage(
   if (status.phase === 'maintenance') return status.safeToMigrate ? MESSAGES.safe : MESSAGES.entering
   if (status.phase === 'draining') return MESSAGES.draining
   return databaseUp ? MESSAGES.normal : MESSAGES.outage
+}
+
+/** What a call is told whose switch is on and not safe; undefined = a write is running, as the table of errors has it. */
+export function pendingMessage(fenceFailure: StoreError | null): string | undefined {
+  if (fenceFailure === null) return undefined
+  return fenceFailure.noConnectionLeft
+    ? 'Maintenance mode is on, but PostgreSQL has no connection left to look for running writes'
+    : 'Maintenance mode is on, but PostgreSQL cannot be asked for running writes'
 }
