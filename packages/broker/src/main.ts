@@ -13,6 +13,7 @@ import { type EmbeddedPostgres, startPostgres } from '@queen/embedded-postgres'
 import type { Logger } from 'pino'
 import { startBroker } from './app.ts'
 import type { Config } from './config/config.ts'
+import { driverVariables } from './config/driver-variables.ts'
 import { readConfig } from './config/read-config.ts'
 import { greeting, running, usage } from './launch/greeting.ts'
 import { makeWritable } from './launch/make-writable.ts'
@@ -29,6 +30,10 @@ interface Parts {
 
 const PROJECT_DIR = fileURLToPath(new URL('../../..', import.meta.url))
 const PAGE_DIR = join(PROJECT_DIR, 'packages', 'dashboard', 'dist')
+/** Beside the pool: what else this broker opens, psql, perhaps a second broker, and what PostgreSQL keeps for itself. */
+const OTHER_CONNECTIONS = 30
+/** PostgreSQL's default. */
+const CONNECTIONS_MIN = 100
 /** Time for long polls to be answered and a checkpoint to be written; orchestrators kill after 30 s. */
 const STOP_TIMEOUT_MS = 25_000
 /** One key press may arrive twice, from the terminal and forwarded by npm; a person's second one comes later. */
@@ -42,6 +47,7 @@ function version(): string {
 async function run(): Promise<void> {
   const around = { workingDir: process.cwd(), projectDir: PROJECT_DIR, hostname: hostname() }
   const { config, warnings } = readConfig(process.env, around)
+  for (const name of driverVariables(process.env)) delete process.env[name]
   const log = createLog(config.log)
   for (const warning of warnings) log.warn(warning)
   makeWritable('QUEEN_DATA_DIR', config.dataDir)
@@ -72,7 +78,9 @@ async function run(): Promise<void> {
 
 async function startEmbedded(config: Config, port: number, parts: Parts, log: Logger): Promise<EmbeddedPostgres> {
   const dataDir = join(config.dataDir, 'postgres')
-  const postgres = await startPostgres({ dataDir, port, log: (line) => log.debug(`postgres: ${line}`) })
+  const connections = Math.max(CONNECTIONS_MIN, config.databasePoolSize + OTHER_CONNECTIONS)
+  const settings = { max_connections: String(connections) }
+  const postgres = await startPostgres({ dataDir, port, settings, log: (line) => log.debug(`postgres: ${line}`) })
   if (postgres.isStandIn) log.info(`PostgreSQL cannot run as root; its data is in ${postgres.dataDir}`)
   // Without its database the broker goes on with the file buffer, as with any database that is gone.
   void postgres.exited.then((exit) => {

@@ -93,7 +93,8 @@ export const VARIABLES = {
   DB_POOL_SIZE: {
     kind: { type: 'integer', min: 2, max: 200 },
     fallback: '10',
-    meaning: 'Connections for pushes, pops and acks. State and health have their own beside it.',
+    meaning:
+      'Connections for pushes, pops and acks. Up to 7 more are opened beside them; leave PostgreSQL room for both, and for psql.',
   },
   LOG_LEVEL: {
     kind: { type: 'choice', of: ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] },
