@@ -119,10 +119,8 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
   const instanceId = config.instanceId ?? `q-${buffer.bufferId.slice(0, 8)}`
   let control: MaintenanceControl | null = null
   let schemaTried = false
-  const ssl = config.database.kind === 'url' ? config.database.ssl : null
   const opened = openDatabase({
     url: options.databaseUrl,
-    ...(ssl === null ? {} : { ssl }),
     applicationName: `queen ${instanceId}`,
     poolSize: config.databasePoolSize,
     lockTimeoutMs: LOCK_TIMEOUT_MS,

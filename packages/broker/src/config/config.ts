@@ -13,12 +13,10 @@ export type DatabaseConfig =
   | { readonly kind: 'embedded'; readonly port: number }
   | {
       readonly kind: 'url'
-      /** Contains the password: for the pool only. Log `label`. */
+      /** Contains the password: for the pool only. Log `label`. Its sslmode says all about TLS. */
       readonly url: string
       /** Where it is, without credentials. */
       readonly label: string
-      /** null = TLS only when the URL itself asks for it. */
-      readonly ssl: { readonly rejectUnauthorized: boolean } | null
     }
 
 export type TokenAlgorithm = 'HS256' | 'RS256' | 'EdDSA'

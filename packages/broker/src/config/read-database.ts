@@ -5,17 +5,35 @@ import type { VariableName } from './variables.ts'
 
 const BESIDE_HOST: readonly VariableName[] = ['PG_PORT', 'PG_USER', 'PG_PASSWORD', 'PG_DB']
 
+interface TlsMode {
+  readonly sslmode: string
+  /** What a URL may say that means the same to the driver. */
+  readonly sameAs: readonly string[]
+}
+
+const VERIFIED: TlsMode = {
+  sslmode: 'verify-full',
+  sameAs: ['verify-full', 'verify-ca', 'require', 'prefer', 'true', '1'],
+}
+const UNVERIFIED: TlsMode = { sslmode: 'no-verify', sameAs: ['no-verify', 'require', 'prefer', 'true', '1'] }
+
 export function readDatabase(env: Environment, warn: (sentence: string) => void): DatabaseConfig {
   const embeddedPort = readNumber(env, 'EMBEDDED_POSTGRES_PORT')
   // Read in every case: a wrong value is named even where it would not be used.
   const rejectUnauthorized = readBoolean(env, 'PG_SSL_REJECT_UNAUTHORIZED')
-  const ssl = readBoolean(env, 'PG_USE_SSL') ? { rejectUnauthorized } : null
+  const tls = readBoolean(env, 'PG_USE_SSL') ? (rejectUnauthorized ? VERIFIED : UNVERIFIED) : null
   const pgPort = readNumber(env, 'PG_PORT')
 
   if (isSet(env, 'DATABASE_URL')) {
     if (isSet(env, 'PG_HOST')) warn('DATABASE_URL and PG_HOST are both set; DATABASE_URL is used.')
     const url = parseUrl(env)
-    return { kind: 'url', url: url.href, label: label(url), ssl }
+    const said = url.searchParams.get('sslmode') ?? url.searchParams.get('ssl')
+    if (tls !== null && said !== null && !tls.sameAs.includes(said))
+      warn(
+        `PG_USE_SSL and PG_SSL_REJECT_UNAUTHORIZED decide about TLS; what DATABASE_URL says of it (${said}) has no effect.`,
+      )
+    warnOfDriver(env, tls !== null || said !== null, warn)
+    return { kind: 'url', url: withTls(url, tls).href, label: label(url) }
   }
   if (isSet(env, 'PG_HOST')) {
     const url = new URL('postgresql://host')
@@ -25,13 +43,29 @@ export function readDatabase(env: Environment, warn: (sentence: string) => void)
     url.username = encodeURIComponent(readText(env, 'PG_USER')!)
     url.password = encodeURIComponent(readText(env, 'PG_PASSWORD') ?? '')
     url.pathname = `/${encodeURIComponent(readText(env, 'PG_DB')!)}`
-    return { kind: 'url', url: url.href, label: label(url), ssl }
+    warnOfDriver(env, tls !== null, warn)
+    return { kind: 'url', url: withTls(url, tls).href, label: label(url) }
   }
   const unused = BESIDE_HOST.filter((name) => isSet(env, name))
   if (unused.length > 0) {
     warn(`${unused.join(', ')} without PG_HOST has no effect; the embedded PostgreSQL is used.`)
   }
   return { kind: 'embedded', port: embeddedPort }
+}
+
+/** What is said of TLS by a variable goes into the URL, because the driver lets the URL win. Certificate files stay. */
+function withTls(url: URL, tls: TlsMode | null): URL {
+  if (tls === null) return url
+  // They would turn it off, or give sslmode another meaning.
+  for (const name of ['ssl', 'uselibpqcompat']) url.searchParams.delete(name)
+  url.searchParams.set('sslmode', tls.sslmode)
+  return url
+}
+
+/** Whoever has it set may think that the connection is encrypted. */
+function warnOfDriver(env: Environment, decided: boolean, warn: (sentence: string) => void): void {
+  if (!decided && Object.hasOwn(env, 'PGSSLMODE') && !['', 'disable'].includes(env.PGSSLMODE!))
+    warn('PGSSLMODE has no effect, and the connection to PostgreSQL is not encrypted; PG_USE_SSL is the setting.')
 }
 
 function parseUrl(env: Environment): URL {

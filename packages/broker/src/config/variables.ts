@@ -78,7 +78,8 @@ export const VARIABLES = {
   PG_USE_SSL: {
     kind: { type: 'boolean' },
     fallback: 'false',
-    meaning: 'Encrypt the connection to PostgreSQL (with PG_HOST or DATABASE_URL).',
+    meaning:
+      'Encrypt the connection to PostgreSQL, with PG_HOST or with DATABASE_URL, whose own sslmode then has no effect.',
   },
   PG_SSL_REJECT_UNAUTHORIZED: {
     kind: { type: 'boolean' },

@@ -7,7 +7,6 @@
  *
  * Invariant: one statement at a time; once `broken` is set the connection is never used again.
  */
-import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import pg from 'pg'
 import { StoreError } from '../ports/store-error.ts'
 import { type KnownColumns, Statement } from './pool-statement.ts'
@@ -15,9 +14,8 @@ import { RawRowConnection } from './pool-wire.ts'
 import { invalidatesColumns, spoilsConnection, toStoreError } from './sqlstate.ts'
 
 export interface ConnectionTarget {
+  /** TLS as its sslmode says. */
   readonly url: string
-  /** false: never TLS; absent: as the URL says. */
-  readonly ssl?: boolean | TlsOptions
   readonly applicationName: string
   readonly connectTimeoutMs: number
   /** PostgreSQL's session settings by name. */
@@ -48,14 +46,14 @@ export class DatabaseConnection {
   static async open(target: ConnectionTarget, known: KnownColumns): Promise<DatabaseConnection> {
     let connection: DatabaseConnection | null = null
     try {
-      const config = { connectionString: target.url, ...(target.ssl === undefined ? {} : { ssl: target.ssl }) }
-      const probe = new pg.Client(config)
+      const parameters = parametersOf(target.url)
       const client = new pg.Client({
-        ...config,
+        ...parameters,
         connectionTimeoutMillis: target.connectTimeoutMs,
         application_name: target.applicationName,
         connection: new RawRowConnection({
-          ssl: (probe as unknown as { ssl: unknown }).ssl,
+          ssl: parameters.ssl,
+          sslNegotiation: parameters.sslnegotiation,
           keepAlive: true,
           keepAliveInitialDelayMillis: KEEPALIVE_DELAY_MS,
         }),
@@ -175,6 +173,22 @@ export class DatabaseConnection {
     this.#broken = true
     this.onBroken?.(silent)
   }
+}
+
+interface Parameters {
+  readonly database: string | undefined
+  readonly ssl: unknown
+  readonly sslnegotiation: string | undefined
+}
+
+/** What the driver makes of a URL; but it leaves "/", "?", "#" and some others in the database's name escaped. */
+function parametersOf(url: string): Parameters & { readonly password: string | undefined } {
+  const probe = new pg.Client({ connectionString: url })
+  const { connectionParameters } = probe as unknown as { connectionParameters: Parameters }
+  const escaped = new URL(url).pathname.slice(1)
+  const database = escaped === '' ? connectionParameters.database : decodeURIComponent(escaped)
+  // The password is no property that a spread would take along.
+  return { ...connectionParameters, database, password: probe.password }
 }
 
 /** One statement that applies all settings. `search_path` and friends are data here, so nothing is spliced unquoted. */

@@ -15,7 +15,6 @@
  *
  * Invariant: every call settles within waiting time + statement limit + margin, with rows or a StoreError.
  */
-import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import type { Log } from '../ports/log.ts'
 import { StoreError } from '../ports/store-error.ts'
 import { type FunctionSet, ownFunctions } from './functions.ts'
@@ -29,9 +28,8 @@ import { runInTransaction } from './pool-transaction.ts'
 import type { Database, Sql, SqlTransaction } from './sql.ts'
 
 export interface DatabaseOptions {
+  /** TLS as its sslmode says. */
   readonly url: string
-  /** false: never TLS; absent: as the URL says. */
-  readonly ssl?: boolean | TlsOptions
   /** Connections of the message paths; a handful more is opened for administration and state. */
   readonly poolSize: number
   readonly lockTimeoutMs: number
@@ -91,7 +89,6 @@ export function openDatabase(options: DatabaseOptions): QueenDatabase {
     const opened = await DatabaseConnection.open(
       {
         url: options.url,
-        ...(options.ssl === undefined ? {} : { ssl: options.ssl }),
         applicationName: options.applicationName ?? 'queen',
         connectTimeoutMs: options.connectTimeoutMs,
         settings,

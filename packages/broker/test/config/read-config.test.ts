@@ -1,3 +1,4 @@
+import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { ConfigError } from '../../src/config/config.ts'
 import { read } from './surroundings.ts'
@@ -153,14 +154,14 @@ describe('the database', () => {
       kind: 'url',
       url: 'postgresql://me:topsecret@db.example:5433/queue',
       label: 'db.example:5433/queue',
-      ssl: null,
     })
   })
 
   test('PG_HOST with the defaults of its companions', () => {
-    expect(read({ PG_HOST: 'db' }).config.database).toMatchObject({
+    expect(read({ PG_HOST: 'db' }).config.database).toEqual({
+      kind: 'url',
       url: 'postgresql://postgres@db:5432/postgres',
-      ssl: null,
+      label: 'db:5432/postgres',
     })
   })
 
@@ -176,12 +177,62 @@ describe('the database', () => {
     ])
   })
 
-  test('TLS', () => {
-    expect(read({ PG_HOST: 'db', PG_USE_SSL: 'true' }).config.database).toMatchObject({
-      ssl: { rejectUnauthorized: true },
+  describe('TLS', () => {
+    /** What the driver makes of it. */
+    const tls = (env: Record<string, string>) => {
+      const { database } = read(env).config
+      return (new pg.Client({ connectionString: (database as { url: string }).url }) as unknown as { ssl: unknown }).ssl
+    }
+    const [checked, unchecked] = [{}, { rejectUnauthorized: false }]
+    const lax = { PG_USE_SSL: '1', PG_SSL_REJECT_UNAUTHORIZED: 'False' }
+
+    test('is what the variables say, with PG_HOST', () => {
+      expect(tls({ PG_HOST: 'db' })).toBe(false)
+      expect(tls({ PG_HOST: 'db', PG_USE_SSL: 'true' })).toEqual(checked)
+      expect(tls({ PG_HOST: 'db', ...lax })).toEqual(unchecked)
     })
-    const lax = { DATABASE_URL: 'postgres://db/x', PG_USE_SSL: '1', PG_SSL_REJECT_UNAUTHORIZED: 'False' }
-    expect(read(lax).config.database).toMatchObject({ ssl: { rejectUnauthorized: false } })
+
+    test.each([
+      'sslmode=disable',
+      'sslmode=no-verify',
+      'sslmode=require',
+      'ssl=false',
+      'ssl=0&sslmode=disable&uselibpqcompat=true',
+      'sslmode=require&uselibpqcompat=true',
+      '',
+    ])('is what the variables say, whatever DATABASE_URL adds (%s)', (query) => {
+      const DATABASE_URL = `postgres://db/x?${query}`
+      expect(tls({ DATABASE_URL, PG_USE_SSL: 'true' })).toEqual(checked)
+      expect(tls({ DATABASE_URL, ...lax })).toEqual(unchecked)
+    })
+
+    test('is what DATABASE_URL says when no variable does', () => {
+      expect(tls({ DATABASE_URL: 'postgres://db/x' })).toBe(false)
+      expect(tls({ DATABASE_URL: 'postgres://db/x?sslmode=verify-full' })).toEqual(checked)
+      expect(tls({ DATABASE_URL: 'postgres://db/x?sslmode=no-verify' })).toEqual(unchecked)
+    })
+
+    test('leaves the rest of the URL alone', () => {
+      const { database } = read({ DATABASE_URL: 'postgres://a:b@db/x?options=-c%20x=1', PG_USE_SSL: 'true' }).config
+      const url = new URL((database as { url: string }).url)
+      expect([url.username, url.password, url.searchParams.get('options')]).toEqual(['a', 'b', '-c x=1'])
+    })
+
+    test('is pointed out where two disagree, or where it may be missed', () => {
+      const warnings = (query: string, more: Record<string, string>) =>
+        read({ DATABASE_URL: `postgres://db/x${query}`, ...more }).warnings
+      expect(warnings('?sslmode=disable', { PG_USE_SSL: 'true' })).toEqual([
+        'PG_USE_SSL and PG_SSL_REJECT_UNAUTHORIZED decide about TLS; what DATABASE_URL says of it (disable) has no effect.',
+      ])
+      expect(warnings('?sslmode=verify-full', lax)).toHaveLength(1)
+      expect(warnings('?sslmode=require', { PG_USE_SSL: 'true' })).toEqual([])
+      expect(warnings('', { PGSSLMODE: 'require' })).toEqual([
+        'PGSSLMODE has no effect, and the connection to PostgreSQL is not encrypted; PG_USE_SSL is the setting.',
+      ])
+      expect(warnings('', { PGSSLMODE: 'require', PG_USE_SSL: 'true' })).toEqual([])
+      expect(warnings('?sslmode=disable', { PGSSLMODE: 'require' })).toEqual([])
+      expect(read({ PGSSLMODE: 'require' }).warnings).toEqual([])
+    })
   })
 
   test('contradictions are pointed out', () => {
@@ -201,6 +252,24 @@ describe('misspelt variables', () => {
     ['QUEEN_COLOUR', 'QUEEN_COLOUR is not a setting and has no effect.'],
   ])('%s warns', (name, warning) => {
     expect(read({ [name]: 'x' }).warnings).toEqual([warning])
+  })
+
+  test.each([
+    ['PG_DATABASE', 'PG_DB'],
+    ['PG_SSL', 'PG_USE_SSL'],
+    ['PG_PASS', 'PG_PASSWORD'],
+    ['PG_HOSTNAME', 'PG_HOST'],
+  ])('%s warns: others call it so', (name, ours) => {
+    const warning = `${name} is not a setting and has no effect; ${ours} is.`
+    expect(read({ [name]: 'x' }).warnings).toEqual([warning])
+    expect(read({ [name]: 'x', PG_HOST: 'db' }).warnings).toEqual([warning])
+  })
+
+  test('any other PG_ beside PG_HOST warns', () => {
+    expect(read({ PG_HOST: 'db', PG_SCHEMA: 'x', PG_MAJOR: '18' }).warnings).toEqual([
+      'PG_SCHEMA is not a setting and has no effect.',
+    ])
+    expect(read({ PG_SCHEMA: 'x' }).warnings).toEqual([])
   })
 
   test("other programs' variables do not", () => {

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { StoreError } from '../../src/ports/store-error.ts'
 import { openDatabase } from '../../src/store/pool.ts'
@@ -119,6 +120,21 @@ describe('sessions', () => {
       [],
     )
     expect(admin!.hj).toBe('on')
+  })
+
+  it('reach a database of any name', async () => {
+    const name = `${new URL(opened.url).pathname.slice(1)} a/b?c#d%2F%e;:@&=+$,"ü`
+    const admin = (text: string) =>
+      opened.database.dedicated({ lockTimeoutMs: 0, statementTimeoutMs: 0 }, (sql) => sql.command(text))
+    await admin(`CREATE DATABASE ${pg.escapeIdentifier(name)} TEMPLATE template0`)
+    try {
+      const url = new URL(opened.url)
+      url.pathname = `/${encodeURIComponent(name)}`
+      await using other = openDatabaseOn(url.href)
+      expect(await other.database.hot.run('name', 'SELECT current_database() AS name', [])).toEqual([{ name }])
+    } finally {
+      await admin(`DROP DATABASE ${pg.escapeIdentifier(name)} WITH (FORCE)`)
+    }
   })
 
   it('survive statements whose result changed under them', async () => {
