@@ -2,6 +2,7 @@
 import { afterEach, expect, test } from 'vitest'
 import { startInstance } from '../support/instance.ts'
 import { endLeftovers, temporaryDatabase } from '../support/leftovers.ts'
+import { openTables } from '../support/tables.ts'
 import { until } from '../support/until.ts'
 
 afterEach(endLeftovers)
@@ -119,3 +120,36 @@ test('G10 a drain always says what it waits for: records in PostgreSQL, then the
   await until('the cluster is normal', async () => (await api.maintenance()).body.phase === 'normal')
   expect((await api.maintenance()).body).toMatchObject({ bufferedMessages: 0, blockers: [] })
 }, 60_000)
+
+test('G10 a second instance of one name is refused, and takes nothing from the first; its own restart is not', async () => {
+  const databaseUrl = await temporaryDatabase()
+  const env = { INSTANCE_ID: 'twin' }
+  const first = await startInstance({ databaseUrl, env })
+  await first.api.maintenance(true)
+  await first.api.push([{ queue: 'orders' }])
+  await until('it has reported', async () => (await first.api.maintenance()).body.bufferedMessages === 1)
+  await expect(startInstance({ databaseUrl, env })).rejects.toThrow(
+    new RegExp(
+      `ended \\(2\\):(.|\n)*queen: INSTANCE_ID twin is the name of another running instance .*process ${first.pid} on`,
+    ),
+  )
+  const tables = await openTables(databaseUrl)
+  const holder = () => tables.query(`SELECT pid, report ->> 'bufferedMessages' AS buffered FROM queen.instances`)
+  expect(await holder()).toEqual([{ pid: first.pid, buffered: '1' }])
+
+  await first.kill9()
+  await first.start()
+  expect(await holder()).toEqual([{ pid: first.pid, buffered: '1' }])
+  expect((await first.api.maintenance()).body).toMatchObject({ bufferedMessages: 1, instances: [{ id: 'twin' }] })
+})
+
+test('G10 one that lost its disk has its name again when nobody has been heard under it for a while', async () => {
+  const databaseUrl = await temporaryDatabase()
+  const env = { INSTANCE_ID: 'phoenix' }
+  const first = await startInstance({ databaseUrl, env })
+  await first.kill9()
+  const tables = await openTables(databaseUrl)
+  await tables.query(`UPDATE queen.instances SET last_seen_at = clock_timestamp() - interval '14 seconds'`)
+  const second = await startInstance({ databaseUrl, env })
+  expect(await tables.query('SELECT id, pid FROM queen.instances')).toEqual([{ id: 'phoenix', pid: second.pid }])
+})

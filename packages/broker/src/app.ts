@@ -50,6 +50,7 @@ import { clusterMetrics } from './observe/cluster-metrics.ts'
 import { followState } from './services/follow-state.ts'
 import { inOrder } from './services/in-order.ts'
 import { measure } from './services/measure.ts'
+import { OwnName } from './services/own-name.ts'
 import { Periodic } from './services/periodic.ts'
 import { reportTransitions } from './services/report-transitions.ts'
 import { openSchema } from './services/schema.ts'
@@ -100,7 +101,7 @@ const START_WAIT_MS = 1_000
 
 /**
  * @throws SchemaError when the database's schema is not for this broker, FileBufferError when the buffer's directory
- * belongs to somebody else, and node's error when the port cannot be opened.
+ * belongs to somebody else, NameTaken when the instance's name does, and node's error when the port cannot be opened.
  */
 export async function startBroker(config: Config, options: BrokerOptions): Promise<Broker> {
   const { log, seams = {} } = options
@@ -335,16 +336,8 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
       else log.info(fields, "this host's clock agrees with PostgreSQL's again")
     },
   })
-  const transitions = reportTransitions({
-    control,
-    maintenance,
-    system,
-    buffer,
-    quarantined,
-    instanceId,
-    nowMs,
-    log,
-  })
+  const name = new OwnName({ heartbeat: () => maintenance.heartbeat(), nowMs, log })
+  const transitions = reportTransitions({ control, maintenance, system, buffer, quarantined, instanceId, nowMs, log })
   const configuration = createConfiguration({
     store: queueStore,
     catalog,
@@ -418,7 +411,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     name: 'heartbeat',
     pauseMs: HEARTBEAT_MS,
     immediately: true,
-    work: () => maintenance.heartbeat(),
+    work: () => name.beat(),
     onError: quiet,
   })
   const services: Service[] = [
@@ -472,7 +465,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
       () => control!.stop(),
       // An instance that left nothing behind is not waited for.
       async () => {
-        if (databaseUp() && buffer.stats.pendingRecords === 0 && buffer.stats.quarantinedRecords === 0)
+        if (name.held && databaseUp() && buffer.stats.pendingRecords === 0 && buffer.stats.quarantinedRecords === 0)
           await drainStore.leave(instanceId).catch(quiet)
       },
       () => catalog.stop(),
@@ -484,6 +477,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     // A schema that is not for this broker must end the start; a database that is away must not.
     await schema.attempt()
     schemaTried = true
+    if (database.connectionState !== 'disconnected') await name.claim()
     freeze.start()
     await control.start()
     // Who might hold messages has to be known before it does.

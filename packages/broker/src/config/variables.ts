@@ -46,7 +46,8 @@ export const VARIABLES = {
   INSTANCE_ID: {
     kind: { type: 'text', allowed: '1 to 64 letters, digits, dots, dashes or underscores' },
     fallbackText: 'an id kept in the file buffer',
-    meaning: 'Name of this instance in status and log. Must differ between instances of one database.',
+    meaning:
+      'Name of this instance in status and log. A start is refused while another one of this database goes by it.',
   },
   QUEEN_DATA_DIR: {
     kind: { type: 'text', allowed: 'a directory' },

@@ -120,7 +120,10 @@ export interface SystemStore {
     after?: { readonly startedAt: string; readonly id: string } | null,
   ): Promise<{ windows: WindowRow[]; total: number }>
 
-  /** Reports this instance and returns all that are known, this one included. */
+  /**
+   * Reports this instance and returns all that are known, this one included; unless another one, with another buffer, goes
+   * by its id and was heard of within seconds. Then that one is returned, and nothing reported.
+   */
   heartbeat(instance: InstanceReport): Promise<InstanceRow[]>
   listInstances(): Promise<InstanceRow[]>
   /** Forgets instances that have been silent for `silentMs` and held no records when last heard of. */

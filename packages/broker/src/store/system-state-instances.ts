@@ -21,28 +21,40 @@ type InstanceStore = Pick<
 
 // Far more than a cluster has; a bound all the same. Those heard of last come first.
 const INSTANCES_MAX = 1_000
+// Silent for so long, who holds a name is gone, as status has it too (http-api: instances[].live). Less would give an
+// overloaded instance's name away; more makes one that lost its disk wait for its own.
+const HELD_MS = 15_000
 const COLUMNS = `i.id, i.hostname, i.pid, i.started_at, i.last_seen_at, i.report,
   (extract(epoch FROM clock_timestamp() - i.last_seen_at) * 1000)::float8 AS silent_ms,
   (SELECT coalesce(sum(c.records), 0) FROM queen.quarantine_counts c WHERE c.instance_id = i.id)::text AS quarantined`
 
 export function createInstanceStore({ state }: { readonly state: Sql }): InstanceStore {
+  const report = (instance: InstanceReport): Promise<Row[]> =>
+    state.run<Row>(
+      'heartbeat',
+      // The statement's snapshot does not show its own write, hence the union.
+      `WITH own AS (
+         INSERT INTO queen.instances AS held (id, hostname, pid, started_at, last_seen_at, report)
+         VALUES ($1::text, $2::text, $3::int, $4::timestamptz, clock_timestamp(), $5::jsonb)
+         ON CONFLICT (id) DO UPDATE SET hostname = excluded.hostname, pid = excluded.pid,
+           started_at = excluded.started_at, last_seen_at = excluded.last_seen_at, report = excluded.report
+          WHERE coalesce(held.report ->> 'bufferId', excluded.report ->> 'bufferId')
+                  IS NOT DISTINCT FROM excluded.report ->> 'bufferId'
+             OR held.last_seen_at < clock_timestamp() - make_interval(secs => ${HELD_MS / 1_000})
+         RETURNING *)
+       SELECT ${COLUMNS} FROM (
+         SELECT * FROM own
+          UNION ALL
+         SELECT * FROM queen.instances o WHERE o.id <> $1::text OR NOT EXISTS (SELECT FROM own)) i
+        ORDER BY i.last_seen_at DESC, i.id LIMIT ${INSTANCES_MAX}`,
+      [instance.id, instance.hostname, instance.pid, instance.startedAt, JSON.stringify(instance.report)],
+    )
   return {
     async heartbeat(instance: InstanceReport) {
-      // The statement's snapshot does not show its own write, hence the union.
-      const rows = await state.run<Row>(
-        'heartbeat',
-        `WITH own AS (
-           INSERT INTO queen.instances (id, hostname, pid, started_at, last_seen_at, report)
-           VALUES ($1::text, $2::text, $3::int, $4::timestamptz, clock_timestamp(), $5::jsonb)
-           ON CONFLICT (id) DO UPDATE SET hostname = excluded.hostname, pid = excluded.pid,
-             started_at = excluded.started_at, last_seen_at = excluded.last_seen_at, report = excluded.report
-           RETURNING *)
-         SELECT ${COLUMNS} FROM (
-           SELECT * FROM own UNION ALL SELECT * FROM queen.instances o WHERE o.id <> $1::text) i
-          ORDER BY i.last_seen_at DESC, i.id LIMIT ${INSTANCES_MAX}`,
-        [instance.id, instance.hostname, instance.pid, instance.startedAt, JSON.stringify(instance.report)],
-      )
-      return rows.map(toInstance)
+      const rows = await report(instance)
+      // Written by somebody else since the statement's snapshot: the next one sees it.
+      const known = rows.some(({ id }) => id === instance.id) ? rows : await report(instance)
+      return known.map(toInstance)
     },
 
     async listInstances() {

@@ -151,6 +151,23 @@ describe('instances', () => {
     expect(again[0]!.report).toEqual({ bufferedMessages: 2 })
   })
 
+  it('G10 go by a name that is held by one buffer at a time, and by nobody who is silent', async () => {
+    const claim = async (bufferId: string) => {
+      const rows = await store.heartbeat(instance('name', { bufferId }))
+      return rows.find((row) => row.id === 'name')!.report.bufferId
+    }
+    const claimed = await Promise.all(Array.from({ length: 10 }, (_, index) => claim(`buffer-${index}`)))
+    const holder = claimed[0] as string
+    expect(new Set(claimed)).toEqual(new Set([holder]))
+    expect(await claim(holder)).toBe(holder)
+    expect(await claim('another')).toBe(holder)
+    const age = "UPDATE queen.instances SET last_seen_at = now() - interval '16 seconds' WHERE id = 'name'"
+    await opened.database.admin.run('age', age, [])
+    expect(await claim('another')).toBe('another')
+    expect(await claim(holder)).toBe('another')
+    await opened.database.admin.run('unname', "DELETE FROM queen.instances WHERE id = 'name'", [])
+  })
+
   it('are forgotten when silent, unless they hold records', async () => {
     await opened.database.admin.run('old', "UPDATE queen.instances SET last_seen_at = now() - interval '1 hour'", [])
     await store.heartbeat(instance('c'))

@@ -73,15 +73,17 @@ export class Maintenance {
     return this.#popSwitch.enabled
   }
 
-  /** Reports this instance and remembers the others. @throws StoreError */
-  async heartbeat(): Promise<void> {
-    const { system, self, onDatabaseTime } = this.#parts
+  /** Reports this instance and remembers the others. Returns whoever holds its name if it is not its own. @throws StoreError */
+  async heartbeat(): Promise<InstanceRow | null> {
+    const { log, system, self, onDatabaseTime } = this.#parts
     const fromMs = performance.now()
     const rows = await system.heartbeat({ ...self, report: { ...this.#selfReport() } })
     const toMs = performance.now()
     const own = rows.find((row) => row.id === self.id)
-    if (own !== undefined) onDatabaseTime(Date.parse(own.lastSeenAt), fromMs, toMs)
     this.#learnInstances(rows)
+    if (own !== undefined && own.report.bufferId !== log.bufferId) return own
+    if (own !== undefined) onDatabaseTime(Date.parse(own.lastSeenAt), fromMs, toMs)
+    return null
   }
 
   /** The other instances as last heard of. */
