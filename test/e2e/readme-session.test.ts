@@ -3,8 +3,10 @@
  * consumers go on. In the window every table of the schema is altered, rewritten, reindexed and vacuumed.
  */
 import { execFileSync } from 'node:child_process'
-import { rmSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
+import { PROJECT_DIR } from '../launch/clone.ts'
 import { killLeftovers, runQueen } from '../launch/queen-process.ts'
 import { Api, type Delivered } from '../support/api.ts'
 import { ALL_IS_WELL, verdict } from '../support/checker.ts'
@@ -30,6 +32,21 @@ const MIGRATION = [
   'REINDEX TABLE queen.:table',
   'VACUUM FULL queen.:table',
 ]
+
+/** What README's program prints until it has had what it pushed itself, run as README says. */
+async function readmeProgram(url: string): Promise<string> {
+  const readme = readFileSync(join(PROJECT_DIR, 'README.md'), 'utf8')
+  const [, command] = /Saved in this repository, `(.+?) program\.ts` runs it/.exec(readme)!
+  const [, program] = /^```ts\n([\s\S]*?)^```$/m.exec(readme)!
+  const file = join(PROJECT_DIR, '.readme-program.generated.ts')
+  atEnd(() => rmSync(file, { force: true }))
+  writeFileSync(file, program!.replace('http://localhost:6632', url))
+  const run = runQueen({ command: ['sh', '-c', `exec ${command} ${file}`] })
+  const [printed] = await run.untilPrinted(/[\s\S]*order: 4 \}/)
+  run.signalGroup('SIGKILL')
+  await run.outcome
+  return printed
+}
 
 describe('README', () => {
   test('G1 G2 G3 G4 G5 start, push, pop, ack, maintenance on, migrate every table, maintenance off: all there, in order', async () => {
@@ -98,6 +115,7 @@ describe('README', () => {
       { order: 3 },
     ])
     await tables.end()
+    expect(await readmeProgram(url!)).toContain('{ order: 4 }')
     queen.signalGroup('SIGINT')
     expect((await queen.outcome).stdout).toMatch(/INFO {2}stopped\n/)
   }, 120_000)
