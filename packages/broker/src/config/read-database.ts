@@ -32,7 +32,8 @@ export function readDatabase(env: Environment, warn: (sentence: string) => void)
       warn(
         `PG_USE_SSL and PG_SSL_REJECT_UNAUTHORIZED decide about TLS; what DATABASE_URL says of it (${said}) has no effect.`,
       )
-    warnOfDriver(env, tls !== null || said !== null, warn)
+    const decided = tls !== null || [...url.searchParams.keys()].some((name) => name.startsWith('ssl'))
+    warnOfDriver(env, decided, warn)
     return { kind: 'url', url: withTls(url, tls).href, label: label(url) }
   }
   if (isSet(env, 'PG_HOST')) {

@@ -230,7 +230,8 @@ describe('the database', () => {
         'PGSSLMODE has no effect, and the connection to PostgreSQL is not encrypted; PG_USE_SSL is the setting.',
       ])
       expect(warnings('', { PGSSLMODE: 'require', PG_USE_SSL: 'true' })).toEqual([])
-      expect(warnings('?sslmode=disable', { PGSSLMODE: 'require' })).toEqual([])
+      for (const query of ['?sslmode=disable', '?sslnegotiation=direct'])
+        expect(warnings(query, { PGSSLMODE: 'require' })).toEqual([])
       expect(read({ PGSSLMODE: 'require' }).warnings).toEqual([])
     })
   })
