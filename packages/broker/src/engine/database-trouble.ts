@@ -48,6 +48,8 @@ export class DatabaseTrouble {
     if (this.#available === available) return
     this.#available = available
     if (!available) return
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer = null
     this.#failing = false
     this.#probing = false
     this.#delayMs = FIRST_MS
