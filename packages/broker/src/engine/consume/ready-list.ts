@@ -45,6 +45,9 @@ export interface PartitionState {
   ahead: AheadMark | null
 }
 
+// Beside twice as many as are ready: what is thrown away at once pays for looking through all that stays.
+const VOID_ENTRIES_MAX = 1_024
+
 export class ReadyList {
   readonly #partitionsMax: number
   readonly #states = new Map<string, PartitionState>()
@@ -66,6 +69,11 @@ export class ReadyList {
 
   get claimingCount(): number {
     return this.#claiming
+  }
+
+  /** Entries of the queue of ready partitions, void ones included. */
+  get queued(): number {
+    return this.#queue.length - this.#head
   }
 
   get size(): number {
@@ -151,6 +159,8 @@ export class ReadyList {
     else if (first) this.#queue.unshift(entry)
     else this.#queue.push(entry)
     this.#ready++
+    // Who takes a partition by its name leaves its entry behind.
+    if (this.queued > 2 * this.#ready + VOID_ENTRIES_MAX) this.#compact()
   }
 
   toIdle(state: PartitionState, nowMs: number): void {
@@ -233,6 +243,13 @@ export class ReadyList {
       reason = state.reason
     }
     return reason
+  }
+
+  #compact(): void {
+    this.#queue = this.#queue
+      .slice(this.#head)
+      .filter(({ state, ticket }) => state.ticket === ticket && state.place === 'ready')
+    this.#head = 0
   }
 
   #enter(state: PartitionState, place: PartitionState['place'], nowMs: number): void {
