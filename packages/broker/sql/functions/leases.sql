@@ -16,9 +16,9 @@ END
 $$;
 
 -- Extends what a lease still holds to at least p_seconds from now; never shortens. Rows are locked in one order.
--- One row: the earliest end (ms since 1970) and how many partitions; no partitions = the lease has ended.
+-- One row: the earliest end (ms since 1970, and from now) and how many partitions; no partitions = the lease has ended.
 CREATE FUNCTION queen.extend_lease(p_lease text, p_partition uuid, p_seconds int)
-RETURNS TABLE (until_ms bigint, partitions int)
+RETURNS TABLE (until_ms bigint, in_ms bigint, partitions int)
 LANGUAGE plpgsql
 AS $$
 #variable_conflict use_column
@@ -35,7 +35,8 @@ BEGIN
        AND k.lease_id = p_lease AND k.lease_until > clock_timestamp()
     RETURNING k.lease_until
   )
-  SELECT (extract(epoch FROM min(e.lease_until)) * 1000)::bigint, count(*)::int FROM extended e;
+  SELECT (extract(epoch FROM min(e.lease_until)) * 1000)::bigint,
+         (extract(epoch FROM min(e.lease_until) - clock_timestamp()) * 1000)::bigint, count(*)::int FROM extended e;
 END
 $$;
 

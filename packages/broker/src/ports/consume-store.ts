@@ -216,7 +216,7 @@ export interface TransactionScope {
 
 /** Every call throws StoreError and nothing else on purpose. */
 export interface ConsumeStore {
-  /** One statement, one commit. No two candidates may have the same partition and group. Outcomes in order. */
+  /** One statement, one commit. Of two candidates with one partition and group the second is busy. Outcomes in order. */
   popMessages(candidates: readonly ClaimCandidate[], bytesMax: number): Promise<ClaimOutcome[]>
   /**
    * Claims that need no reading, all under leases or all autoAck; no two of the same partition and group. One statement,
@@ -229,7 +229,8 @@ export interface ConsumeStore {
   finishLeases(finishes: readonly LeaseFinish[]): Promise<(FinishOutcome | null)[]>
   /** One statement, one commit; any number of entries of one cursor. Outcomes in order. */
   ackMessages(entries: readonly AckEntry[]): Promise<AckEntryOutcome[]>
-  extendLease(leaseId: string, seconds: number): Promise<{ untilMs: number; partitions: number } | null>
+  /** `untilMs` is ms since 1970 by the database's clock, `inMs` the same from now: the host's may be another. */
+  extendLease(leaseId: string, seconds: number): Promise<{ untilMs: number; inMs: number; partitions: number } | null>
   releaseClaim(partitionIds: readonly string[], group: string, leaseId: string): Promise<void>
   /** Gives leases that were live when an outage began its time back; without `endedMsAgo` it ends now. How many. */
   creditLeases(outageMs: number, endedMsAgo?: number): Promise<number>

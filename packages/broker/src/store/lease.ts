@@ -14,17 +14,17 @@ export async function extendLease(
   sql: Sql,
   leaseId: string,
   seconds: number,
-): Promise<{ untilMs: number; partitions: number } | null> {
+): Promise<{ untilMs: number; inMs: number; partitions: number } | null> {
   const partition = partitionOf(leaseId)
   if (partition === undefined) return null
-  const [row] = await sql.run<{ until_ms: string | null; partitions: number }>(
+  const [row] = await sql.run<{ until_ms: string | null; in_ms: string | null; partitions: number }>(
     'extend_lease',
     'SELECT * FROM queen.extend_lease($1::text, $2::uuid, $3::int)',
     [leaseId, partition, seconds],
   )
   return row === undefined || row.partitions === 0
     ? null
-    : { untilMs: Number(row.until_ms), partitions: row.partitions }
+    : { untilMs: Number(row.until_ms), inMs: Number(row.in_ms), partitions: row.partitions }
 }
 
 /** @throws StoreError */

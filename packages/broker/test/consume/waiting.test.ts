@@ -1,5 +1,5 @@
 /** Long polling: woken by pushes, hints, ends of leases, delays and windows; empty answers in time; abandoned waits. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { acksOf, type ConsumeFixture, delivered, names, never, openFixture, popRequest } from './fixture.ts'
 
 let fixture: ConsumeFixture
@@ -96,6 +96,21 @@ describe('a waiting pop', () => {
     await there.ackMessages(acksOf(answer))
     for (const [queueId, ids] of hints) here.onHint(queueId, ids)
     expect(delivered(await next)).toEqual(['m2'])
+  })
+
+  it('gets what an extended lease gives free when it runs out, whatever the clock of the host says', async () => {
+    const { partitionId } = await oneQueue('clock', { leaseTime: 1 })
+    await fixture.append(partitionId, ['a'])
+    const now = Date.now
+    const clock = vi.spyOn(Date, 'now').mockImplementation(() => now() - 3_600_000)
+    try {
+      const consumer = fixture.consumer()
+      const { leaseId } = await consumer.popMessages(waiting('clock'), never)
+      await consumer.extendLease(leaseId, 1)
+      expect(delivered(await consumer.popMessages(waiting('clock'), never))).toEqual(['a'])
+    } finally {
+      clock.mockRestore()
+    }
   })
 
   it('is dropped when the client goes, and a claim nobody took is given back', async () => {

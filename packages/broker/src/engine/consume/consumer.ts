@@ -235,8 +235,7 @@ export function createConsumer(parts: ConsumeParts): Consumer {
       const extended = await answering(() => store.extendLease(leaseId, seconds))
       if (extended === null) throw new Refusal('LEASE_NOT_FOUND')
       for (const { group, partition } of book.parts(leaseId)) {
-        const inMs = extended.untilMs - Date.now()
-        leaseExtended(popper.feeds, partition.queue.name, group, partition.id, leaseId, inMs)
+        leaseExtended(popper.feeds, partition.queue.name, group, partition.id, leaseId, extended.inMs)
       }
       return { expiresAtMs: extended.untilMs, partitions: extended.partitions }
     },
