@@ -44,6 +44,9 @@ CREATE FUNCTION queen.pop_messages(
 LANGUAGE plpgsql
 AS $$
 #variable_conflict use_column
+DECLARE
+  -- Body bytes of all candidates together after which none is given any.
+  c_bytes_max constant bigint := 32 * 1024 * 1024;
 BEGIN
   IF NOT p_durable THEN
     PERFORM set_config('synchronous_commit', 'off', true);
@@ -70,7 +73,8 @@ BEGIN
   RETURN QUERY
   WITH locked AS MATERIALIZED (
     SELECT c.*, p.next_offset, p.start_offset, p.last_pushed_at,
-           k.committed, k.acked, k.lease_until, k.paused_until, k.failures, clock_timestamp() AS at
+           k.committed, k.acked, k.lease_until, k.paused_until, k.failures, clock_timestamp() AS at,
+           row_number() OVER (PARTITION BY c.partition_id, c.group_name ORDER BY c.ordinal) AS turn
       FROM unnest(p_partition, p_group, p_request, p_want, p_lease, p_shared, p_lease_ms, p_delay_ms, p_window_ms,
                   p_cached_from, p_cached_to)
            WITH ORDINALITY AS c (partition_id, group_name, request, want, lease, shared, lease_ms, delay_ms, window_ms,
@@ -87,6 +91,8 @@ BEGIN
     SELECT l.*, greatest(l.committed, l.start_offset) AS position_at,
            CASE WHEN l.next_offset IS NULL THEN 'gone'
                 WHEN l.committed IS NULL THEN 'busy'
+                -- Its own lock keeps nobody out: of two candidates with one cursor the first has it.
+                WHEN l.turn > 1 THEN 'busy'
                 WHEN l.lease_until > l.at THEN 'leased'
                 WHEN l.next_offset <= greatest(l.committed, l.start_offset) THEN 'empty'
                 WHEN l.acked <> '{}' AND int8range(greatest(l.committed, l.start_offset), l.next_offset) <@ l.acked THEN 'empty'
@@ -110,7 +116,7 @@ BEGIN
     SELECT o.ordinal, o.partition_id, o.group_name, o.lease, o.shared, o.lease_ms, o.delay_ms, o.window_ms, o.at,
            o.state, o.take, o.next_offset, o.last_pushed_at, o.lease_until, o.paused_until, o.acked, o.failures,
            o.cached_from, o.cached_to,
-           greatest(o.position_at, s.lowest) AS position_at, least(s.upto, t.target) AS leased_to, s.place,
+           greatest(o.position_at, s.lowest) AS position_at, least(s.upto, t.target) AS leased_to, s.place, s.bytes,
            s.first_offset, s.last_offset, s.created_at, s.id_base, s.body
       FROM shared_out o
       LEFT JOIN LATERAL (
@@ -120,7 +126,8 @@ BEGIN
         OFFSET 0) t ON true
       LEFT JOIN LATERAL (
         SELECT i.*, max(i.last_offset) OVER () + 1 AS upto, min(i.first_offset) OVER () AS lowest,
-               row_number() OVER (ORDER BY i.first_offset) AS place
+               row_number() OVER (ORDER BY i.first_offset) AS place,
+               sum(octet_length(i.body)) OVER () AS bytes
           FROM (SELECT g.first_offset, g.last_offset, g.created_at, g.id_base, g.body,
                        sum(octet_length(g.body)) OVER (ORDER BY g.first_offset ROWS UNBOUNDED PRECEDING)
                          - octet_length(g.body) AS bytes_before
@@ -135,6 +142,12 @@ BEGIN
                    AND (o.delay_ms = 0 OR g.created_at <= o.at - o.delay_ms * interval '1 millisecond')
                  ORDER BY g.first_offset) i
          WHERE i.bytes_before < p_bytes_max) s ON o.take > 0
+  ), cut AS MATERIALIZED (
+    -- Every candidate may exceed its share by a segment: from this one on they get nothing before the next statement.
+    SELECT min(f.ordinal) AS ordinal
+      FROM (SELECT g.ordinal, sum(g.bytes) OVER (ORDER BY g.ordinal ROWS UNBOUNDED PRECEDING) - g.bytes AS bytes_before
+              FROM given g WHERE g.place = 1) f
+     WHERE f.bytes_before >= c_bytes_max
   ), updated AS (
     UPDATE queen.cursors k
        SET committed = CASE WHEN g.lease IS NOT NULL THEN g.position_at
@@ -160,11 +173,12 @@ BEGIN
            batch_count = k.batch_count + 1,
            last_consumed_at = g.at
       FROM given g
-     WHERE g.place = 1 AND k.partition_id = g.partition_id AND k.group_name = g.group_name
+     WHERE g.place = 1 AND (g.ordinal < (SELECT c.ordinal FROM cut c)) IS NOT FALSE
+       AND k.partition_id = g.partition_id AND k.group_name = g.group_name
   )
   SELECT g.ordinal::int,
          CASE WHEN g.state <> 'open' THEN g.state
-              WHEN g.take <= 0 THEN 'unused'
+              WHEN g.take <= 0 OR b.late THEN 'unused'
               WHEN g.place IS NOT NULL THEN 'claimed'
               WHEN g.delay_ms > 0 THEN 'delayed'
               ELSE 'hole' END,
@@ -183,7 +197,9 @@ BEGIN
          CASE WHEN b.wanted THEN g.body END
     FROM given g
    CROSS JOIN LATERAL (
-     SELECT g.place IS NOT NULL AND NOT (g.first_offset >= g.cached_from AND g.last_offset < g.cached_to) AS wanted OFFSET 0) b
+     SELECT l.late, g.place IS NOT NULL AND NOT l.late
+                    AND NOT (g.first_offset >= g.cached_from AND g.last_offset < g.cached_to) AS wanted
+       FROM (SELECT g.place IS NOT NULL AND (g.ordinal >= (SELECT c.ordinal FROM cut c)) IS TRUE AS late) l OFFSET 0) b
    -- Cached segments need no row of their own; the first one carries the claim.
    WHERE b.wanted OR g.place IS NULL OR g.place = 1;
 END

@@ -93,6 +93,17 @@ export function describeConsumeStore(name: string, open: () => Promise<ConsumeSt
       expect((await Promise.all(claims)).filter(Boolean)).toHaveLength(1)
     })
 
+    test('of two claims of one cursor in one statement one gets the lease (G6)', async () => {
+      const partitionId = await begun()
+      const twice = [0, 1].map((request) => ({ ...candidate(partitionId, lease(), 5), request }))
+      expect(await store.popMessages(twice, BYTES_MAX)).toMatchObject([
+        { state: 'claimed', position: 10, leasedTo: 15 },
+        { state: 'busy' },
+      ])
+      const late = { ...known(partitionId, '', 10, 15), leaseId: twice[0]!.leaseId!, next: null }
+      expect(await store.finishLeases([late])).toMatchObject([{ next: null }])
+    })
+
     test('a claim from memory is refused at any other position, and of partitions that do not exist', async () => {
       const partitionId = await begun()
       const nowhere = '00000000-0000-4000-8000-000000000000'

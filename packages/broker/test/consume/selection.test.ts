@@ -26,6 +26,23 @@ describe('selection', () => {
     ).toHaveLength(3)
   })
 
+  it('answers with 32 MiB and the last partition at most, and leaves the rest to others (G9)', async () => {
+    const queueId = await fixture.createQueue('bytes')
+    const payload = JSON.stringify('x'.repeat(12 << 20))
+    for (const name of names('p', 6))
+      await fixture.append(await fixture.createPartition(queueId, name), [name], payload)
+    const consumer = fixture.consumer()
+    const request = popRequest({ queue: 'bytes', batch: 1000, partitions: 10 })
+    const first = await consumer.popMessages(request, never)
+    expect(delivered(first)).toHaveLength(3)
+    const other = fixture.consumer()
+    const got = delivered(first)
+    while (got.length < 6) got.push(...delivered(await other.popMessages({ ...request, batch: 1 }, never)))
+    expect(got.sort()).toEqual(names('p', 6))
+    const results = await other.ackMessages(acksOf(first))
+    expect(results.map(({ success }) => success)).toEqual([true, true, true])
+  })
+
   it('serves the longest unserved partition first, so none starves', async () => {
     const queueId = await fixture.createQueue('fair')
     for (const name of names('p', 5)) await fixture.append(await fixture.createPartition(queueId, name), names('m', 4))

@@ -2,7 +2,8 @@
  * What one claim means for its partition's place in the ready list and for the request that asked: messages, nothing,
  * or nothing yet.
  *
- * Invariant: what is claimed under a lease for a request that has gone is given back; what cannot be read is set aside.
+ * Invariant: what is claimed under a lease for a request that has gone, or has all an answer may hold, is given back; what
+ * cannot be read is set aside.
  */
 import type { ConsumeStore, NotClaimed } from '../../ports/consume-store.ts'
 import type { Log } from '../../ports/log.ts'
@@ -11,6 +12,7 @@ import type { LeaseBook } from '../settle/lease-book.ts'
 import type { Claim, ClaimResult } from './claim-batch.ts'
 import { claimedRuns } from './claimed-runs.ts'
 import type { GroupFeed } from './group-feed.ts'
+import { leaseMsOf } from './known-claims.ts'
 import type { PopWait } from './pop-wait.ts'
 import type { PartitionState } from './ready-list.ts'
 import type { SegmentCache } from './segment-cache.ts'
@@ -54,10 +56,20 @@ export class ClaimOutcomes {
     }
     if (state.entry === null || feed.queue === null) throw new Error('claimed a partition that is not known')
     const autoAck = wait.request.autoAck
+    const leaseMs = leaseMsOf(feed.queue.options.leaseTime)
     state.cursorKnown = true
+    state.nextOffset = outcome.nextOffset
+    if (wait.full && !autoAck) {
+      // PostgreSQL counts bytes as they are stored; unpacked they may be many times that.
+      state.position = outcome.position
+      state.settled = false
+      list.toSleep(state, 'leased', nowMs + leaseMs, nowMs)
+      state.leaseId = wait.leaseId
+      void this.#giveBack(claim, wait.leaseId)
+      return
+    }
     state.position = outcome.leasedTo
     state.settled = autoAck && outcome.leased === null
-    state.nextOffset = outcome.nextOffset
     const more = state.again || outcome.leasedTo < outcome.nextOffset
     const claimed = claimedRuns(outcome, state.entry, cached, (segment) => this.#parts.cache.put(segment))
     const complete = claimed.unreadable.length === 0 && claimed.missing.length === 0
@@ -77,7 +89,6 @@ export class ClaimOutcomes {
       else if (claimed.count > 0) wait.take(claimed.runs, claimed.count, null)
       return
     }
-    const leaseMs = (feed.queue.options.leaseTime === 0 ? 60 : feed.queue.options.leaseTime) * 1000
     list.toSleep(state, 'leased', nowMs + leaseMs, nowMs)
     state.again = more
     state.leaseId = wait.leaseId

@@ -18,6 +18,8 @@ const EARLY_SHARE = 0.05
 const LAST_CALL_MS = 20
 // wait=false is answered within 3 s even when the database is silent.
 const PROMPT_MS = 2_500
+// An answer is held in memory until the consumer has read it; one claim may go beyond this.
+const ANSWER_BYTES_MAX = 32 * 1024 * 1024
 
 export class PopWait {
   readonly request: PopRequest
@@ -43,6 +45,7 @@ export class PopWait {
   leaseId = ''
   readonly shared: boolean
   #expiresAtMs: number | null = null
+  #bytes = 0
   #timer: NodeJS.Timeout | null = null
   #resolve!: (answer: PopAnswer) => void
   #reject!: (error: unknown) => void
@@ -110,15 +113,23 @@ export class PopWait {
   }
 
   take(runs: readonly PoppedRun[], count: number, untilMs: number | null): void {
-    for (const run of runs) this.runs.push(run)
+    for (const run of runs) {
+      this.runs.push(run)
+      this.#bytes += run.segment.frames.length
+    }
     this.remaining -= count
     this.partitionsLeft--
     if (untilMs !== null) this.#expiresAtMs = Math.min(this.#expiresAtMs ?? untilMs, untilMs)
   }
 
+  /** Its messages are as many bytes as an answer may hold. */
+  get full(): boolean {
+    return this.#bytes >= ANSWER_BYTES_MAX
+  }
+
   /** Whether more may be added to what there is. */
   get wantsMore(): boolean {
-    return !this.done && this.remaining > 0 && this.partitionsLeft > 0
+    return !this.done && this.remaining > 0 && this.partitionsLeft > 0 && !this.full
   }
 
   /** Asked when a claim is about to leave. Without room for an answer the request ends here, with what it has. */
