@@ -25,6 +25,8 @@ export interface ConsumeFixture extends AsyncDisposable {
   readonly database: QueenDatabase
   readonly store: ConsumeStore
   createQueue(name: string, options?: Partial<QueueOptions>): Promise<string>
+  setOptions(queueId: string, options: Partial<QueueOptions>): Promise<void>
+  deleteQueue(name: string): Promise<void>
   createPartition(queueId: string, name: string): Promise<string>
   /** Appends one segment and returns its first offset. */
   append(partitionId: string, transactionIds: readonly string[], payload?: string): Promise<number>
@@ -41,6 +43,14 @@ export async function openFixture(): Promise<ConsumeFixture> {
   let statements = 0
   const sql = <Row extends object>(text: string, values: readonly unknown[] = []) =>
     database.admin.run<Row>(`test_${text.length}_${statements++}`, text, values)
+  /** As every statement that sees the new version would. */
+  async function configurationChanged(): Promise<void> {
+    const [row] = await sql<{ version: string }>(
+      `UPDATE queen.system_state SET value = jsonb_build_object('version', (value ->> 'version')::bigint + 1)
+        WHERE key = 'config_version' RETURNING value ->> 'version' AS version`,
+    )
+    for (const catalog of catalogs) catalog.noticeVersion(Number(row!.version))
+  }
   return {
     url,
     database,
@@ -53,12 +63,19 @@ export async function openFixture(): Promise<ConsumeFixture> {
         'INSERT INTO queen.queues (id, name, namespace, task, options) VALUES ($1::uuid, $2::text, $3::text, $4::text, $5::jsonb)',
         [id, name, namespace, task, JSON.stringify(options)],
       )
-      const [row] = await sql<{ version: string }>(
-        `UPDATE queen.system_state SET value = jsonb_build_object('version', (value ->> 'version')::bigint + 1)
-          WHERE key = 'config_version' RETURNING value ->> 'version' AS version`,
-      )
-      for (const catalog of catalogs) catalog.noticeVersion(Number(row!.version))
+      await configurationChanged()
       return id
+    },
+    async setOptions(queueId, options) {
+      await sql('UPDATE queen.queues SET options = options || $2::jsonb WHERE id = $1::uuid', [
+        queueId,
+        JSON.stringify(options),
+      ])
+      await configurationChanged()
+    },
+    async deleteQueue(name) {
+      await sql('SELECT queen.delete_queue($1::text)', [name])
+      await configurationChanged()
     },
     async createPartition(queueId, name) {
       const id = randomUUID()

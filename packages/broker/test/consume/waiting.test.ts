@@ -1,5 +1,6 @@
 /** Long polling: woken by pushes, hints, ends of leases, delays and windows; empty answers in time; abandoned waits. */
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import type { ConsumeStore } from '../../src/ports/consume-store.ts'
 import { acksOf, type ConsumeFixture, delivered, names, never, openFixture, popRequest } from './fixture.ts'
 
 let fixture: ConsumeFixture
@@ -98,6 +99,19 @@ describe('a waiting pop', () => {
     expect(delivered(await next)).toEqual(['m2'])
   })
 
+  it('is served when the options that held messages back are changed', async () => {
+    const consumer = fixture.consumer()
+    const options = { delayedProcessing: 600, windowBuffer: 600 } as const
+    for (const option of ['delayedProcessing', 'windowBuffer'] as const) {
+      const { queueId, partitionId } = await oneQueue(option, { [option]: options[option] })
+      await fixture.append(partitionId, ['a'])
+      expect((await consumer.popMessages(popRequest({ queue: option }), never)).runs).toHaveLength(0)
+      const answer = consumer.popMessages(waiting(option), never)
+      await fixture.setOptions(queueId, { [option]: 0 })
+      expect(delivered(await answer)).toEqual(['a'])
+    }
+  })
+
   it('gets what an extended lease gives free when it runs out, whatever the clock of the host says', async () => {
     const { partitionId } = await oneQueue('clock', { leaseTime: 1 })
     await fixture.append(partitionId, ['a'])
@@ -111,6 +125,28 @@ describe('a waiting pop', () => {
     } finally {
       clock.mockRestore()
     }
+  })
+
+  it('of a namespace is served from a queue that takes the place of another', async () => {
+    let looked = 0
+    const store: ConsumeStore = {
+      ...fixture.store,
+      async reconcilePartitions(query) {
+        const page = await fixture.store.reconcilePartitions(query)
+        looked++
+        return page
+      },
+    }
+    const consumer = fixture.consumer({ store })
+    await oneQueue('swap.a')
+    await oneQueue('swap.b')
+    const answer = consumer.popMessages(waiting('', { queue: null, namespace: 'swap' }), never)
+    await vi.waitFor(() => expect(looked).toBe(2))
+    await fixture.deleteQueue('swap.a')
+    const { queueId, partitionId } = await oneQueue('swap.c')
+    await fixture.append(partitionId, ['c'])
+    consumer.onHint(queueId, [partitionId])
+    expect(delivered(await answer)).toEqual(['c'])
   })
 
   it('is dropped when the client goes, and a claim nobody took is given back', async () => {

@@ -19,7 +19,7 @@ function chooseAny(wait: PopWait): Claim[] {
   const claims: Claim[] = []
   let expected = 0
   for (const feed of wait.feeds) {
-    if (feed.queue === null) continue
+    if (feed.queue === null || feed.start === null) continue
     feed.list.wake(nowMs)
     while (claims.length < wait.partitionsLeft && expected < wait.remaining) {
       const state = feed.list.first(accept)
@@ -35,7 +35,7 @@ function chooseAny(wait: PopWait): Claim[] {
 
 function choosePartition(wait: PopWait): Claim[] {
   const feed = wait.feeds[0]
-  if (feed === undefined || feed.queue === null || wait.partitionId === null) return []
+  if (feed === undefined || feed.queue === null || feed.start === null || wait.partitionId === null) return []
   const nowMs = performance.now()
   feed.list.wake(nowMs)
   const state = feed.list.state(wait.partitionId, nowMs)

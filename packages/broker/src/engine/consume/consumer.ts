@@ -182,6 +182,7 @@ export function createConsumer(parts: ConsumeParts): Consumer {
     feeds: new Feeds(settings.feedsMax ?? FEEDS_MAX, settings.partitionsMax ?? PARTITIONS_MAX),
   })
   catalog.onQueueGone((queue) => popper.queueGone(queue.id))
+  catalog.onQueueChanged((queue) => popper.queueChanged(queue.id))
 
   const onLeaseEnded = (end: LeaseEnd): void => {
     const own = popper.leaseEnded(end)

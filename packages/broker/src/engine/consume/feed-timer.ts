@@ -75,7 +75,18 @@ export class FeedTimer {
     this.#hooks.pump(feed)
     if (this.#hooks.quiet()) return
     const due = performance.now() - feed.reconciledAtMs >= this.#reconcileMs(feed) - 1
-    if (!due || feed.reconciling !== null) return
+    if (due && feed.reconciling === null) this.#lookAt(feed)
+  }
+
+  /** What is known of it may be true no longer: looked at anew, at once for those who wait. */
+  doubt(feed: GroupFeed): void {
+    feed.doubt()
+    if (feed.waiting === 0) return
+    this.#hooks.pump(feed)
+    if (!this.#hooks.quiet()) this.#lookAt(feed)
+  }
+
+  #lookAt(feed: GroupFeed): void {
     this.#refresh(feed).then(
       () => this.#hooks.pump(feed),
       (error) => this.#hooks.databaseError(error),
@@ -84,8 +95,8 @@ export class FeedTimer {
 
   /** What a waiting feed cannot be told by hints: queues that came into being, partitions with messages. */
   async #refresh(feed: GroupFeed): Promise<void> {
-    if (feed.queue === null || feed.strayWaiters.size > 0) await this.#hooks.settle(feed)
-    if (feed.queue !== null && feed.start !== null) await reconcile(this.#store, feed)
+    if (feed.queue === null || feed.start === null || feed.strayWaiters.size > 0) await this.#hooks.settle(feed)
+    if (feed.queue !== null) await reconcile(this.#store, feed)
     else feed.reconciledAtMs = performance.now()
     for (const waits of feed.partitionWaiters.values()) {
       for (const wait of waits) wait.tried = false

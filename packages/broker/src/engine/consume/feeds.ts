@@ -1,7 +1,8 @@
 /**
  * All feeds of this instance, and how news reach them: stored messages, hints of other instances, ended leases.
  *
- * Invariant: a bounded number of feeds; one with waiting requests is never dropped.
+ * Invariant: a bounded number of feeds; one that has requests waiting, or about to wait, is never dropped, so a group never has
+ * two of a queue.
  */
 import { GroupFeed } from './group-feed.ts'
 
@@ -47,6 +48,8 @@ export class Feeds {
 
   /** The feed reads this queue (incarnation) from now on. */
   attach(feed: GroupFeed, queueId: string): void {
+    // Dropped while its queue was looked up.
+    if (this.peek(feed.queueName, feed.group) !== feed) return
     let feeds = this.#byQueueId.get(queueId)
     if (feeds === undefined) {
       feeds = new Set()
@@ -72,7 +75,8 @@ export class Feeds {
   #evict(): void {
     let oldest: GroupFeed | null = null
     for (const feed of this.all()) {
-      if (feed.waiting === 0 && (oldest === null || feed.lastUsedMs < oldest.lastUsedMs)) oldest = feed
+      if (feed.waiting > 0 || feed.lookups > 0) continue
+      if (oldest === null || feed.lastUsedMs < oldest.lastUsedMs) oldest = feed
     }
     if (oldest === null) return
     if (oldest.timer !== null) clearTimeout(oldest.timer)

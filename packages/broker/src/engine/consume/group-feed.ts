@@ -16,11 +16,14 @@ export class GroupFeed {
   readonly partitionWaiters = new Map<string, Set<PopWait>>()
   /** Requests for a partition that does not exist yet. */
   readonly strayWaiters = new Set<PopWait>()
+  /** Requests that are about to wait for it. */
+  lookups = 0
   /** null while the queue does not exist. */
   queue: QueueEntry | null = null
   /** Where the group starts; null until it is recorded. */
   start: SubscriptionStart | null = null
   startReadAtMs = Number.NEGATIVE_INFINITY
+  subscribing: Promise<void> | null = null
   /** When the last reconcile that saw everything began. */
   reconciledAtMs = Number.NEGATIVE_INFINITY
   /** What it took; large queues are reconciled less often. */
@@ -28,6 +31,8 @@ export class GroupFeed {
   reconciling: Promise<void> | null = null
   /** Partition name after which the next page begins. */
   reconcileAfter = ''
+  /** What was asked of the database before it grew does not count any more. */
+  doubts = 0
   lastUsedMs = 0
   timer: NodeJS.Timeout | null = null
   timerAtMs = Number.POSITIVE_INFINITY
@@ -36,6 +41,31 @@ export class GroupFeed {
     this.queueName = queueName
     this.group = group
     this.list = new ReadyList(partitionsMax)
+  }
+
+  leave(wait: PopWait): void {
+    this.waiters.delete(wait)
+    this.promptWaiters.delete(wait)
+    this.strayWaiters.delete(wait)
+    if (wait.partitionId === null) return
+    const waits = this.partitionWaiters.get(wait.partitionId)
+    waits?.delete(wait)
+    if (waits?.size === 0) this.partitionWaiters.delete(wait.partitionId)
+  }
+
+  /** One of the requests that wait for it. */
+  get anyWait(): PopWait | undefined {
+    const [any] = this.waiters
+    const [stray] = this.strayWaiters
+    const [waits] = this.partitionWaiters.values()
+    const [ofPartition] = waits ?? []
+    return any ?? stray ?? ofPartition
+  }
+
+  /** What is known of the partitions, or where the group starts, may be true no longer. */
+  doubt(): void {
+    this.doubts++
+    this.reconciledAtMs = Number.NEGATIVE_INFINITY
   }
 
   get waiting(): number {

@@ -5,11 +5,12 @@
  */
 import type { ConsumeStore } from '../../ports/consume-store.ts'
 import type { Catalog } from '../queues/catalog.ts'
+import type { QueueEntry } from '../types.ts'
 import type { Feeds } from './feeds.ts'
 import type { GroupFeed } from './group-feed.ts'
 import type { PopWait } from './pop-wait.ts'
 import { reconcile } from './reconcile.ts'
-import { recordSubscriptions } from './subscription.ts'
+import { recordSubscriptions, subscribeAgain } from './subscription.ts'
 
 export interface LookupHooks {
   /** The request's partition exists now. */
@@ -55,14 +56,29 @@ export class PopLookup {
     this.#hooks = hooks
   }
 
-  /** Makes a request's feeds known and its subscription recorded. @throws StoreError */
-  async lookUp(wait: PopWait): Promise<void> {
+  /** Makes a request's feeds known and its subscription recorded; they are kept until `found` returns. @throws StoreError */
+  async lookUp(wait: PopWait, found: () => void): Promise<void> {
+    const kept: GroupFeed[] = []
+    try {
+      await this.#lookUp(wait, (queueName) => {
+        const feed = this.#parts.feeds.get(queueName, wait.request.consumerGroup)
+        feed.lookups++
+        kept.push(feed)
+        return feed
+      })
+      found()
+    } finally {
+      for (const feed of kept) feed.lookups--
+    }
+  }
+
+  async #lookUp(wait: PopWait, feedOf: (queueName: string) => GroupFeed): Promise<void> {
     const { catalog, store } = this.#parts
-    const { queue, partition, namespace, task, consumerGroup, subscription } = wait.request
+    const { queue, partition, subscription } = wait.request
     if (queue === null) {
-      const queues = await catalog.match(namespace, task)
-      const feeds = queues.slice(0, NAMESPACE_QUEUES_MAX).map((entry) => {
-        const feed = this.#parts.feeds.get(entry.name, consumerGroup)
+      const queues = await this.#namespace(wait)
+      const feeds = queues.map((entry) => {
+        const feed = feedOf(entry.name)
         this.attach(feed, entry)
         return feed
       })
@@ -70,7 +86,7 @@ export class PopLookup {
       wait.feeds = feeds
       return
     }
-    const feed = this.#parts.feeds.get(queue, consumerGroup)
+    const feed = feedOf(queue)
     const entry = await catalog.queue(queue)
     this.attach(feed, entry)
     await recordSubscriptions(store, [feed], subscription, wait.arrivedMs)
@@ -90,8 +106,10 @@ export class PopLookup {
     if (before !== null) {
       this.#parts.feeds.detach(feed, before.id)
       feed.list.clear()
+      // The subscription went with the queue.
+      feed.start = null
     }
-    feed.reconciledAtMs = Number.NEGATIVE_INFINITY
+    feed.doubt()
     feed.reconcileAfter = ''
     if (entry !== null) this.#parts.feeds.attach(feed, entry.id)
   }
@@ -99,6 +117,8 @@ export class PopLookup {
   /** Looks again for a queue or partition that was missing. */
   async settle(feed: GroupFeed): Promise<void> {
     this.attach(feed, await this.#parts.catalog.queue(feed.queueName))
+    const first = feed.start === null ? feed.anyWait : undefined
+    if (first !== undefined) await subscribeAgain(this.#parts.store, feed, first)
     for (const wait of [...feed.strayWaiters]) {
       if (feed.queue === null) return
       const found = await this.#parts.catalog.partition(feed.queue, wait.request.partition!)
@@ -110,17 +130,24 @@ export class PopLookup {
     }
   }
 
-  /** Adds queues to a namespace request that came into being while it waits. */
+  /** A namespace request waits for other queues when some came into being, or went, while it waits. */
   async #widen(wait: PopWait): Promise<void> {
-    const { namespace, task } = wait.request
-    const queues = await this.#parts.catalog.match(namespace, task)
-    if (queues.length === wait.feeds.length || wait.done) return
-    const before = new Set(wait.feeds)
-    await this.lookUp(wait)
-    if (wait.done) return
-    for (const feed of before) feed.waiters.delete(wait)
-    for (const feed of wait.feeds) this.#hooks.join(feed, wait)
-    this.#hooks.advance(wait)
+    const queues = await this.#namespace(wait)
+    const before = wait.feeds
+    const same = queues.length === before.length && queues.every(({ id }, index) => before[index]!.queue?.id === id)
+    if (same || wait.done) return
+    await this.lookUp(wait, () => {
+      if (wait.done) return
+      for (const feed of before) feed.leave(wait)
+      this.#forgetQueueless(before)
+      for (const feed of wait.feeds) this.#hooks.join(feed, wait)
+      this.#hooks.advance(wait)
+    })
+  }
+
+  async #namespace({ request }: PopWait): Promise<readonly QueueEntry[]> {
+    const queues = await this.#parts.catalog.match(request.namespace, request.task)
+    return queues.slice(0, NAMESPACE_QUEUES_MAX)
   }
 
   /** Somebody waits on this feed and its queue does not exist. */
@@ -130,6 +157,11 @@ export class PopLookup {
 
   leave(wait: PopWait): void {
     this.#namespaceWaits.delete(wait)
+    this.#forgetQueueless(wait.feeds)
+  }
+
+  #forgetQueueless(feeds: readonly GroupFeed[]): void {
+    for (const feed of feeds) if (feed.waiting === 0) this.#queueless.delete(feed)
   }
 
   /** Something was stored in this queue. */

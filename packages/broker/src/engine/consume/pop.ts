@@ -32,6 +32,7 @@ import { PopWait } from './pop-wait.ts'
 import type { PartitionState } from './ready-list.ts'
 import { reconcile } from './reconcile.ts'
 import type { SegmentCache } from './segment-cache.ts'
+import { subscribeAgain } from './subscription.ts'
 
 export interface PopParts {
   readonly store: ConsumeStore
@@ -157,12 +158,9 @@ export class Popper {
       if (feed.group !== group || (queueName !== null && feed.queueName !== queueName)) continue
       // Queue mode starts at the oldest message whatever happens.
       this.ahead.drop((each) => each === feed)
-      if (feed.startReadAtMs !== Number.POSITIVE_INFINITY) feed.startReadAtMs = Number.NEGATIVE_INFINITY
+      if (feed.startReadAtMs !== Number.POSITIVE_INFINITY) feed.start = null
       feed.list.forgetPositions()
-      feed.reconciledAtMs = Number.NEGATIVE_INFINITY
-      if (feed.waiting === 0) continue
-      this.#pump(feed)
-      this.#timer.tick(feed)
+      this.#timer.doubt(feed)
     }
   }
 
@@ -183,7 +181,13 @@ export class Popper {
       this.ahead.drop((each) => each === feed)
       this.#lookup.attach(feed, null)
       if (feed.waiting > 0) this.#lookup.missing(feed)
+      this.#timer.doubt(feed)
     }
+  }
+
+  /** Its options are others now: what sleeps because of them may be due. */
+  queueChanged(queueId: string): void {
+    for (const feed of this.feeds.ofQueue(queueId) ?? []) this.#timer.doubt(feed)
   }
 
   pausePops(on: boolean): void {
@@ -229,30 +233,25 @@ export class Popper {
       // The common case without a promise: everything is known already.
       const entry = this.#parts.catalog.peekQueue(queue)
       const feed = entry === undefined ? undefined : this.feeds.peek(queue, consumerGroup)
-      if (
-        entry !== undefined &&
-        feed !== undefined &&
-        feed.start !== null &&
-        performance.now() - feed.startReadAtMs < 60_000
-      ) {
+      if (entry !== undefined && feed !== undefined) {
         this.#lookup.attach(feed, entry)
-        feed.lastUsedMs = wait.arrivedMs
-        wait.feeds = [feed]
-        this.#enter(wait)
-        return
+        if (feed.start !== null && performance.now() - feed.startReadAtMs < 60_000) {
+          feed.lastUsedMs = wait.arrivedMs
+          wait.feeds = [feed]
+          this.#enter(wait)
+          return
+        }
       }
     }
-    this.#lookup.lookUp(wait).then(
-      () => {
-        this.#trouble.worked()
-        if (!wait.done) this.#enter(wait)
-      },
-      (error) => {
-        if (wait.done) return
-        this.#unready.add(wait)
-        this.#databaseError(error, wait)
-      },
-    )
+    const found = (): void => {
+      this.#trouble.worked()
+      if (!wait.done) this.#enter(wait)
+    }
+    this.#lookup.lookUp(wait, found).catch((error) => {
+      if (wait.done) return
+      this.#unready.add(wait)
+      this.#databaseError(error, wait)
+    })
   }
 
   #enter(wait: PopWait): void {
@@ -288,16 +287,8 @@ export class Popper {
   #leave(wait: PopWait): void {
     this.#waits.delete(wait)
     this.#unready.delete(wait)
+    for (const feed of wait.feeds) feed.leave(wait)
     this.#lookup.leave(wait)
-    for (const feed of wait.feeds) {
-      feed.waiters.delete(wait)
-      feed.promptWaiters.delete(wait)
-      feed.strayWaiters.delete(wait)
-    }
-    if (wait.partitionId === null) return
-    const waits = wait.feeds[0]?.partitionWaiters.get(wait.partitionId)
-    waits?.delete(wait)
-    if (waits?.size === 0) wait.feeds[0]!.partitionWaiters.delete(wait.partitionId)
   }
 
   // ── serving ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -313,6 +304,16 @@ export class Popper {
     }
     if (this.#paused || this.#trouble.active) {
       if (some || !wait.request.wait) wait.finish()
+      return
+    }
+    const unread = wait.feeds.find((feed) => feed.queue !== null && feed.start === null)
+    if (unread !== undefined) {
+      if (some) wait.finish()
+      else
+        subscribeAgain(this.#parts.store, unread, wait).then(
+          () => this.#advance(wait),
+          (error) => this.#databaseError(error, wait),
+        )
       return
     }
     if (wait.partitionId === null && wait.request.partition === null) {
@@ -452,8 +453,9 @@ export class Popper {
       if (this.#submit(wait)) return
     }
     for (const feed of this.feeds.all()) {
-      if (feed.waiting === 0 || feed.queue === null || feed.start === null) continue
-      reconcile(this.#parts.store, feed).then(
+      if (feed.waiting === 0 || feed.queue === null) continue
+      const asked = feed.start === null ? this.#lookup.settle(feed) : reconcile(this.#parts.store, feed)
+      asked.then(
         () => this.#trouble.worked(),
         (error) => this.#databaseError(error, null),
       )
@@ -464,18 +466,13 @@ export class Popper {
 
   #recovered(): void {
     this.#batch.statementsMax = Number.POSITIVE_INFINITY
-    for (const wait of [...this.#unready]) this.#prepare(wait)
     this.lookAgain()
+    for (const wait of [...this.#unready]) this.#prepare(wait)
   }
 
   /** Hints may have been lost, or leases forgotten. */
   lookAgain(): void {
-    for (const feed of this.feeds.all()) {
-      feed.reconciledAtMs = Number.NEGATIVE_INFINITY
-      if (feed.waiting === 0) continue
-      this.#pump(feed)
-      this.#timer.tick(feed)
-    }
+    for (const feed of this.feeds.all()) this.#timer.doubt(feed)
   }
 
   // ── news ─────────────────────────────────────────────────────────────────────────────────────────────────────────

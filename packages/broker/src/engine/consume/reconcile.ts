@@ -22,7 +22,7 @@ export function mayReconcile(feed: GroupFeed, nowMs: number): boolean {
   return nowMs - feed.reconciledAtMs > feed.reconcileTookMs * (1 + REST_FACTOR)
 }
 
-/** A reconcile that begins after this call. @throws StoreError */
+/** A reconcile that begins after this call; it ends early when what it asks for is in doubt meanwhile. @throws StoreError */
 export async function reconcile(store: ConsumeStore, feed: GroupFeed): Promise<void> {
   if (feed.reconciling !== null) await feed.reconciling.catch(() => {})
   feed.reconciling ??= run(store, feed).finally(() => {
@@ -32,7 +32,7 @@ export async function reconcile(store: ConsumeStore, feed: GroupFeed): Promise<v
 }
 
 async function run(store: ConsumeStore, feed: GroupFeed): Promise<void> {
-  const { queue, start, list } = feed
+  const { queue, start, list, doubts } = feed
   if (queue === null || start === null) return
   const begunMs = performance.now()
   const origin = feed.reconcileAfter
@@ -49,6 +49,7 @@ async function run(store: ConsumeStore, feed: GroupFeed): Promise<void> {
       windowMs: queue.options.windowBuffer * 1000,
       start,
     })
+    if (feed.doubts !== doubts) return
     for (const sight of sights) {
       apply(feed, sight, sentMs)
       seen.add(sight.partitionId)

@@ -29,13 +29,15 @@ export class CachedQueue implements QueueEntry {
     this.options = entry.options
   }
 
-  /** Ignored when older than what is known. */
-  replace(entry: QueueEntry, version: number): void {
-    if (version < this.version) return
+  /** Ignored when older than what is known. Whether options changed. */
+  replace(entry: QueueEntry, version: number): boolean {
+    if (version < this.version) return false
+    const before = this.options
     this.version = version
     this.namespace = entry.namespace
     this.task = entry.task
     this.options = entry.options
+    return (Object.keys(before) as (keyof QueueOptions)[]).some((name) => before[name] !== entry.options[name])
   }
 }
 

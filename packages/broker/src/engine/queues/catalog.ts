@@ -49,6 +49,7 @@ export class Catalog {
   readonly #missing = new Map<string, number>()
   readonly #loading = new Map<string, Promise<unknown>>()
   readonly #goneHandlers = new Set<(queue: QueueEntry) => void>()
+  readonly #changeHandlers = new Set<(queue: QueueEntry) => void>()
   readonly #refresh: CatalogRefresh
   readonly #creation: PartitionCreation
 
@@ -207,6 +208,12 @@ export class Catalog {
     return () => this.#goneHandlers.delete(handler)
   }
 
+  /** Called with queues whose options are others now. */
+  onQueueChanged(handler: (queue: QueueEntry) => void): () => void {
+    this.#changeHandlers.add(handler)
+    return () => this.#changeHandlers.delete(handler)
+  }
+
   /** A statement, a notification or the state loop has seen the configuration at this version. */
   noticeVersion(version: number): void {
     this.#refresh.noticeVersion(version)
@@ -219,7 +226,7 @@ export class Catalog {
   #addQueue(entry: QueueEntry, version: number): CachedQueue {
     const cached = this.#queues.get(entry.name)
     if (cached !== undefined && cached.id === entry.id) {
-      cached.replace(entry, version)
+      if (cached.replace(entry, version)) for (const handler of this.#changeHandlers) handler(cached)
       return cached
     }
     if (cached !== undefined) this.forget(entry.name)
