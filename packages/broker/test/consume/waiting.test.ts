@@ -99,6 +99,25 @@ describe('a waiting pop', () => {
     expect(delivered(await next)).toEqual(['m2'])
   })
 
+  it('is told of what consumers of another instance have left, and when they hand it back', async () => {
+    const { partitionId } = await oneQueue('left', { retryDelay: 300 })
+    await fixture.append(partitionId, names('m', 3))
+    const there = fixture.consumer()
+    const here = fixture.consumer({ hint: (queueId, id) => there.onHint(queueId, [id]) })
+    const answer = await here.popMessages(popRequest({ queue: 'left' }), never)
+    // From here on it knows of a lease of five minutes.
+    expect((await there.popMessages(popRequest({ queue: 'left' }), never)).emptyReason).toBe('lease_held')
+    const next = there.popMessages(waiting('left', { autoAck: true }), never)
+    await here.ackMessages(acksOf(answer))
+    expect(delivered(await next)).toEqual(['m1'])
+
+    const second = await here.popMessages(popRequest({ queue: 'left' }), never)
+    expect((await there.popMessages(popRequest({ queue: 'left' }), never)).emptyReason).toBe('lease_held')
+    const again = there.popMessages(waiting('left'), never)
+    await here.ackMessages(acksOf(second, 'failed'))
+    expect(delivered(await again)).toEqual(['m2'])
+  })
+
   it('is served when the options that held messages back are changed', async () => {
     const consumer = fixture.consumer()
     const options = { delayedProcessing: 600, windowBuffer: 600 } as const

@@ -26,6 +26,7 @@ import type { Feeds } from './feeds.ts'
 import type { GroupFeed } from './group-feed.ts'
 import { leaseEnded } from './lease-news.ts'
 import { LeasesAhead } from './leases-ahead.ts'
+import { LeftOver } from './left-over.ts'
 import { ClaimOutcomes } from './pop-claims.ts'
 import { PopLookup } from './pop-lookup.ts'
 import { PopWait } from './pop-wait.ts'
@@ -67,6 +68,7 @@ export class Popper {
   readonly #outcomes: ClaimOutcomes
   readonly ahead: LeasesAhead
   readonly #timer: FeedTimer
+  readonly #leftOver: LeftOver
   #paused = false
   #stopped = false
 
@@ -107,6 +109,7 @@ export class Popper {
       pump,
       databaseError,
     })
+    this.#leftOver = new LeftOver(parts.hint)
     this.#trouble = new DatabaseTrouble(
       () => this.#probe(),
       () => this.#recovered(),
@@ -172,6 +175,7 @@ export class Popper {
     const heard = leaseEnded(this.feeds, end)
     if (heard === null) return false
     this.#pump(heard.feed, end.partitionId)
+    if (heard.own) this.#leftOver.watch(heard.feed, end.partitionId)
     return heard.own
   }
 
@@ -223,6 +227,7 @@ export class Popper {
     }
     this.ahead.drop()
     await this.ahead.returned()
+    this.#leftOver.stop()
   }
 
   // ── arrival ──────────────────────────────────────────────────────────────────────────────────────────────────────
