@@ -61,7 +61,7 @@ export class PopWait {
     nowMs: number,
     emptyReason: (wait: PopWait) => EmptyReason,
     onDone: (wait: PopWait) => void,
-    hasRoom: () => boolean,
+    hasRoom: () => boolean = () => true,
   ) {
     this.request = request
     this.arrivedMs = nowMs

@@ -124,7 +124,7 @@ export class Popper {
     return this.#batch.stats()
   }
 
-  async popMessages(request: PopRequest, abandoned: AbortSignal, hasRoom = always): Promise<PopAnswer> {
+  async popMessages(request: PopRequest, abandoned: AbortSignal, hasRoom?: () => boolean): Promise<PopAnswer> {
     if (this.#waits.size >= this.#parts.waitersMax) throw new Refusal('OVERLOADED')
     const wait = new PopWait(
       request,
@@ -497,5 +497,3 @@ export class Popper {
     this.#lookup.news(queueId)
   }
 }
-
-const always = (): boolean => true
