@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { startTestPostgres } from '@queen/embedded-postgres/testing'
 import { openFileBuffer } from '@queen/file-buffer'
 import { Drain } from '../src/engine/drain/drain.ts'
+import { StepSize } from '../src/engine/drain/step-size.ts'
 import { migrate } from '../src/store/migrator.ts'
 import { openDatabase } from '../src/store/pool.ts'
 import { item, PushStack, storeOn } from '../test/push/push-stack.ts'
@@ -61,8 +62,10 @@ try {
     },
     dedup: stack.dedup,
     ids: stack.ids,
+    stepSize: new StepSize(),
     cipher: null,
     nowMs: Date.now,
+    endLostFlushes: async () => {},
     onStored: () => {},
     onProgress: () => {},
     onSetAside: ({ error }) => console.log(error),

@@ -17,6 +17,7 @@ import { Merge } from './engine/drain/merge.ts'
 import { createQuarantine } from './engine/drain/quarantine.ts'
 import { QuarantineCount } from './engine/drain/quarantine-count.ts'
 import { Staging } from './engine/drain/staging.ts'
+import { StepSize } from './engine/drain/step-size.ts'
 import { MessageIdSource } from './engine/format/message-id.ts'
 import { KeyCheck } from './engine/key-check.ts'
 import { Acceptance } from './engine/maintenance/acceptance.ts'
@@ -237,6 +238,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     },
     dedup,
     ids,
+    stepSize: new StepSize(),
     cipher,
     nowMs: clock.wholeMs,
     endLostFlushes: (ageMs) => writeStore.endLostFlushes(ageMs),

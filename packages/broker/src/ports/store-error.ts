@@ -23,11 +23,19 @@ export class StoreError extends Error {
   readonly sqlState: string | null
   /** PostgreSQL is there and lets nobody of ours in any more: its limit, the database's or the role's is reached. */
   readonly noConnectionLeft: boolean
+  /** The statement limit ended it: with less to do it may be done in time. */
+  readonly tooLong: boolean
 
   constructor(
     failure: StoreFailure,
     message: string,
-    more: { outcomeUnknown?: boolean; sqlState?: string | null; noConnectionLeft?: boolean; cause?: unknown } = {},
+    more: {
+      outcomeUnknown?: boolean
+      sqlState?: string | null
+      noConnectionLeft?: boolean
+      tooLong?: boolean
+      cause?: unknown
+    } = {},
   ) {
     super(message, more.cause === undefined ? undefined : { cause: more.cause })
     this.name = 'StoreError'
@@ -35,6 +43,7 @@ export class StoreError extends Error {
     this.outcomeUnknown = more.outcomeUnknown ?? false
     this.sqlState = more.sqlState ?? null
     this.noConnectionLeft = more.noConnectionLeft ?? false
+    this.tooLong = more.tooLong ?? false
   }
 
   /** Whether the same call may succeed later without any change. */

@@ -16,6 +16,8 @@ interface Verdict {
   readonly sessionEnds?: true
   /** No session was begun, for want of room; see StoreError. */
   readonly noConnectionLeft?: true
+  /** It ran for as long as a statement may. */
+  readonly tooLong?: true
 }
 
 const unavailable: Verdict = { failure: 'unavailable' }
@@ -67,7 +69,7 @@ export const SQLSTATES: Readonly<Record<string, Verdict>> = {
   '55P03': locked,
   // Operator intervention: shutdown, crash, recovery, database dropped.
   '57': unavailableAndGone,
-  '57014': locked,
+  '57014': { failure: 'locked', tooLong: true },
   // I/O error, missing or duplicate file below PostgreSQL.
   '58': unavailable,
   P0: defect,
@@ -108,11 +110,11 @@ export function toStoreError(error: unknown, sent: boolean): StoreError {
   if (typeof severity === 'string' && typeof code === 'string') {
     const verdict = verdictOf(code)
     const outcomeUnknown = sent && (verdict.sessionEnds === true || severity === 'FATAL' || severity === 'PANIC')
-    const noConnectionLeft = verdict.noConnectionLeft === true
     return new StoreError(verdict.failure, String(message), {
       sqlState: code,
       outcomeUnknown,
-      noConnectionLeft,
+      noConnectionLeft: verdict.noConnectionLeft === true,
+      tooLong: verdict.tooLong === true,
       cause: error,
     })
   }

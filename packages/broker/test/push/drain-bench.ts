@@ -3,6 +3,7 @@ import type { FileBuffer } from '@queen/file-buffer'
 import { expect } from 'vitest'
 import type { PayloadCipher } from '../../src/engine/cipher.ts'
 import { Drain, type DrainParts } from '../../src/engine/drain/drain.ts'
+import { StepSize } from '../../src/engine/drain/step-size.ts'
 import type { PushItem } from '../../src/engine/types.ts'
 import type { PushStore } from '../../src/ports/push-store.ts'
 import type { QuarantineWrite } from '../../src/ports/quarantine-store.ts'
@@ -24,6 +25,7 @@ export interface DrainBenchOptions {
   readonly log?: RecordLog
   readonly cipher?: PayloadCipher | null
   readonly stack?: PushStack
+  readonly stepSize?: StepSize
 }
 
 export function drainBenchOn(database: QueenDatabase, buffer: FileBuffer, options: DrainBenchOptions = {}): DrainBench {
@@ -44,6 +46,7 @@ export function drainBenchOn(database: QueenDatabase, buffer: FileBuffer, option
     },
     dedup: stack.dedup,
     ids: stack.ids,
+    stepSize: options.stepSize ?? new StepSize(),
     cipher: options.cipher ?? null,
     nowMs: Date.now,
     endLostFlushes: async () => {},

@@ -7,6 +7,7 @@ import { type FileBuffer, openFileBuffer } from '@queen/file-buffer'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { PayloadCipher } from '../../src/engine/cipher.ts'
 import type { DrainEnd } from '../../src/engine/drain/drain.ts'
+import { StepSize } from '../../src/engine/drain/step-size.ts'
 import type { PushItem } from '../../src/engine/types.ts'
 import type { PushStore } from '../../src/ports/push-store.ts'
 import type { RecordLog } from '../../src/ports/record-log.ts'
@@ -269,6 +270,34 @@ describe('the drain', () => {
     on = false
     expect([await bench.drain.run(() => false), buffer.stats.pendingRecords]).toEqual(['stopped', 1])
     expect([await bench.drain.run(always), await namesOf('switch')]).toEqual(['empty', ['1']])
+  })
+
+  test('a step that is too much for one statement is stored in halves, and the next are no larger', async () => {
+    const buffer = await openBuffer()
+    const real = storeOn(opened.database)
+    const sent: number[] = []
+    const store: PushStore = {
+      ...real,
+      pushMessages: async (writes, step) => {
+        sent.push(writes.length)
+        if (writes.length > 300)
+          throw new StoreError('locked', 'canceling statement due to statement timeout', { tooLong: true })
+        return real.pushMessages(writes, step)
+      },
+    }
+    const stepSize = new StepSize()
+    const bench = benchOn(buffer, { store, stepSize })
+    const names = (from: number) => Array.from({ length: 1_000 }, (_, i) => `${from + i}`)
+    await buffered(bench, ...names(1_000).map((name, i) => item('wide', `p${i}`, name)))
+    expect(await bench.drain.run(always)).toBe('empty')
+    expect(sent).toEqual([1_000, 500, 250, 250, 500, 250, 250])
+    // Every merge of what several instances hold is a drain of its own.
+    for (let i = 0; i < 10; i++) stepSize.tookTooLong()
+    sent.length = 0
+    await buffered(bench, ...names(2_000).map((name, i) => item('wide', `p${i}`, name)))
+    expect(await benchOn(buffer, { store, stepSize, stack: bench.stack }).drain.run(always)).toBe('empty')
+    expect([sent[0], sent.filter((many) => many > 300).length < 4]).toEqual([100, true])
+    expect((await namesOf('wide')).toSorted()).toEqual([...names(1_000), ...names(2_000)])
   })
 
   test('G8 a record PostgreSQL refuses is set aside alone', async () => {

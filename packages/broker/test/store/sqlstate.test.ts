@@ -68,6 +68,10 @@ describe('the SQLSTATE table', () => {
     expect(toStoreError(serverError(code), false).outcomeUnknown).toBe(false)
   })
 
+  it('knows a statement that ran out of time from one that did not get its locks', () => {
+    expect(['57014', '55P03'].map((code) => toStoreError(serverError(code), true).tooLong)).toEqual([true, false])
+  })
+
   it('takes every FATAL error of a sent statement for an unknown outcome', () => {
     expect(toStoreError(serverError('40001', 'FATAL'), true).outcomeUnknown).toBe(true)
     expect(toStoreError(serverError('XX000', 'PANIC'), true).outcomeUnknown).toBe(true)

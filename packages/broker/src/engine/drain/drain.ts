@@ -26,12 +26,14 @@ import { type BuiltSegment, buildSegment, segmentBytesMax } from '../push/segmen
 import type { PartitionEntry, PushItem } from '../types.ts'
 import { Grouping, type GroupingParts, type StepRecords } from './grouping.ts'
 import type { DrainLog } from './horizon-log.ts'
+import { STEP_RECORDS_MIN, type StepSize } from './step-size.ts'
 
 export interface DrainParts extends GroupingParts {
   readonly store: PushStore
   readonly log: DrainLog
   readonly dedup: DedupCache
   readonly ids: MessageIdSource
+  readonly stepSize: StepSize
   /**
    * Resolves when nothing that was sent before `ageMs` ago and not answered can be stored any more. @throws StoreError
    */
@@ -84,12 +86,7 @@ interface Prepared {
   readonly empty: boolean
 }
 
-// One transaction: large enough that its commit does not count, small enough that a push that has to wait for its locks
-// at the end of a drain waits milliseconds.
-const STEP_RECORDS_MAX = 10_000
 const STEP_BYTES_MAX = 4 * 1024 * 1024
-// A step too long for the statement limit (ten thousand partitions nobody remembers) is made smaller, to no less.
-const STEP_RECORDS_MIN = 100
 const ATTEMPTS_MAX = 8
 // Memory for records whose flush had an unknown outcome; they are few.
 const UNKNOWN_KEYS_BYTES_MAX = 32 * 1024 * 1024
@@ -99,7 +96,6 @@ export class Drain {
   readonly #reader = new RecordReader()
   readonly #unknownKeys = new DedupCache(UNKNOWN_KEYS_BYTES_MAX)
   readonly #grouping: Grouping
-  #recordsMax = STEP_RECORDS_MAX
   #inSync = false
   #syncing: Promise<void> | null = null
   #begun = false
@@ -189,7 +185,7 @@ export class Drain {
   }
 
   async #prepare(): Promise<Prepared> {
-    const batch = await this.#parts.log.read({ records: this.#recordsMax, bytes: STEP_BYTES_MAX })
+    const batch = await this.#parts.log.read({ records: this.#parts.stepSize.records, bytes: STEP_BYTES_MAX })
     const steps: Step[] = []
     let step: Step | null = null
     // Numbers no record stands for any more (damage, already set aside) count with the step they lie in.
@@ -243,7 +239,7 @@ export class Drain {
   }
 
   async #storeStep(step: Step): Promise<boolean> {
-    const { endLostFlushes, log, nowMs, onProgress, onSetAside } = this.#parts
+    const { endLostFlushes, log, nowMs, onProgress, onSetAside, stepSize } = this.#parts
     const [last] = step.items.slice(-1)
     if (step.outcomeUnknown && last !== undefined) await endLostFlushes(nowMs() - last.record.acceptedAtMicros / 1000)
     let attempts = 0
@@ -256,7 +252,9 @@ export class Drain {
         if (!(error instanceof StoreError)) throw error
         // PostgreSQL refuses the step: halves, until the record it refuses stands alone and is set aside (G8).
         if (error.failure === 'rejected') return this.#storeHalves(step, error)
-        if (error.failure === 'locked') this.#recordsMax = Math.max(STEP_RECORDS_MIN, this.#recordsMax >> 1)
+        if (error.failure === 'locked') stepSize.tookTooLong()
+        // Too much for one statement: halves, at once. Whoever came again with the whole would never get through.
+        if (error.tooLong && step.items.length > STEP_RECORDS_MIN) return this.#storeHalves(step, null)
         if (error.failure !== 'conflict') throw error
       }
       // Others keep storing what this step holds, or it keeps meeting their locks: halves are quicker than they are.
@@ -264,7 +262,7 @@ export class Drain {
       if (attempts > 2 * ATTEMPTS_MAX)
         throw new StoreError('conflict', 'the drain keeps losing races with other writers')
     }
-    this.#recordsMax = Math.min(STEP_RECORDS_MAX, this.#recordsMax * 2)
+    stepSize.wasInTime()
     // The next step need not wait for the disk, but the one after it does.
     await this.#freeing
     this.#freeing = log.drained(step.through)
