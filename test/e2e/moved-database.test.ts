@@ -8,10 +8,11 @@ import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { createDatabase, startTestPostgres } from '@queen/embedded-postgres/testing'
 import { afterEach, describe, expect, test } from 'vitest'
+import type { Delivered } from '../support/api.ts'
 import { ALL_IS_WELL, verdict } from '../support/checker.ts'
 import { Consumer } from '../support/consumer.ts'
 import { type Instance, startInstance } from '../support/instance.ts'
-import { atEnd, endLeftovers } from '../support/leftovers.ts'
+import { atEnd, endLeftovers, temporaryDatabase } from '../support/leftovers.ts'
 import { startProducers, stopAll } from '../support/producer.ts'
 import { Recorder } from '../support/recorder.ts'
 import { openTables, type Tables } from '../support/tables.ts'
@@ -131,6 +132,54 @@ describe('a database that moves to another PostgreSQL major', () => {
     },
     PATIENCE_MS,
   )
+
+  test('G2 G3 an older copy of it under a running instance: nothing is answered from memory of the one before', async () => {
+    const url = await temporaryDatabase()
+    const name = new URL(url).pathname.slice(1)
+    const server = new URL(url)
+    server.pathname = '/postgres'
+    const instance = await startInstance({ databaseUrl: url })
+    const { api } = instance
+    await inPhase(instance, 'normal')
+    await api.push([{ queue: 'orders', transactionId: 'kept' }])
+    // Nobody may be connected to what is copied.
+    await instance.stop()
+    const operator = await openTables(server.href)
+    await operator.query(`CREATE DATABASE ${name}_backup TEMPLATE ${name}`)
+    atEnd(() => operator.query(`DROP DATABASE IF EXISTS ${name}_backup WITH (FORCE)`))
+    await instance.start()
+    await inPhase(instance, 'normal')
+    const read = async (group: string): Promise<string[]> => {
+      const query = { batch: 100, consumerGroup: group, subscriptionMode: 'all', autoAck: true }
+      return ((await api.pop('orders', query)).body.messages as Delivered[]).map(({ transactionId }) => transactionId)
+    }
+    for (const transactionId of ['lost-1', 'lost-2']) await api.push([{ queue: 'orders', transactionId }])
+    await api.maintenance(true)
+    await api.push([{ queue: 'bills', transactionId: 'buffered' }])
+    await api.maintenance(false)
+    await inPhase(instance, 'normal')
+    // Now they are in its memory, and so are their offsets.
+    expect(await read('before')).toEqual(['kept', 'lost-1', 'lost-2'])
+
+    await operator.query(`DROP DATABASE ${name} WITH (FORCE)`)
+    await operator.query(`ALTER DATABASE ${name}_backup RENAME TO ${name}`)
+    const tables = await openTables(url)
+    // It was acknowledged, and lies on the instance's disk still.
+    await until('what the copy lacks is drained again', async () => (await tables.messagesIn('bills')) === 1)
+    await until('it is normal', async () => {
+      const { database } = (await api.get('/health')).body
+      return database === 'connected' && (await instance.phase()) === 'normal' && (await instance.buffered()) === 0
+    })
+    const other = await startInstance({ databaseUrl: url })
+    await inPhase(other, 'normal')
+    const pushed = async ({ api: by }: Instance, transactionId: string): Promise<string> =>
+      (await by.push([{ queue: 'orders', transactionId }])).body[0].status
+    for (const id of ['new', 'more', 'still-more']) expect(await pushed(other, id)).toBe('queued')
+    // It lies where this instance knew the key of a lost one.
+    expect(await pushed(instance, 'new')).toBe('duplicate')
+    expect(await pushed(instance, 'lost-1')).toBe('queued')
+    expect(await read('after')).toEqual(['kept', 'new', 'more', 'still-more', 'lost-1'])
+  }, 60_000)
 
   test(
     'a copy that fails half way leaves an empty database, and one of another version of Queen is refused',

@@ -129,6 +129,14 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     statementTimeoutMs: STATEMENT_TIMEOUT_MS,
     connectTimeoutMs: CONNECT_TIMEOUT_MS,
     log,
+    onOtherDatabase: () => {
+      // Its offsets may stand for other messages, and of this buffer it may have less.
+      dedup.clear()
+      consumer.forgetSegments()
+      drain.expectOlder()
+      // Nothing may go direct before that has been looked at; everywhere else the drain comes by itself.
+      if (control?.state === 'direct') control.handle('lost')
+    },
     onStateChange: (state) => {
       consumer.setDatabaseAvailable(state === 'connected')
       // Before that the first look at the schema is under way, whose failure ends the start with one sentence.

@@ -38,6 +38,8 @@ export interface DatabaseOptions {
   /** How the sessions name themselves in pg_stat_activity. */
   readonly applicationName?: string
   readonly log: Log
+  /** Sessions that open from now on may find another database than those before: a restored one, a promoted replica. */
+  readonly onOtherDatabase?: () => void
   readonly onStateChange?: (state: 'connected' | 'disconnected', reason: string | null) => void
   /** Default: the functions of this build. */
   readonly functions?: FunctionSet
@@ -67,6 +69,13 @@ export interface QueenDatabase extends Database {
   close(graceMs?: number): Promise<void>
 }
 
+// A server that was restarted counts as another one: restored in place it looks the same. Null before the first migration.
+const IDENTITY = `
+  SELECT pg_catalog.pg_postmaster_start_time() || ' ' || d.oid || ' ' || pg_catalog.to_regclass('queen.segments')::oid
+           AS identity
+    FROM pg_catalog.pg_database d
+   WHERE d.datname = pg_catalog.current_database()`
+
 const ADMIN_SIZE = 3
 const STATE_SIZE = 2
 // Waiting callers hold a request each; beyond this the instance is overloaded and should say so.
@@ -84,6 +93,21 @@ export function openDatabase(options: DatabaseOptions): QueenDatabase {
   const dedicated = new Set<DatabaseConnection>()
   const sessions = new Set<DatabaseConnection>()
   let closed = false
+  let identity: string | null = null
+
+  /** Before anybody runs a statement on the session. */
+  const identify = async (session: DatabaseConnection): Promise<void> => {
+    const [row] = await session.run<{ identity: string | null }>(
+      'identity',
+      IDENTITY,
+      [],
+      options.connectTimeoutMs,
+      false,
+    )
+    const before = identity
+    identity = row?.identity ?? identity
+    if (before !== null && before !== identity) options.onOtherDatabase?.()
+  }
 
   const open = async (settings: Record<string, string>): Promise<DatabaseConnection> => {
     const opened = await DatabaseConnection.open(
@@ -95,6 +119,12 @@ export function openDatabase(options: DatabaseOptions): QueenDatabase {
       },
       known,
     )
+    try {
+      await identify(opened)
+    } catch (error) {
+      opened.destroy()
+      throw error
+    }
     for (const session of sessions) if (session.broken) sessions.delete(session)
     sessions.add(opened)
     return opened

@@ -182,6 +182,27 @@ describe('the drain', () => {
     expect(await namesOf('lost')).toEqual(['1', '2', '3'])
   })
 
+  test('G2 what an older copy of the database does not have is drained once more, as far as the disk has it', async () => {
+    const buffer = await openBuffer()
+    const bench = benchOn(buffer)
+    await buffered(bench, item('restored', 'p', '1'), item('restored', 'p', '2'), item('restored', 'p', '3'))
+    expect(await bench.drain.run(always)).toBe('empty')
+    await createQueueStore(opened.database).deleteQueue('restored')
+    await opened.database.admin.run(
+      'test_older_progress',
+      'UPDATE queen.buffer_progress SET drained_through = 1 WHERE buffer_id = $1::text',
+      [buffer.bufferId],
+    )
+    bench.stack.dedup.clear()
+    // A lost answer is no reason to go back.
+    bench.drain.distrust()
+    expect([await bench.drain.run(always), await namesOf('restored')]).toEqual(['empty', []])
+    bench.drain.expectOlder()
+    await bench.drain.sync()
+    expect(buffer.stats.pendingRecords).toBe(2)
+    expect([await bench.drain.run(always), await namesOf('restored')]).toEqual(['empty', ['2', '3']])
+  })
+
   test('G3 a flush of unknown outcome that was stored is not stored again, also without a dedup window', async () => {
     const buffer = await openBuffer()
     const bench = benchOn(buffer)

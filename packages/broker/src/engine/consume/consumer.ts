@@ -105,6 +105,8 @@ export interface Consumer {
   lookAgain(): void
   pausePops(on: boolean): void
   setDatabaseAvailable(available: boolean): void
+  /** The database may be another one: what was read before may not be what is stored. */
+  forgetSegments(): void
   start(): void
   /** Answers waiting pops; acks under way end by themselves. */
   stop(): Promise<void>
@@ -252,6 +254,7 @@ export function createConsumer(parts: ConsumeParts): Consumer {
     groupMoved: (group, queueName) => popper.groupMoved(group, queueName),
     lookAgain: () => popper.lookAgain(),
     pausePops: (on) => popper.pausePops(on),
+    forgetSegments: () => cache.clear(),
     setDatabaseAvailable(available) {
       credit.setAvailable(available)
       popper.setDatabaseAvailable(available)

@@ -1,9 +1,9 @@
 /**
  * Decoded segments by (partition, first offset), least recently used ones dropped first, bounded by bytes.
  *
- * Segments never change once stored and offsets are never used again, so a cached segment needs no invalidation: what
- * a group may still read of it is decided by the claim, never by this cache. It is filled by reads and by this
- * instance's pushes, and serves every group.
+ * Segments never change once stored and offsets are never used again, so a cached segment needs no invalidation, as long
+ * as the database is the same: what a group may still read of it is decided by the claim, never by this cache. It is
+ * filled by reads and by this instance's pushes, and serves every group.
  */
 import type { DecodedSegment } from '../types.ts'
 
@@ -113,6 +113,14 @@ export class SegmentCache {
   /** First offset that is cached of a partition, or -1. */
   lowest(partitionId: string): number {
     return this.#shelves.get(partitionId)?.slots[0]?.segment.firstOffset ?? -1
+  }
+
+  clear(): void {
+    this.#shelves.clear()
+    this.#newest = null
+    this.#oldest = null
+    this.#bytes = 0
+    this.#count = 0
   }
 
   #touch(slot: Slot): void {

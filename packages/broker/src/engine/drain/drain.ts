@@ -97,6 +97,8 @@ export class Drain {
   readonly #unknownKeys = new DedupCache(UNKNOWN_KEYS_BYTES_MAX)
   readonly #grouping: Grouping
   #inSync = false
+  /** PostgreSQL may have forgotten records that it had taken. */
+  #mayGoBack = false
   #syncing: Promise<void> | null = null
   #begun = false
   /** Files of what was stored last. */
@@ -112,6 +114,12 @@ export class Drain {
     this.#inSync = false
   }
 
+  /** The database may be an older one: records that it does not have, and the disk still has, are drained once more. */
+  expectOlder(): void {
+    this.#inSync = false
+    this.#mayGoBack = true
+  }
+
   /** Brings the buffer in line with what PostgreSQL has of it, unless that is certain. @throws StoreError */
   async sync(): Promise<void> {
     if (this.#inSync) return
@@ -124,13 +132,20 @@ export class Drain {
 
   async #sync(): Promise<void> {
     const { store, log } = this.#parts
-    const drainedThrough = await store.readDrainProgress(log.bufferId)
-    // Only what PostgreSQL remembered at the start may move the buffer back or past its end; later it can be no more
-    // than a commit whose answer was lost.
-    if (this.#begun) await log.drained(drainedThrough)
-    else await log.setDrainedThrough(drainedThrough)
+    const mayGoBack = this.#mayGoBack
+    this.#mayGoBack = false
+    try {
+      const drainedThrough = await store.readDrainProgress(log.bufferId)
+      // Only what PostgreSQL remembered at the start may move the buffer past its end, and only then, or in another
+      // database, back; otherwise it can be no more than a commit whose answer was lost.
+      if (this.#begun) await log.drained(drainedThrough)
+      if (!this.#begun || mayGoBack) await log.setDrainedThrough(drainedThrough)
+    } catch (error) {
+      this.#mayGoBack ||= mayGoBack
+      throw error
+    }
     this.#begun = true
-    this.#inSync = true
+    this.#inSync = !this.#mayGoBack
   }
 
   /**

@@ -367,6 +367,11 @@ export class DedupCache {
     this.#partitions.delete(id)
   }
 
+  /** The database may be another one. */
+  clear(): void {
+    for (const id of [...this.#partitions.keys()]) this.forget(id)
+  }
+
   /** Brings the memory under its limit, from the partitions longest unused. To be called after adding. */
   trim(): void {
     if (this.#bytes <= this.#bytesMax) return
