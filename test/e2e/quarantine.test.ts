@@ -131,6 +131,7 @@ describe('quarantine', () => {
     expect(Buffer.from(shown.records[0].rawBase64, 'base64').length).toBeGreaterThan(0)
     const status = (await api.maintenance()).body
     expect(status).toMatchObject({ bufferedMessages: 2, quarantinedMessages: 1, bufferStats: { failedCount: 1 } })
+    expect(instance.output).toMatch(/ERROR .*file buffer .*damaged/)
     const tables = await openTables(databaseUrl)
     const stored = async () => (await tables.query('SELECT FROM queen.quarantined_records')).length
     // Not while maintenance is on: the database may be about to be replaced.

@@ -3,7 +3,7 @@
  * go to the file buffer, and everything else comes up when the database does (G11).
  */
 import { readFileSync } from 'node:fs'
-import { type Disk, openFileBuffer } from '@queen/file-buffer'
+import { type Disk, type FileBufferEvent, openFileBuffer } from '@queen/file-buffer'
 import type { Logger } from 'pino'
 import type { Config } from './config/config.ts'
 import { PayloadCipher } from './engine/cipher.ts'
@@ -99,6 +99,8 @@ const CONNECT_TIMEOUT_MS = 2_000
 const HEARTBEAT_MS = 2_000
 const REFRESH_MS = 5_000
 const START_WAIT_MS = 1_000
+// Messages that were acknowledged cannot be read, or the directory belongs to somebody else.
+const LOUD_EVENTS: ReadonlySet<FileBufferEvent['type']> = new Set(['damaged', 'missing', 'file-aside', 'lock-lost'])
 
 /**
  * @throws SchemaError when the database's schema is not for this broker, FileBufferError when the buffer's directory
@@ -116,7 +118,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     diskFreeBytesMin: limits.bufferDiskFreeBytesMin,
     recordClock: clock.nowMs,
     ...(seams.disk === undefined ? {} : { disk: seams.disk }),
-    onEvent: (event) => log.debug(event, 'file buffer'),
+    onEvent: (event) => log[LOUD_EVENTS.has(event.type) ? 'error' : 'debug'](event, 'file buffer'),
   })
   const instanceId = config.instanceId ?? `q-${buffer.bufferId.slice(0, 8)}`
   let control: MaintenanceControl | null = null

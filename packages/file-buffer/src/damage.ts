@@ -1,14 +1,14 @@
 /**
- * Turns damage that a walk found into a durable quarantine entry.
+ * Turns damage that a walk found, and files that cannot be used at all, into durable quarantine entries.
  *
  * The id comes from the place of the damage, so finding it again (next start, next read) changes nothing. When the
  * quarantine is full the file is marked to be kept instead of unlinked: damaged bytes are never thrown away silently.
  */
 import type { BufferFile } from './buffer-file.ts'
-import { type DiskFile, readAround } from './disk.ts'
+import { type Disk, type DiskFile, readAround } from './disk.ts'
 import { errnoOf } from './errors.ts'
 import type { FileBufferEvent } from './events.ts'
-import { fileNameOf } from './file-header.ts'
+import { ASIDE_SUFFIX, fileNameOf, firstRecordOfName } from './file-header.ts'
 import type { Quarantine } from './quarantine.ts'
 import type { Damage } from './record-walk.ts'
 
@@ -58,6 +58,47 @@ export async function setDamageAside(
   const stored = await store(recorder, file, { id, damage, error, raw })
   const asides = { id, number: firstRecord, lastNumber: lastRecord, file: file.name, offset, bytes }
   return { ...asides, reason: 'CORRUPT', error, raw, stored }
+}
+
+/**
+ * A whole file that cannot be used, as one entry: how many records it held nobody knows. False when the entry could not be
+ * made; never rejects, for a bad file must not keep anybody from starting.
+ */
+export async function setFileAside(
+  recorder: DamageRecorder,
+  disk: Disk,
+  found: { path: string; name: string; bytes: number; reason: string },
+): Promise<boolean> {
+  const { path, name, bytes, reason } = found
+  const number = firstRecordOfName(name)
+  const body = Buffer.alloc(Math.min(bytes, RAW_BYTES_MAX))
+  try {
+    const file = await disk.open(path, 'read')
+    await readAround(file, body, 0, body.length, 0).finally(() => file.close())
+  } catch {
+    body.fill(0)
+  }
+  try {
+    await recorder.quarantine.add({
+      id: `damage-${name.slice(0, 20)}-file`,
+      number,
+      lastNumber: null,
+      file: name + ASIDE_SUFFIX,
+      offset: 0,
+      acceptedAtMicros: null,
+      quarantinedAtMicros: recorder.nowMicros(),
+      flags: null,
+      attempts: 0,
+      reason: 'CORRUPT',
+      error: `${name} with the records from ${number} on is kept aside: ${reason}`,
+      sqlState: null,
+      bytes,
+      body,
+    })
+    return true
+  } catch {
+    return false
+  }
 }
 
 async function store(

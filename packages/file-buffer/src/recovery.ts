@@ -1,7 +1,7 @@
 /**
  * Start-up: reads every file once and rebuilds what memory must know. Start-up never fails because of a bad file.
  *
- *   header unreadable or of a later version ─▶ renamed `.aside`, kept, reported; its numbers are never reused
+ *   header unreadable or of a later version ─▶ an entry in the quarantine, renamed `.aside`; its numbers are never reused
  *   header unfinished, no record behind it ──▶ removed: nothing in it was ever acknowledged
  *   torn tail ───────────────────────────────▶ cut off
  *   damage ──────────────────────────────────▶ into the quarantine; the file stays as it is until it is drained
@@ -12,7 +12,7 @@
  */
 import { join } from 'node:path'
 import { BufferFile } from './buffer-file.ts'
-import { type DamageRecorder, setDamageAside } from './damage.ts'
+import { type DamageRecorder, setDamageAside, setFileAside } from './damage.ts'
 import { type Disk, type DiskFile, readAround } from './disk.ts'
 import { ASIDE_SUFFIX, decodeFileHeader, FILE_HEADER_BYTES, type FileHeader, firstRecordOfName } from './file-header.ts'
 import type { FileSet } from './file-set.ts'
@@ -99,7 +99,10 @@ export async function recoverFiles(options: RecoveryOptions): Promise<Recovered>
     const outcome = await recoverPatiently(options, name, bytes, certainLast)
     if (outcome.state === 'aside') {
       recorder.onEvent({ type: 'file-aside', file: name, reason: outcome.reason })
-      await disk.rename(join(directory, name), join(directory, name + ASIDE_SUFFIX)).catch(() => {})
+      const path = join(directory, name)
+      // What nobody would hear of is left where the next start finds it again.
+      if (await setFileAside(recorder, disk, { path, name, bytes, reason: outcome.reason }))
+        await disk.rename(path, path + ASIDE_SUFFIX).catch(() => {})
       asideBytes += bytes
       reserve(firstRecordOfName(name) ?? 0, bytes)
     } else if (outcome.state === 'used') {

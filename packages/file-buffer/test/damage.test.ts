@@ -137,7 +137,7 @@ describe('damage on disk', () => {
     }
   })
 
-  it('a file of a later version, or without a readable header, is kept aside and its numbers are not used again', async () => {
+  it('G10: a file of a later version, or without a readable header, is kept aside and shown, and its numbers are not used again', async () => {
     const { contents } = await fileOf(BODIES)
     for (const spoil of [
       (bytes: Buffer) => [8, 72].map((at) => bytes.writeUInt32LE(2, at)),
@@ -150,12 +150,17 @@ describe('damage on disk', () => {
       const buffer = await open(disk, (event) => events.push(event))
       expect(events.map(({ type }) => type)).toContain('file-aside')
       expect(disk.contents(`${FILE}.aside`)).toEqual(bytes)
+      // As one entry: nobody can tell how many records it holds.
+      expect(await buffer.quarantine.list()).toMatchObject([
+        { number: 1, lastNumber: null, reason: 'CORRUPT', bytes: bytes.length, body: bytes },
+      ])
       const { first } = await buffer.append(sourceOf(['next']))
       expect(first).toBeGreaterThan(BODIES.length)
       expect((await readAll(buffer)).bodies).toEqual(['next'])
       await buffer.close()
       const again = await open(disk)
       expect((await again.append(sourceOf(['more']))).first).toBe(first + 1)
+      expect(again.stats.quarantinedRecords).toBe(1)
       await again.close()
     }
   })

@@ -87,6 +87,26 @@ describe('G8: quarantine', () => {
     await second.close()
   })
 
+  it('G10: a file that cannot be used stays as it is for as long as there is no room for its entry', async () => {
+    const disk = new FaultDisk()
+    const first = await open(disk, 1)
+    await first.quarantine.add(entry('only'))
+    await first.append(sourceOf(['aaa', 'bbb']))
+    await first.close()
+    disk.put(FILE, Buffer.from(disk.contents(FILE)).fill(0x55, 0, 128))
+    const second = await open(disk, 1)
+    expect(disk.paths()).toContain(FILE)
+    expect((await second.append(sourceOf(['ccc']))).first).toBeGreaterThan(2)
+    expect((await readAll(second)).bodies).toEqual(['ccc'])
+    await second.quarantine.remove('only')
+    await second.close()
+    const third = await open(disk, 1)
+    expect(await third.quarantine.list()).toMatchObject([{ number: 1, reason: 'CORRUPT' }])
+    expect(disk.paths()).toContain(`${FILE}.aside`)
+    expect((await readAll(third)).bodies).toEqual(['ccc'])
+    await third.close()
+  })
+
   it.each([
     ['its head', () => 200],
     ['the bytes that were set aside', (bytes: Buffer) => bytes.length * 8 - 1],
