@@ -46,6 +46,16 @@ export class FileSet {
     this.pendingBytes += bytes
   }
 
+  /** Lets a file end before this number; only while nothing of it is drained. */
+  cut(file: BufferFile, number: number, place: Place): void {
+    this.diskBytes -= file.bytes - place.offset
+    this.pendingBytes -= file.bytes - place.offset
+    this.pendingRecords -= file.records - place.recordsBefore
+    file.bytes = place.offset
+    file.records = place.recordsBefore
+    file.lastRecord = number - 1
+  }
+
   /** Corrects the counts for records that turned out to be damaged after they had been counted. */
   lost(file: BufferFile, records: number): void {
     const count = Math.min(records, file.records - file.drainedRecords)

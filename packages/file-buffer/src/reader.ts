@@ -250,14 +250,11 @@ export class Reader {
     // A chunk without any record inside (damage, or a record larger than a chunk) goes on to the next.
     let more = true
     while (more && records.length === 0) more = await walk.step(visitor)
-    if (walk.tornAt >= 0) {
-      // What was whole when it was synced ends too early now: damage like any other.
-      damages.push({
-        offset: walk.tornAt,
-        bytes: to - walk.tornAt,
-        firstRecord: walk.expected,
-        lastRecord,
-      })
+    if (!more) {
+      // What was whole when it was synced ends too early now, inside a record or between two: damage like any other.
+      const end = walk.tornAt >= 0 ? walk.tornAt : walk.offset
+      if (end < to && walk.openDamageBytes === 0)
+        damages.push({ offset: end, bytes: to - end, firstRecord: walk.expected, lastRecord })
       walk.offset = to
     }
     const setAside = await this.#recordDamage(file, handle, damages, lastRecord)

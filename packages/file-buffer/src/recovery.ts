@@ -3,7 +3,7 @@
  *
  *   header unreadable or of a later version ─▶ an entry in the quarantine, renamed `.aside`; its numbers are never reused
  *   header unfinished, no record behind it ──▶ removed: nothing in it was ever acknowledged
- *   torn tail ───────────────────────────────▶ cut off
+ *   torn tail ───────────────────────────────▶ cut off; so is one that the next file's owner had not found
  *   damage ──────────────────────────────────▶ into the quarantine; the file stays as it is until it is drained
  *   numbers missing between two files ───────▶ into the quarantine as missing, unless they are drained
  *
@@ -158,7 +158,7 @@ async function recoverFile(
   if (reading.state === 'damaged') return { state: 'aside', reason: 'both copies of the file header are damaged' }
   const { header } = reading
   if (header.bufferId !== bufferId) return { state: 'aside', reason: `it belongs to buffer ${header.bufferId}` }
-  if (header.firstRecord <= certainLast && bytes > FILE_HEADER_BYTES) {
+  if (header.firstRecord <= certainLast && bytes > FILE_HEADER_BYTES && !(await cutBefore(options, header))) {
     return { state: 'aside', reason: 'its record numbers overlap those of the file before it' }
   }
   const handle = await disk.open(path, 'update')
@@ -167,6 +167,26 @@ async function recoverFile(
   } finally {
     await handle.close().catch(() => {})
   }
+}
+
+/**
+ * An owner that was robbed of the directory while it was frozen may have written on behind what its successor found.
+ * Nobody was told of those records; those of the successor's file, which begins right behind what it found, count.
+ */
+async function cutBefore(options: RecoveryOptions, { firstRecord, acknowledgedBefore }: FileHeader): Promise<boolean> {
+  const { files, recorder } = options
+  const before = files.files.at(-1)
+  if (before === undefined || before.firstRecord >= firstRecord || acknowledgedBefore !== firstRecord - 1) return false
+  const place = await files.locate(firstRecord)
+  if (place?.file !== before) return false
+  recorder.onEvent({
+    type: 'torn-tail',
+    file: before.name,
+    atByte: place.offset,
+    cutBytes: before.bytes - place.offset,
+  })
+  files.cut(before, firstRecord, place)
+  return true
 }
 
 async function scan(

@@ -71,6 +71,8 @@ export class Writer {
   #committingBytes = 0
   #running: Promise<void> | null = null
   #closed: FileBufferError | null = null
+  /** The directory belongs to another process. */
+  #robbed = false
 
   /** @param lastRecord below nextRecord - 1 when numbers between them were given up and stand for nothing */
   constructor(options: WriterOptions, nextRecord: number, lastRecord: number) {
@@ -187,7 +189,9 @@ export class Writer {
   }
 
   async #commit(batch: WriteBatch): Promise<void> {
-    const { files, fileBytesMax, onFsync, capacity, lock } = this.#options
+    const { files, fileBytesMax, onFsync, capacity } = this.#options
+    // Before as well as after: what a successor has not seen is what it cannot take for its own.
+    await this.#mustOwn()
     const current = this.#active
     if (
       current !== null &&
@@ -202,11 +206,17 @@ export class Writer {
     const startedAt = performance.now()
     await handle.datasync()
     onFsync((performance.now() - startedAt) / 1000)
-    const held = lock.isHeld()
-    if (held !== true && !(await held)) throw new Error('another process took over the directory')
+    await this.#mustOwn()
     files.grew(file, batch.records, batch.bytes)
     this.lastRecord = file.lastRecord
     capacity.wrote(batch.records, batch.bytes)
+  }
+
+  async #mustOwn(): Promise<void> {
+    const held = this.#options.lock.isHeld()
+    if (held === true || (await held)) return
+    this.#robbed = true
+    throw new Error('another process took over the directory')
   }
 
   /** A new file whose header and name are durable before it holds a record. */
@@ -234,7 +244,11 @@ export class Writer {
   /** Takes the file out of use after an error and says what to tell the callers. */
   async #failed(error: unknown): Promise<FileBufferError> {
     const active = this.#active
-    if (active !== null) {
+    if (this.#robbed) {
+      // Its files are the successor's, as it found them.
+      this.#active = null
+      await active?.handle.close().catch(() => {})
+    } else if (active !== null) {
       // Only tidiness: what is behind the acknowledged bytes may survive, it was promised to nobody. The file is
       // not synced again: that could report success for pages which the kernel has dropped.
       await active.handle.truncate(active.file.bytes).catch(() => {})

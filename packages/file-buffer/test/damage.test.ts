@@ -189,6 +189,23 @@ describe('damage on disk', () => {
     await again.close()
   })
 
+  it('G8 G10: a file that became shorter while the buffer runs ends there, inside a record or between two', async () => {
+    const { contents, starts } = await fileOf(BODIES)
+    for (const length of [HEADERS_END, starts[2]!, starts[2]! + 1, starts[3]! - 1, starts[4]!]) {
+      const disk = diskWith(contents)
+      const buffer = await open(disk)
+      disk.put(FILE, contents.subarray(0, length))
+      await buffer.append(sourceOf(['later']))
+      const whole = starts.filter((start) => start > HEADERS_END && start <= length).length
+      const all = await readAll(buffer)
+      expect(all.bodies, `${length} bytes`).toEqual([...BODIES.slice(0, whole), 'later'])
+      expect(all.setAside).toMatchObject([{ number: whole + 1, lastNumber: 5, offset: starts[whole] }])
+      await buffer.drained(all.through)
+      expect(buffer.stats).toMatchObject({ pendingRecords: 0, quarantinedRecords: 1 })
+      await buffer.close()
+    }
+  })
+
   it('a disk that is gone is an error, not damage', async () => {
     const { contents } = await fileOf(['x'.repeat(20_000)])
     const disk = diskWith(contents)

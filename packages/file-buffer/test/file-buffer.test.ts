@@ -6,6 +6,7 @@ import { readAll, sourceOf } from './bodies.ts'
 
 const open = (disk: FaultDisk, more: Partial<FileBufferOptions> = {}) =>
   openFileBuffer({ directory: '/buffer', disk, bufferBytesMax: 2 ** 30, diskFreeBytesMin: 0, ...more })
+const FILE = '/buffer/00000000000000000001.qbuf'
 const buffers = (disk: FaultDisk) => disk.paths().filter((path) => path.endsWith('.qbuf'))
 
 describe('file buffer', () => {
@@ -308,5 +309,81 @@ describe('file buffer', () => {
     expect(again.bufferId).toBe(buffer.bufferId)
     expect((await readAll(again)).bodies).toEqual(['a'])
     await again.close()
+  })
+})
+
+/** A disk whose directory may be taken away from its owner. */
+class LosableDisk extends FaultDisk {
+  /** How many more looks find the lock held. */
+  looks = Number.POSITIVE_INFINITY
+
+  override async lock(): Promise<{ isHeld: () => boolean; release: () => Promise<void> }> {
+    return { isHeld: () => this.looks-- > 0, release: async () => {} }
+  }
+}
+
+describe('an owner that is robbed of its directory while it is frozen', () => {
+  const refused = { code: 'BUFFER_UNAVAILABLE', message: expect.stringContaining('took over') }
+
+  it('writes nothing when it sees that first, and leaves what it was writing as it is', async () => {
+    const disk = new LosableDisk()
+    const buffer = await open(disk)
+    await buffer.append(sourceOf(['one']))
+    const before = disk.contents(FILE)
+    // The write was under way.
+    disk.looks = 1
+    await expect(buffer.append(sourceOf(['two']))).rejects.toMatchObject(refused)
+    const written = disk.contents(FILE)
+    expect(written.length).toBeGreaterThan(before.length)
+    await expect(buffer.append(sourceOf(['three']))).rejects.toMatchObject(refused)
+    expect(disk.contents(FILE)).toEqual(written)
+    expect(disk.paths().filter((path) => path.endsWith('.qbuf'))).toEqual([FILE])
+  })
+
+  it('G1 G2 costs its successor nothing: what it wrote behind what was found was promised to nobody', async () => {
+    const disk = new FaultDisk()
+    const first = await open(disk)
+    await first.append(sourceOf(['one', 'two']))
+    const found = disk.contents(FILE)
+    await first.append(sourceOf(['late', 'later']))
+    const late = disk.contents(FILE)
+    disk.restart()
+    disk.put(FILE, found)
+    const second = await open(disk)
+    await second.append(sourceOf(['three', 'four', 'five']))
+    await second.close()
+    disk.put(FILE, late)
+    for (const drained of [0, 3]) {
+      const third = await open(disk)
+      await third.setDrainedThrough(drained)
+      expect(third.stats).toMatchObject({ pendingRecords: 5 - drained, quarantinedRecords: 0 })
+      expect((await readAll(third)).bodies).toEqual(['one', 'two', 'three', 'four', 'five'].slice(drained))
+      await third.close()
+    }
+    const last = await open(disk)
+    await last.drained(5)
+    expect(last.stats).toMatchObject({ pendingRecords: 0, pendingBytes: 0 })
+    await last.close()
+  })
+
+  it('its own next file gives way to that of its successor, and is shown', async () => {
+    const disk = new FaultDisk()
+    const first = await open(disk)
+    await first.append(sourceOf(['one', 'two']))
+    disk.fail('datasync', 'EIO')
+    await expect(first.append(sourceOf(['late']))).rejects.toMatchObject({ code: 'BUFFER_UNAVAILABLE' })
+    await first.append(sourceOf(['later']))
+    const [own] = disk.paths().filter((path) => path.endsWith('.qbuf') && path !== FILE)
+    const late = disk.contents(own!)
+    await disk.unlink(own!)
+    disk.restart()
+    const second = await open(disk)
+    await second.append(sourceOf(['three', 'four', 'five']))
+    await second.close()
+    disk.put(own!, late)
+    const third = await open(disk)
+    expect((await readAll(third)).bodies).toEqual(['one', 'two', 'three', 'four', 'five'])
+    expect(await third.quarantine.list()).toMatchObject([{ number: 4, reason: 'CORRUPT' }])
+    await third.close()
   })
 })
