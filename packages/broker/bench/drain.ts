@@ -55,10 +55,10 @@ try {
     store: storeOn(database),
     log: buffer,
     catalog: {
-      queue: (name) => stack.catalog.queue(name),
+      queues: (names) => stack.catalog.queues(names),
       ensurePartitions: (names) => stack.catalog.ensurePartitions(names),
       forget: (queue) => stack.catalog.forget(queue),
-      deletedAtMicros: async () => null,
+      deletedAtMicros: async () => new Map(),
     },
     dedup: stack.dedup,
     ids: stack.ids,

@@ -241,10 +241,10 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     store: writeStore,
     log: horizon,
     catalog: {
-      queue: (name) => catalog.queue(name),
+      queues: (names) => catalog.queues(names),
       ensurePartitions: (names) => catalog.ensurePartitions(names),
       forget: (queue) => catalog.forget(queue),
-      deletedAtMicros: (name) => writeStore.deletedAtMicros(name),
+      deletedAtMicros: (names) => writeStore.deletedAtMicros(names),
     },
     dedup,
     ids,

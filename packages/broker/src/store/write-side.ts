@@ -10,8 +10,8 @@ import type { Sql } from './sql.ts'
 export interface WriteStore extends PushStore, QueueDepthStore {
   /** Ends what may still run on sessions given up before `ageMs` ago. @throws StoreError */
   endLostFlushes(ageMs: number): Promise<void>
-  /** When the queue of this name was last deleted, microseconds since 1970; null = never. */
-  deletedAtMicros(name: string): Promise<number | null>
+  /** When the queues of these names were last deleted, microseconds since 1970; those that never were are left out. */
+  deletedAtMicros(names: readonly string[]): Promise<Map<string, number>>
 }
 
 export function createWriteStore(
@@ -51,13 +51,14 @@ export function createWriteStore(
 
     endLostFlushes: (ageMs) => endLostFlushes(admin, processIds(), ageMs),
 
-    async deletedAtMicros(name) {
-      const rows = await hot.run<{ micros: string }>(
-        'read_deleted_queue',
-        `SELECT floor(extract(epoch FROM deleted_at) * 1000000)::bigint::text AS micros FROM queen.deleted_queues WHERE name = $1::text`,
-        [name],
+    async deletedAtMicros(names) {
+      const rows = await hot.run<{ name: string; micros: string }>(
+        'read_deleted_queues',
+        `SELECT name, floor(extract(epoch FROM deleted_at) * 1000000)::bigint::text AS micros
+           FROM queen.deleted_queues WHERE name = ANY ($1::text[])`,
+        [names],
       )
-      return rows[0] === undefined ? null : Number(rows[0].micros)
+      return new Map(rows.map(({ name, micros }) => [name, Number(micros)]))
     },
   }
 }

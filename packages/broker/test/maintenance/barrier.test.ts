@@ -59,6 +59,8 @@ async function inBarrier(
     saveMs?: number
     save?: (file: string, state: unknown) => Promise<void>
     readMs?: number
+    run?: () => Promise<'empty'>
+    pendingRecords?: number
     switchNow?: () => Promise<unknown>
     /** What the disk says of the switch at the start. */
     remembered?: unknown
@@ -70,12 +72,12 @@ async function inBarrier(
   const reports: DrainReport[] = []
   const entered: MaintenanceState[] = []
   const log = {
-    stats: { pendingRecords: 0, oldestAcceptedAtMicros: null, drainedThrough: 0 },
+    stats: { pendingRecords: over.pendingRecords ?? 0, oldestAcceptedAtMicros: null, drainedThrough: 0 },
     readState: async () => over.remembered ?? null,
     writeState: over.save ?? (() => pause(over.saveMs ?? 0)),
   } as unknown as RecordLog
   const drain = {
-    run: () => pause(over.readMs ?? 0).then(() => 'empty'),
+    run: over.run ?? (() => pause(over.readMs ?? 0).then(() => 'empty')),
     sync: over.sync ?? (async () => {}),
   } as unknown as Drain
   const store = {
@@ -304,6 +306,30 @@ describe('G4 the frontier of a report', () => {
     ended.resolve()
     await append
     await vi.waitUntil(() => reports.at(-1)!.frontierMicros > begunMicros, FOR_LONG)
+  })
+})
+
+describe('G4 an instance whose step takes long', () => {
+  it('goes on reporting meanwhile, one report at a time, and promises nothing', async () => {
+    const stored = Promise.withResolvers<'empty'>()
+    let runs = 0
+    let answering = 0
+    let most = 0
+    const { reports } = await inBarrier(
+      async () => {
+        most = Math.max(most, ++answering)
+        await pause(20)
+        answering--
+        return view({ ungated: 0, called: false })
+      },
+      // Whoever starts waits for its first round.
+      { reaches: 'gathering', pendingRecords: 5, run: async () => (runs++ === 0 ? 'empty' : stored.promise) },
+    )
+    await vi.waitUntil(() => runs === 2)
+    const before = reports.length
+    await vi.waitUntil(() => reports.length >= before + 2, { timeout: 10_000 })
+    expect([most, reports.some(({ closing, gated }) => closing || gated)]).toEqual([1, false])
+    stored.resolve('empty')
   })
 })
 

@@ -39,10 +39,10 @@ export function drainBenchOn(database: QueenDatabase, buffer: FileBuffer, option
     store: options.store ?? storeOn(database),
     log,
     catalog: {
-      queue: (name) => stack.catalog.queue(name),
+      queues: (names) => stack.catalog.queues(names),
       ensurePartitions: (names) => stack.catalog.ensurePartitions(names),
       forget: (queue) => stack.catalog.forget(queue),
-      deletedAtMicros: async (name) => deleted.get(name) ?? null,
+      deletedAtMicros: async (names) => new Map([...deleted].filter(([name]) => names.includes(name))),
     },
     dedup: stack.dedup,
     ids: stack.ids,

@@ -407,6 +407,23 @@ describe('the drain', () => {
     expect(seen).toEqual(Array.from({ length: many }, (_, i) => i + 1))
   })
 
+  test('a step asks for all its queues at once', async () => {
+    const buffer = await openBuffer()
+    const bench = benchOn(buffer)
+    const names = Array.from({ length: 200 }, (_, i) => `unheard-${i}`)
+    await buffered(bench, ...names.flatMap((name) => [item(name, 'p', '1'), item(name, 'p', '2')]))
+    const asked: number[] = []
+    const queues = bench.stack.catalog.queues.bind(bench.stack.catalog)
+    bench.stack.catalog.queues = (some) => {
+      asked.push(some.length)
+      return queues(some)
+    }
+    bench.stack.catalog.queue = () => Promise.reject(new Error('one at a time'))
+    bench.deleted.set(names[7]!, Date.now() * 1000 + 60_000_000)
+    expect([await bench.drain.run(always), asked]).toEqual(['empty', [200]])
+    expect([(await namesOf(names[8]!)).length, bench.setAside.length]).toEqual([2, 2])
+  })
+
   test('a partition deleted between two attempts is replaced', async () => {
     const buffer = await openBuffer()
     const bench = benchOn(buffer)

@@ -113,7 +113,7 @@ export class ClusterDrain {
 
   /** One round. @throws StoreError */
   async round(hold: Hold): Promise<RoundEnd> {
-    const { drain, instanceId, log, merge, store } = this.#parts
+    const { drain, store } = this.#parts
     // Behind the gate nothing may have to be asked of PostgreSQL any more: the others go the direct way by then.
     if (!this.#promised) await drain.sync()
     const { atMicros, frontierMicros, view } = await this.#report(hold, false)
@@ -130,6 +130,11 @@ export class ClusterDrain {
         return { status: 'switch', switch: readSwitch(finished.switch) }
       }
     }
+    return this.#noticed(hold, () => this.#work(hold, { atMicros, frontierMicros, view }))
+  }
+
+  async #work(hold: Hold, { atMicros, frontierMicros, view }: Reported): Promise<RoundEnd> {
+    const { instanceId, log, merge } = this.#parts
     const others = view.frontierMicros ?? Number.POSITIVE_INFINITY
     // Whoever joins after this report accepts nothing older than it.
     const left = await this.#storeOwn(view, Math.min(atMicros - 1, others), frontierMicros)
@@ -143,6 +148,26 @@ export class ClusterDrain {
     if (!hold.promises() && small && view.awaited === 0 && (leads || view.called))
       return { status: 'near', called: view.called }
     return { status: left === 'more' || merges ? 'busy' : 'waiting' }
+  }
+
+  /** Reports while a step takes longer than it should: this instance is at work, not gone. */
+  async #noticed<T>(hold: Hold, work: () => Promise<T>): Promise<T> {
+    let reporting = false
+    const timer = setInterval(() => {
+      if (reporting || hold.promises()) return
+      reporting = true
+      // Never a promise: it would not cover what the step still does.
+      this.#report(hold, true)
+        .catch(() => {})
+        .finally(() => {
+          reporting = false
+        })
+    }, RUN_MS)
+    try {
+      return await work()
+    } finally {
+      clearInterval(timer)
+    }
   }
 
   /** Takes a promise back; the switch as it is then. @throws StoreError when nobody can tell whether it was acted on */
@@ -192,6 +217,7 @@ export class ClusterDrain {
     }
   }
 
+  /** @param withdraws without any promise, whatever is held */
   #report(hold: Hold, withdraws: boolean): Promise<Reported> {
     return this.#inTurn(async () => {
       for (;;) {

@@ -102,6 +102,22 @@ export class Catalog {
     })
   }
 
+  /** Those of these queues that exist. @throws StoreError */
+  async queues(names: readonly string[]): Promise<Map<string, QueueEntry>> {
+    const found = new Map<string, QueueEntry>()
+    const asked: string[] = []
+    for (const name of names) {
+      const cached = this.peekQueue(name)
+      if (cached === undefined) asked.push(name)
+      else found.set(name, cached)
+    }
+    if (asked.length === 0) return found
+    const { version, queues } = await this.#parts.store.readQueues(asked)
+    this.#refresh.noticeVersion(version)
+    for (const queue of queues) found.set(queue.name, this.#addQueue(queue, version))
+    return found
+  }
+
   /** Creates it with default options when it does not exist. @throws StoreError */
   async ensureQueue(name: string): Promise<QueueEntry> {
     const cached = this.peekQueue(name)
