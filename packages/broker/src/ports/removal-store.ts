@@ -36,7 +36,7 @@ export interface RemovalStore {
   raiseStart(partitionId: string, cut: number): Promise<void>
   /** Holds a cluster-wide turn for `name` while `work` runs; false = another instance has it. */
   inTurn(name: string, work: () => Promise<void>): Promise<boolean>
-  /** Seconds since the oldest record of any file buffer was accepted; null = nothing is buffered anywhere. */
+  /** Seconds since the oldest record that may still have to be drained was accepted; null = there can be none. */
   oldestBufferedSeconds(): Promise<number | null>
   expireTraces(days: number, limit: number): Promise<number>
 }

@@ -6,6 +6,8 @@ import type { Database } from './sql.ts'
 
 // A turn is a row with an end: an instance that dies in its turn delays the others for this long.
 const TURN_SECONDS = 120
+// An instance that had nothing buffered is forgotten after as long without a word.
+const CUT_OFF_SECONDS_MAX = 3_600
 
 export function createRemovalStore({ admin }: Pick<Database, 'admin'>): RemovalStore {
   return {
@@ -112,11 +114,19 @@ export function createRemovalStore({ admin }: Pick<Database, 'admin'>): RemovalS
     async oldestBufferedSeconds() {
       const [row] = await admin.run<{ seconds: string | null }>(
         'oldest_buffered',
-        `SELECT ceil(extract(epoch FROM clock_timestamp() - min(coalesce(
-                  (i.report ->> 'oldestBufferedAt')::timestamptz, i.started_at))))::bigint AS seconds
-           FROM queen.instances i
-          WHERE coalesce(i.report ->> 'bufferedMessages', '') <> '0'`,
-        [],
+        // Whoever had nothing when it was last heard of may have accepted since; not for ever, or one that is gone and left
+        // quarantined records would hold the evidence up. What is staged is in nobody's buffer any more.
+        `SELECT ceil(extract(epoch FROM clock_timestamp() - min(o.at)))::bigint AS seconds
+           FROM (
+             SELECT coalesce((i.report ->> 'oldestBufferedAt')::timestamptz, i.started_at) AS at
+               FROM queen.instances i WHERE coalesce(i.report ->> 'bufferedMessages', '') <> '0'
+              UNION ALL
+             SELECT i.last_seen_at FROM queen.instances i
+              WHERE i.report ->> 'bufferedMessages' = '0'
+                AND i.last_seen_at > clock_timestamp() - $1::int * interval '1 second'
+              UNION ALL
+             SELECT timestamptz 'epoch' + s.oldest * interval '1 microsecond' FROM queen.staged_records s) o`,
+        [CUT_OFF_SECONDS_MAX],
       )
       return row?.seconds == null ? null : Number(row.seconds)
     },

@@ -62,7 +62,8 @@ describe('retention', () => {
     })
     expect(again[0].status).toBe('duplicate')
     expect(ids((await queen.pop('aged', 'batch=9')).messages)).toEqual(['new'])
-    await age('aged', 600)
+    // And the seconds since each instance was last heard of: what it accepted meanwhile is judged by then.
+    await age('aged', 610)
     await removal.expire(30)
     expect(await segments('aged')).toBe(0)
   })
@@ -80,6 +81,34 @@ describe('retention', () => {
     await queen.sql.query("DELETE FROM queen.instances WHERE id = 'silent'")
     await removal.expire(30)
     expect(await segments('buffered')).toBe(0)
+  })
+
+  it('G3 keeps evidence for what an instance may have buffered since it was heard of, and for what is staged', async () => {
+    const evidence = async (queue: string): Promise<number> => {
+      await configure(queue, { retentionEnabled: true, retentionSeconds: 60, dedupWindowSeconds: 100 })
+      await queen.push(queue, 'p', ['m'])
+      await age(queue, 200)
+      await removal.expire(30)
+      return segments(queue)
+    }
+    await queen.sql.query(
+      `INSERT INTO queen.instances (id, hostname, pid, started_at, last_seen_at, report)
+       VALUES ('cut off', 'h', 1, now() - interval '1 day', now() - interval '5 minutes', '{"bufferedMessages": 0}')`,
+    )
+    expect(await evidence('cut-off')).toBe(1)
+    // Its quarantined records keep it listed; it is not coming back with a message of today.
+    await queen.sql.query("UPDATE queen.instances SET last_seen_at = now() - interval '1 day' WHERE id = 'cut off'")
+    expect(await evidence('long-gone')).toBe(0)
+    await queen.sql.query("DELETE FROM queen.instances WHERE id = 'cut off'")
+    await queen.sql.query(
+      `INSERT INTO queen.staged_records (buffer_id, first_number, last_number, taken_through, oldest, latest, body)
+       VALUES ('b', 1, 1, 0, extract(epoch FROM now() - interval '5 minutes') * 1000000,
+               extract(epoch FROM now()) * 1000000, '')`,
+    )
+    expect(await evidence('staged')).toBe(1)
+    await queen.sql.query('DELETE FROM queen.staged_records')
+    await removal.expire(30)
+    expect([await segments('cut-off'), await segments('staged')]).toEqual([0, 0])
   })
 
   it('removes completed messages once every group has them, and nothing before the gate is open', async () => {
