@@ -19,7 +19,7 @@
  * observes, it looks before it answers, so a thawed process acknowledges nothing that its successor cannot see. Why not a listening socket: abstract ones are invisible to other network namespaces and path
  * ones end at 108 bytes.
  */
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { promises as fs } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
@@ -31,6 +31,10 @@ const TOUCH_MS = 1_000
 const OBSERVE_MS = 5_000
 /** Starters that lose the race for a generation look again; more rounds than processes that plausibly race. */
 const ROUNDS_MAX = 100
+/** Given up when the disk has no room for the lock: draining is what makes room, and only an owner drains. */
+const RESERVE_NAME = 'reserve'
+const RESERVE_BYTES = 16 * 1024
+const ERRORS_OF_FULL_DISKS = new Set(['ENOSPC', 'EDQUOT'])
 
 interface LockOwner {
   readonly token: string
@@ -130,8 +134,8 @@ export async function acquireDirectoryLock(directory: string, onLost: () => void
     released: false,
   }
   const draft = join(directory, `lock.draft.${self.token}`)
-  await fs.writeFile(draft, JSON.stringify(self), { mode: 0o600, flag: 'wx' })
   try {
+    await writeDraft(directory, draft, self)
     for (let round = 0; round < ROUNDS_MAX; round++) {
       const generation = await highestGeneration(directory)
       const current = join(directory, lockName(generation))
@@ -150,12 +154,33 @@ export async function acquireDirectoryLock(directory: string, onLost: () => void
         throw error
       }
       await removeOlder(directory, generation + 1)
+      await fillReserve(directory)
       return holdLock(directory, own, self, onLost)
     }
     throw new FileBufferError('LOCKED', `the lock of the file buffer directory ${directory} is contended`)
   } finally {
     await fs.unlink(draft).catch(() => {})
   }
+}
+
+async function writeDraft(directory: string, draft: string, self: LockOwner): Promise<void> {
+  const write = (): Promise<void> => fs.writeFile(draft, JSON.stringify(self), { mode: 0o600 })
+  try {
+    await write()
+  } catch (error) {
+    if (!ERRORS_OF_FULL_DISKS.has(errnoOf(error) ?? '')) throw error
+    await fs.unlink(join(directory, RESERVE_NAME)).catch(() => {})
+    await write()
+  }
+}
+
+/** As far as there is room: what is there already is not given up for it. */
+async function fillReserve(directory: string): Promise<void> {
+  const path = join(directory, RESERVE_NAME)
+  const bytes = (await fs.stat(path).catch(() => null))?.size ?? 0
+  if (bytes >= RESERVE_BYTES) return
+  // Random: a file system that compresses would keep nothing for zeros.
+  await fs.appendFile(path, randomBytes(RESERVE_BYTES - bytes), { mode: 0o600 }).catch(() => {})
 }
 
 async function removeOlder(directory: string, generation: number): Promise<void> {

@@ -1,6 +1,6 @@
 /** Real processes on a real disk: kill -9 while appending, and who may own a directory. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, promises, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -104,6 +104,28 @@ describe('owning a directory', () => {
     const winners = rivals.flatMap((rival) => (rival.status === 'fulfilled' ? [rival.value] : []))
     expect(winners.length).toBe(1)
     await winners[0]!.close()
+  })
+
+  it('G11: a full disk keeps nobody from it: there is a reserve for the lock', async () => {
+    await (await open()).close()
+    const reserve = join(directory, 'reserve')
+    expect(statSync(reserve).size).toBe(16 * 1024)
+    const { writeFile } = promises
+    const full = vi.spyOn(promises, 'writeFile').mockImplementation((path, ...rest) => {
+      if (!existsSync(reserve)) return writeFile(path, ...rest)
+      // As a real one does: there is a name, and nothing in it.
+      writeFileSync(String(path), '')
+      return Promise.reject(Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' }))
+    })
+    try {
+      const buffer = await open()
+      full.mockRestore()
+      await buffer.close()
+    } finally {
+      full.mockRestore()
+    }
+    expect(statSync(reserve).size).toBe(16 * 1024)
+    expect(readdirSync(directory).filter((name) => name.startsWith('lock.'))).toEqual(['lock.2'])
   })
 
   it('an owner elsewhere counts as alive while it touches its lock, and as dead when it stops', async () => {
