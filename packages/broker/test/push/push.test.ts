@@ -1,5 +1,5 @@
 import { createSecretKey, randomBytes } from 'node:crypto'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { PayloadCipher } from '../../src/engine/cipher.ts'
 import { prepareTransactionPush } from '../../src/engine/push/push-transaction.ts'
 import type { PushItem } from '../../src/engine/types.ts'
@@ -81,6 +81,19 @@ describe('push', () => {
     stack.catalog.ensurePartitions = () => Promise.reject(new StoreError('locked', 'locked'))
     expect(statuses(await stack.send(item('new', 'p', '1')))).toEqual(['buffered'])
     expect(stack.unavailable.length).toBe(1)
+  })
+
+  test('PostgreSQL too slow to create a partition in time: buffered as well', async () => {
+    const stack = new PushStack(opened.database)
+    stack.catalog.ensurePartitions = () => new Promise(() => {})
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    try {
+      const sent = stack.send(item('new', 'p', '1'))
+      await vi.advanceTimersByTimeAsync(2_000)
+      expect([statuses(await sent), stack.unavailable.length]).toEqual([['buffered'], 1])
+    } finally {
+      vi.useRealTimers()
+    }
   })
 
   test('G9 a full or broken buffer: 507 and 503 only when nothing was stored', async () => {

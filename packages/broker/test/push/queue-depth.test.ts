@@ -19,7 +19,7 @@ function bench(count: number) {
   )
   const admit = async (...to: (typeof P)[]) => {
     const items = to.map(({ queue }, i) => item(queue.name, 'p', `${i}`))
-    await depth.admit(items, to)
+    await depth.admit(items, to, 60_000)
     return items.map(({ code }) => code)
   }
   return { state, admit }
@@ -61,12 +61,28 @@ describe('maxSize', () => {
     expect(await admit(P)).toEqual(['QUEUE_FULL'])
   })
 
+  test('a count that does not come in time admits, also after an old one that says full', async () => {
+    let answer: Promise<number> = Promise.resolve(10)
+    const state = { nowMs: 0 }
+    const depth = new QueueDepth({ countUnfinished: () => answer }, () => state.nowMs)
+    const refused = item('orders', 'p', 'x')
+    await depth.admit([refused], [P], 60_000)
+    const slow = Promise.withResolvers<number>()
+    answer = slow.promise
+    state.nowMs = 60
+    const admitted = item('orders', 'p', 'y')
+    await depth.admit([admitted], [P], 1)
+    slow.resolve(10)
+    await slow.promise
+    expect([refused.code, admitted.code]).toEqual(['QUEUE_FULL', null])
+  })
+
   test('items that failed already take no room', async () => {
     const { state } = bench(9)
     const depth = new QueueDepth({ countUnfinished: async () => state.count }, () => 0)
     const failed = { ...item('orders', 'p', 'x'), status: 'failed' as const }
     const good = item('orders', 'p', 'y')
-    await depth.admit([failed, good], [P, P])
+    await depth.admit([failed, good], [P, P], 60_000)
     expect([failed.code, good.code]).toEqual([null, null])
   })
 })

@@ -15,11 +15,15 @@ import type { Acceptance } from '../maintenance/acceptance.ts'
 import type { FreezeWatch } from '../maintenance/freeze-watch.ts'
 import { Refusal } from '../refusal.ts'
 import type { PartitionEntry, PushItem, QueueEntry } from '../types.ts'
+import { within } from '../within.ts'
 import { recordsOf } from './buffered-message.ts'
 import type { PushLanes } from './push-lanes.ts'
 import type { PushTicket } from './push-tickets.ts'
 import type { QueueDepth } from './queue-depth.ts'
 import type { WriteRoute } from './write-route.ts'
+
+// A push has 3 s in all; what is left is for the disk.
+const PREPARE_MS_MAX = 2_000
 
 /** What push needs of the catalog. */
 export interface PushCatalog {
@@ -144,7 +148,7 @@ export class Push {
     let places: PartitionEntry[]
     try {
       const known = this.#peekAll(items)
-      places = known ?? (await parts.catalog.ensurePartitions(items))
+      places = known ?? (await within(PREPARE_MS_MAX, parts.catalog.ensurePartitions(items)))
     } catch (error) {
       if (!(error instanceof StoreError && error.transient)) throw error
       parts.onUnavailable(error)
@@ -152,7 +156,7 @@ export class Push {
       return
     }
     // No await without need: what arrives in order enters its lanes in order.
-    if (isLimited(places)) await parts.depth.admit(items, places)
+    if (isLimited(places)) await parts.depth.admit(items, places, PREPARE_MS_MAX - (parts.nowMs() - startedAtMs))
     this.#encryptAll(items, places)
     const lanes = new Map<string, { place: PartitionEntry; list: PushItem[] }>()
     let lane: { place: PartitionEntry; list: PushItem[] } | undefined
@@ -181,7 +185,7 @@ export class Push {
   async prepare(items: PushItem[]): Promise<PartitionEntry[]> {
     this.#nameAll(items)
     const places = this.#peekAll(items) ?? (await this.#parts.catalog.ensurePartitions(items))
-    if (isLimited(places)) await this.#parts.depth.admit(items, places)
+    if (isLimited(places)) await this.#parts.depth.admit(items, places, PREPARE_MS_MAX)
     this.#encryptAll(items, places)
     return places
   }

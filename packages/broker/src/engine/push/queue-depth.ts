@@ -4,6 +4,7 @@
  * other instances) may overshoot slightly; nothing is ever refused on an old count alone.
  */
 import type { PartitionEntry, PushItem, QueueEntry } from '../types.ts'
+import { within } from '../within.ts'
 
 export interface QueueDepthStore {
   /** Messages of the queue that some group has not completed. @throws StoreError */
@@ -31,18 +32,24 @@ export class QueueDepth {
     this.#nowMs = nowMs
   }
 
-  /** Fails the items for which their queue has no room. A count that cannot be had admits: the limit is no reason to lose a push. */
-  async admit(items: readonly PushItem[], places: readonly PartitionEntry[]): Promise<void> {
+  /**
+   * Fails the items for which their queue has no room. A count that cannot be had, or not within `msMax`, admits: the limit
+   * is no reason to lose a push.
+   */
+  async admit(items: readonly PushItem[], places: readonly PartitionEntry[], msMax: number): Promise<void> {
     const queues = new Map<string, QueueEntry>()
     for (const { queue } of places) if (queue.options.maxSize > 0) queues.set(queue.id, queue)
     const wanted = new Map<string, number>()
     for (const { queue } of places) wanted.set(queue.id, (wanted.get(queue.id) ?? 0) + 1)
-    for (const queue of queues.values()) await this.#refresh(queue, wanted.get(queue.id)!)
+    const unknown = new Set<string>()
+    for (const queue of queues.values()) if (this.#isStale(queue, wanted.get(queue.id)!)) unknown.add(queue.id)
+    // In vain: what is still unknown is admitted.
+    if (unknown.size > 0) await within(Math.max(0, msMax), this.#count(unknown)).catch(() => {})
     items.forEach((item, index) => {
       const { queue } = places[index]!
       const depth = this.#depths.get(queue.id)
       if (queue.options.maxSize === 0 || depth === undefined || item.status !== null) return
-      if (depth.count < queue.options.maxSize) {
+      if (depth.count < queue.options.maxSize || unknown.has(queue.id)) {
         depth.count++
         return
       }
@@ -52,7 +59,7 @@ export class QueueDepth {
     })
   }
 
-  async #refresh(queue: QueueEntry, wanted: number): Promise<void> {
+  #isStale(queue: QueueEntry, wanted: number): boolean {
     let depth = this.#depths.get(queue.id)
     if (depth === undefined) {
       if (this.#depths.size >= QUEUES_MAX) this.#depths.delete(this.#depths.keys().next().value!)
@@ -60,12 +67,20 @@ export class QueueDepth {
       this.#depths.set(queue.id, depth)
     }
     const full = depth.count + wanted > queue.options.maxSize
-    if (this.#nowMs() - depth.countedAtMs <= (full ? REFUSE_AGE_MS_MAX : ADMIT_AGE_MS_MAX)) return
-    depth.counting ??= this.#count(queue.id, depth)
-    await depth.counting
+    return this.#nowMs() - depth.countedAtMs > (full ? REFUSE_AGE_MS_MAX : ADMIT_AGE_MS_MAX)
   }
 
-  async #count(queueId: string, depth: Depth): Promise<void> {
+  /** One after the other; what is counted leaves the set. */
+  async #count(queueIds: Set<string>): Promise<void> {
+    for (const queueId of queueIds) {
+      const depth = this.#depths.get(queueId)
+      if (depth !== undefined) depth.counting ??= this.#countOne(queueId, depth)
+      await depth?.counting
+      queueIds.delete(queueId)
+    }
+  }
+
+  async #countOne(queueId: string, depth: Depth): Promise<void> {
     try {
       depth.count = await this.#store.countUnfinished(queueId)
       depth.countedAtMs = this.#nowMs()
