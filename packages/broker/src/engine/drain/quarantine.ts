@@ -182,8 +182,10 @@ export function createQuarantine(parts: QuarantineParts): Quarantine {
     },
 
     async dropQuarantined(id) {
-      if (await log.quarantine.remove(localIdOf(id))) return
-      if (!(await store.drop(id).catch(unavailable))) refuse(id)
+      // In both places when this instance died between the two steps of handing over.
+      const onDisk = await inTurn(() => log.quarantine.remove(localIdOf(id)))
+      const stored = await store.drop(id).catch((error: unknown) => (onDisk ? false : unavailable(error)))
+      if (!onDisk && !stored) refuse(id)
     },
 
     async handOver() {
