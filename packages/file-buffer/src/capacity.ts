@@ -41,13 +41,16 @@ export class Capacity {
     this.#clockMs = options.clockMs
   }
 
-  /** Why `bytes` more do not fit, or null when they do. `usedBytes` includes what is already promised. */
-  refusal(bytes: number, usedBytes: number): string | null {
+  /**
+   * Why `bytes` more do not fit, or null when they do. `usedBytes` includes what is promised: taken, and not on the disk
+   * yet.
+   */
+  refusal(bytes: number, usedBytes: number, promisedBytes: number): string | null {
     this.touch()
     if (usedBytes + bytes > this.bufferBytesMax)
       return `the file buffer has reached its cap of ${this.bufferBytesMax} bytes`
     if (this.#clockMs() < this.#fullUntilMs) return 'the disk of the file buffer is full'
-    if (this.diskFreeBytes !== null && this.diskFreeBytes - bytes < this.#diskFreeBytesMin) {
+    if (this.diskFreeBytes !== null && this.diskFreeBytes - promisedBytes - bytes < this.#diskFreeBytesMin) {
       return `the disk of the file buffer would have less than the ${this.#diskFreeBytesMin} bytes left that must stay free`
     }
     return null

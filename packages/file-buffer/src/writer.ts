@@ -86,8 +86,7 @@ export class Writer {
       if (this.#closed !== null) throw this.#closed
       if (source.count < 1) throw new RangeError('an append needs at least one record')
       const space = spaceFor(source)
-      const { capacity } = this.#options
-      const refusal = capacity.refusal(space, this.#takenBytes())
+      const refusal = this.#refusal(space)
       this.#refusedBytes = refusal === null ? null : space
       if (refusal !== null) throw new FileBufferError('BUFFER_FULL', refusal)
       if (this.#waiting.length > 0 || !this.#filling.hasRoom(space)) {
@@ -106,14 +105,13 @@ export class Writer {
 
   /** Whether the latest append found no room and would find none now either. */
   get full(): boolean {
-    return (
-      this.#refusedBytes !== null && this.#options.capacity.refusal(this.#refusedBytes, this.#takenBytes()) !== null
-    )
+    return this.#refusedBytes !== null && this.#refusal(this.#refusedBytes) !== null
   }
 
-  #takenBytes(): number {
+  #refusal(bytes: number): string | null {
+    const { capacity, files, otherBytes } = this.#options
     const promised = this.#filling.bytes + this.#committingBytes + this.#waitingBytes
-    return this.#options.files.diskBytes + this.#options.otherBytes() + promised
+    return capacity.refusal(bytes, files.diskBytes + otherBytes() + promised, promised)
   }
 
   /** The next record gets this number; the numbers before it are in use elsewhere. */

@@ -203,6 +203,16 @@ describe('file buffer', () => {
     await buffer.close()
   })
 
+  it('G9: what is taken and not written yet counts against them', async () => {
+    const disk = new FaultDisk()
+    disk.freeBytesNow = 10_000
+    const buffer = await open(disk, { diskFreeBytesMin: 7_500 })
+    const at = await Promise.allSettled(Array.from({ length: 10 }, () => buffer.append(sourceOf(['x'.repeat(500)]))))
+    // 532 bytes each.
+    expect(at.map(({ status }) => status)).toEqual([...Array(4).fill('fulfilled'), ...Array(6).fill('rejected')])
+    await buffer.close()
+  })
+
   it('G1: ENOSPC and EIO fail exactly the appends they hit; a short write is finished', async () => {
     const disk = new FaultDisk()
     let now = 0
