@@ -74,6 +74,21 @@ describe('a step that is built while the one before it is under way', () => {
     expect(await namesOf('ahead')).toEqual(['1', '2', '3', '4', '5', '6'])
   })
 
+  test('G10 progress is told when the buffer counts the step no more', async () => {
+    const buffer = await openBuffer()
+    const told: number[][] = []
+    const bench = drainBenchOn(opened.database, buffer, {
+      onProgress: (records) => told.push([records, buffer.stats.pendingRecords]),
+    })
+    await buffered(bench, ...large('told', ['1', '2', '3', '4', '5', '6', '7', '8', '9']))
+    expect(await bench.drain.run(always)).toBe('empty')
+    expect(told).toEqual([
+      [4, 5],
+      [4, 1],
+      [1, 0],
+    ])
+  })
+
   test('a step that fails before it is sent fails the run and nothing else', async () => {
     const buffer = await openBuffer()
     const bench = drainBenchOn(opened.database, buffer)

@@ -26,6 +26,7 @@ export interface DrainBenchOptions {
   readonly cipher?: PayloadCipher | null
   readonly stack?: PushStack
   readonly stepSize?: StepSize
+  readonly onProgress?: (records: number) => void
 }
 
 export function drainBenchOn(database: QueenDatabase, buffer: FileBuffer, options: DrainBenchOptions = {}): DrainBench {
@@ -51,7 +52,10 @@ export function drainBenchOn(database: QueenDatabase, buffer: FileBuffer, option
     nowMs: Date.now,
     endLostFlushes: async () => {},
     onStored: () => {},
-    onProgress: (records) => progress.push(records),
+    onProgress: (records) => {
+      progress.push(records)
+      options.onProgress?.(records)
+    },
     onSetAside: (entries) => setAside.push(...entries),
   }
   return { drain: new Drain(parts), stack, setAside, progress, deleted }

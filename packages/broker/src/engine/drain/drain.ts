@@ -39,7 +39,7 @@ export interface DrainParts extends GroupingParts {
    */
   readonly endLostFlushes: (ageMs: number) => Promise<void>
   readonly onStored: (stored: StoredSegment) => void
-  /** After each commit: records drained by it, set-aside ones included. */
+  /** After each commit, when the buffer counts them no more: records drained by it, set-aside ones included. */
   readonly onProgress: (records: number) => void
   /** After each commit that set records aside. */
   readonly onSetAside: (entries: readonly QuarantineWrite[]) => void
@@ -280,10 +280,9 @@ export class Drain {
     stepSize.wasInTime()
     // The next step need not wait for the disk, but the one after it does.
     await this.#freeing
-    this.#freeing = log.drained(step.through)
+    this.#freeing = log.drained(step.through).finally(() => onProgress(step.records))
     this.#freeing.catch(() => {})
     if (step.asides.length > 0) onSetAside(step.asides)
-    onProgress(step.records)
     return true
   }
 
