@@ -39,16 +39,17 @@ export interface DamageRecorder {
   readonly onEvent: (event: FileBufferEvent) => void
 }
 
+/** @param handle null when the file is not there any more */
 export async function setDamageAside(
   recorder: DamageRecorder,
-  handle: DiskFile,
+  handle: DiskFile | null,
   file: BufferFile,
   damage: Damage,
 ): Promise<SetAside> {
   const { firstRecord, lastRecord, offset, bytes } = damage
   const id = `damage-${fileNameOf(file.firstRecord).slice(0, 20)}-${offset}-${firstRecord}`
   const raw = Buffer.alloc(Math.min(bytes, RAW_BYTES_MAX))
-  await readAround(handle, raw, 0, raw.length, offset).catch(() => raw.fill(0))
+  if (handle !== null) await readAround(handle, raw, 0, raw.length, offset).catch(() => raw.fill(0))
   const error =
     bytes === 0
       ? `records ${firstRecord} to ${lastRecord} are missing before byte ${offset} of ${file.name}`

@@ -61,6 +61,16 @@ export async function readFully(
   return done
 }
 
+/** Null when there is no such file. */
+export async function nullIfGone(opening: Promise<DiskFile>): Promise<DiskFile | null> {
+  try {
+    return await opening
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw error
+    return null
+  }
+}
+
 /** A bad sector is at most a page of the cache wide. */
 const PIECE_BYTES = 4096
 const PIECE_ATTEMPTS = 3

@@ -5,7 +5,7 @@
  * set only when every record they may hold is at or below `drainedThrough`. Never writes to a disk.
  */
 import type { BufferFile, Place } from './buffer-file.ts'
-import type { Disk } from './disk.ts'
+import { type Disk, nullIfGone } from './disk.ts'
 import { FILE_HEADER_BYTES } from './file-header.ts'
 import { RecordWalk } from './record-walk.ts'
 
@@ -78,7 +78,9 @@ export class FileSet {
     if (number <= file.firstRecord) return { file, ...file.placeBefore(file.firstRecord) }
     const start = file.placeBefore(number)
     if (start.number === number) return { file, ...start }
-    const handle = await this.#disk.open(file.path, 'read')
+    const handle = await nullIfGone(this.#disk.open(file.path, 'read'))
+    // Whoever reads there will find it gone.
+    if (handle === null) return { ...start, file, number }
     try {
       const walk = new RecordWalk(handle, {
         from: start.offset,

@@ -9,7 +9,7 @@
  */
 import type { BufferFile } from './buffer-file.ts'
 import { type DamageRecorder, type SetAside, setDamageAside } from './damage.ts'
-import type { Disk, DiskFile } from './disk.ts'
+import { type Disk, type DiskFile, nullIfGone } from './disk.ts'
 import type { FilePlace, FileSet } from './file-set.ts'
 import { RECORD_HEADER_BYTES } from './record.ts'
 import { type Damage, RecordWalk } from './record-walk.ts'
@@ -223,7 +223,8 @@ export class Reader {
 
   async #loadAt(place: FilePlace): Promise<Chunk> {
     const { file } = place
-    const handle = await this.#open(file)
+    const handle = await nullIfGone(this.#open(file))
+    if (handle === null) return this.#gone(place)
     // Appends go on meanwhile: one consistent view of how far the file reaches.
     const { lastRecord, bytes: to } = file
     const walk = new RecordWalk(handle, {
@@ -270,7 +271,27 @@ export class Reader {
     return { file, records, offsets, setAside, endOffset: walk.offset, endNumber, recordsBefore }
   }
 
-  async #recordDamage(file: BufferFile, handle: DiskFile, damages: Damage[], lastRecord: number): Promise<SetAside[]> {
+  /** Somebody removed the file: what it held is missing, and what lies behind it must not wait for it. */
+  async #gone({ file, number, offset, recordsBefore }: FilePlace): Promise<Chunk> {
+    const { lastRecord, bytes: endOffset } = file
+    const endNumber = lastRecord + 1
+    // Where the whole directory is gone this fails, and nothing passes for missing.
+    const setAside = await this.#recordDamage(
+      file,
+      null,
+      [{ offset, bytes: 0, firstRecord: number, lastRecord }],
+      lastRecord,
+    )
+    this.#next = { file, offset: endOffset, number: endNumber, recordsBefore }
+    return { file, records: [], offsets: [], setAside, endOffset, endNumber, recordsBefore }
+  }
+
+  async #recordDamage(
+    file: BufferFile,
+    handle: DiskFile | null,
+    damages: Damage[],
+    lastRecord: number,
+  ): Promise<SetAside[]> {
     const setAside: SetAside[] = []
     for (const damage of damages) {
       const closed = { ...damage, lastRecord: damage.lastRecord ?? lastRecord }

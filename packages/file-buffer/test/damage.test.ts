@@ -248,6 +248,37 @@ describe('damage on disk', () => {
     await buffer.close()
   })
 
+  it('G8: a file that vanishes while the buffer runs costs its own records, and holds nothing up', async () => {
+    const disk = new FaultDisk()
+    for (const bodies of [['one'], ['two', 'three', 'four'], ['five']]) {
+      const buffer = await open(disk)
+      await buffer.append(sourceOf(bodies))
+      await buffer.close()
+    }
+    const buffer = await open(disk)
+    await buffer.setDrainedThrough(2)
+    await disk.unlink(`${DIRECTORY}/${'2'.padStart(20, '0')}.qbuf`)
+    buffer.rewind()
+    const all = await readAll(buffer)
+    expect(all).toMatchObject({ bodies: ['five'], setAside: [{ number: 3, lastNumber: 4, bytes: 0, stored: true }] })
+    await buffer.append(sourceOf(['six']))
+    expect((await readAll(buffer)).bodies).toEqual(['six'])
+    await buffer.drained(6)
+    expect(buffer.stats).toMatchObject({ pendingRecords: 0, pendingBytes: 0, quarantinedRecords: 1 })
+    await buffer.close()
+  })
+
+  it('a directory that vanishes is an error, and nothing in it is taken for missing', async () => {
+    const disk = diskWith((await fileOf(BODIES)).contents)
+    const buffer = await open(disk)
+    disk.fail('open', 'ENOENT', { times: 1_000 })
+    await expect(buffer.read({ records: 1, bytes: 1 })).rejects.toMatchObject({ code: 'ENOENT' })
+    disk.heal()
+    expect((await readAll(buffer)).bodies).toEqual(BODIES)
+    expect(buffer.stats.quarantinedRecords).toBe(0)
+    await buffer.close()
+  })
+
   it('numbers of appends that failed are no missing records, whatever a restart makes of them', async () => {
     const disk = new FaultDisk()
     let buffer = await open(disk)
