@@ -5,7 +5,7 @@
  * power loss (any subset of the unsynced sectors and of the unsynced directory changes survives), flipped bits.
  * A failed sync drops what it should have written: the cache still shows it, a second sync reports success.
  * A crash makes every open handle and every operation fail until `restart` or `powerLoss`; what was acknowledged
- * before it is what the next owner must find. For tests only.
+ * before it is what the next owner must find. For tests only; exported for the broker's.
  */
 import { basename, dirname } from 'node:path'
 import type { DirectoryLock, Disk, DiskFile, OpenMode } from './disk.ts'
