@@ -21,6 +21,7 @@ import { StepSize } from './engine/drain/step-size.ts'
 import { MessageIdSource } from './engine/format/message-id.ts'
 import { KeyCheck } from './engine/key-check.ts'
 import { Acceptance } from './engine/maintenance/acceptance.ts'
+import { followDatabaseClock } from './engine/maintenance/follow-database-clock.ts'
 import { FreezeWatch } from './engine/maintenance/freeze-watch.ts'
 import { HostClock } from './engine/maintenance/host-clock.ts'
 import { Maintenance } from './engine/maintenance/maintenance.ts'
@@ -333,20 +334,10 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     onInstances: (rows) => {
       acceptance.farAway = rows.some((row) => row.hostname !== config.hostname)
     },
-    onDatabaseTime: (databaseMs, fromMs, toMs) => {
-      // Nothing that is stamped with it waits, and nobody was told a frontier.
+    onDatabaseTime: followDatabaseClock(clock, log, () => {
       const joins = control?.state === 'gathering' || control?.state === 'barrier'
-      const unused = !joins && buffer.stats.pendingRecords === 0 && acceptance.running === 0
-      const behindMs = clock.compare(databaseMs, fromMs, toMs, unused)
-      if (behindMs === null) return
-      const fields = { behindMs: Math.round(behindMs) }
-      if (clock.followsDatabase)
-        log.warn(
-          fields,
-          "this host's clock is far from PostgreSQL's, which is followed: keep the hosts' clocks together",
-        )
-      else log.info(fields, "this host's clock agrees with PostgreSQL's again")
-    },
+      return joins || buffer.stats.pendingRecords > 0 || acceptance.running > 0
+    }),
   })
   const name = new OwnName({ heartbeat: () => maintenance.heartbeat(), nowMs, log })
   const transitions = reportTransitions({ control, maintenance, system, buffer, quarantined, instanceId, nowMs, log })
@@ -419,15 +410,14 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
   })
   const engine = meterEngine(plain, activity)
   const quiet = (error: unknown): void => log.debug({ err: error }, 'a periodic task failed; it goes on')
-  const heartbeat = new Periodic({
-    name: 'heartbeat',
-    pauseMs: HEARTBEAT_MS,
-    immediately: true,
-    work: () => name.beat(),
-    onError: quiet,
-  })
   const services: Service[] = [
-    heartbeat,
+    new Periodic({
+      name: 'heartbeat',
+      pauseMs: HEARTBEAT_MS,
+      immediately: true,
+      work: () => name.beat(),
+      onError: quiet,
+    }),
     followState({ listener: database.listener, control, maintenance, consumer, pauseMs: REFRESH_MS, onError: quiet }),
     ...upkeep({
       config,
