@@ -8,12 +8,13 @@
  *   numbers missing between two files ───────▶ into the quarantine as missing, unless they are drained
  *
  * Every file is fdatasync'ed before its records count: after a kill the kernel may hold complete records that are
- * not durable yet, and once such a record is drained its number must not be given out again.
+ * not durable yet, and once such a record is drained its number must not be given out again. Where a sync may have failed,
+ * in this process or in the one before, the bytes are written again first.
  */
 import { join } from 'node:path'
 import { BufferFile } from './buffer-file.ts'
 import { type DamageRecorder, setDamageAside, setFileAside } from './damage.ts'
-import { type Disk, type DiskFile, readAround } from './disk.ts'
+import { type Disk, type DiskFile, readAround, readFully, writeFully } from './disk.ts'
 import { ASIDE_SUFFIX, decodeFileHeader, FILE_HEADER_BYTES, type FileHeader, firstRecordOfName } from './file-header.ts'
 import type { FileSet } from './file-set.ts'
 import { type Damage, RecordWalk, recordsWithin } from './record-walk.ts'
@@ -95,8 +96,9 @@ export async function recoverFiles(options: RecoveryOptions): Promise<Recovered>
     asideBytes += bytes
     reserve(firstRecordOfName(name.slice(0, -ASIDE_SUFFIX.length)) ?? 0, bytes)
   }
-  for (const { name, bytes } of found.files) {
-    const outcome = await recoverPatiently(options, name, bytes, certainLast)
+  for (const [index, { name, bytes }] of found.files.entries()) {
+    const next = found.files[index + 1]?.name ?? null
+    const outcome = await recoverPatiently(options, { name, bytes, next }, certainLast)
     if (outcome.state === 'aside') {
       recorder.onEvent({ type: 'file-aside', file: name, reason: outcome.reason })
       const path = join(directory, name)
@@ -120,19 +122,50 @@ export async function recoverFiles(options: RecoveryOptions): Promise<Recovered>
 }
 
 /** A disk hiccup at start-up must not cost the records of a file: what looks unreadable is read again. */
-async function recoverPatiently(
-  options: RecoveryOptions,
-  name: string,
-  bytes: number,
-  certainLast: number,
-): Promise<Outcome> {
+async function recoverPatiently(options: RecoveryOptions, found: InOrder, certainLast: number): Promise<Outcome> {
+  let isDoubtful = false
   for (let attempt = 1; ; attempt++) {
     try {
-      return await recoverFile(options, name, bytes, certainLast)
+      return await recoverFile(options, found, certainLast, isDoubtful)
     } catch (error) {
+      isDoubtful ||= error instanceof SyncFailed
       if (attempt === ATTEMPTS) return { state: 'aside', reason: `it cannot be read: ${String(error)}` }
       await new Promise((resolve) => setTimeout(resolve, ATTEMPT_DISTANCE_MS))
     }
+  }
+}
+
+interface InOrder extends FoundFile {
+  /** Name of the file after it. */
+  readonly next: string | null
+}
+
+/** What the cache shows of the file may be nowhere else, and another sync would report success all the same. */
+class SyncFailed extends Error {}
+
+/**
+ * The highest record that was acknowledged when the file after it was made: what lies behind that in the file before may
+ * have met a failing sync. Nobody knows of the last file.
+ */
+async function toldBefore({ disk, directory }: RecoveryOptions, next: string | null): Promise<number> {
+  if (next === null) return -1
+  const reading = await readHeader(disk, join(directory, next)).catch(() => null)
+  return reading?.state === 'ok' ? reading.header.acknowledgedBefore : -1
+}
+
+/**
+ * Gives the kernel every byte anew, so that the sync after it means something; they are the same bytes everywhere. A disk
+ * that does not take them has no say in what is read.
+ */
+async function writeAgain(handle: DiskFile, bytes: number): Promise<void> {
+  const chunk = Buffer.allocUnsafe(Math.min(bytes, SCAN_CHUNK_BYTES))
+  try {
+    for (let at = 0; at < bytes; at += chunk.length) {
+      const count = await readFully(handle, chunk, 0, Math.min(chunk.length, bytes - at), at)
+      await writeFully(handle, chunk, 0, count, at)
+    }
+  } catch {
+    // The sync that follows reports what it can.
   }
 }
 
@@ -142,9 +175,9 @@ type Outcome =
 
 async function recoverFile(
   options: RecoveryOptions,
-  name: string,
-  bytes: number,
+  { name, bytes, next }: InOrder,
   certainLast: number,
+  isDoubtful: boolean,
 ): Promise<Outcome> {
   const { disk, directory, bufferId } = options
   const path = join(directory, name)
@@ -163,7 +196,7 @@ async function recoverFile(
   }
   const handle = await disk.open(path, 'update')
   try {
-    return await scan(options, { name, path, bytes, header, handle })
+    return await scan(options, { name, path, bytes, next, header, handle, isDoubtful })
   } finally {
     await handle.close().catch(() => {})
   }
@@ -191,10 +224,10 @@ async function cutBefore(options: RecoveryOptions, { firstRecord, acknowledgedBe
 
 async function scan(
   options: RecoveryOptions,
-  found: { name: string; path: string; bytes: number; header: FileHeader; handle: DiskFile },
+  found: InOrder & { path: string; header: FileHeader; handle: DiskFile; isDoubtful: boolean },
 ): Promise<Outcome> {
   const { files, recorder } = options
-  const { name, path, bytes, header, handle } = found
+  const { name, path, bytes, next, header, handle, isDoubtful } = found
   const { salt, firstRecord, acknowledgedBefore } = header
   const file = new BufferFile({ name, path, salt, firstRecord, acknowledgedBefore, scanned: true })
   const damages: Damage[] = []
@@ -232,7 +265,10 @@ async function scan(
     file.lastRecord += recordsWithin(walk.openDamageBytes)
   }
   if (file.bytes <= FILE_HEADER_BYTES) return { state: 'empty' }
-  await handle.datasync()
+  if (isDoubtful || file.lastRecord > (await toldBefore(options, next))) await writeAgain(handle, file.bytes)
+  await handle.datasync().catch((error: unknown) => {
+    throw new SyncFailed(String(error))
+  })
   await noteMissing(options, file, handle)
   files.add(file)
   return { state: 'used', file, certainLast: walk.expected - 1 }

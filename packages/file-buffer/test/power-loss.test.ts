@@ -228,6 +228,14 @@ const examples: [Step[]][] = [
     { do: 'append', sizes: [0], together: 1 },
     { do: 'power', seed: 0 },
   ],
+  [
+    // a sync that failed at a start-up is not repeated without writing again
+    { do: 'fail', operation: 'datasync', code: 'EIO', skip: 3, times: 1 },
+    { do: 'append', sizes: [0], together: 1 },
+    { do: 'crash', in: 7, power: null },
+    { do: 'append', sizes: [0, 114], together: 3 },
+    { do: 'power', seed: 0 },
+  ],
 ].map((steps) => [steps as Step[]])
 
 describe('G1 G9 G10: any faults, any crash', () => {
