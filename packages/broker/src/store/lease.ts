@@ -66,7 +66,11 @@ export async function creditLeases(sql: Sql, outageMs: number, endedMsAgo: numbe
   return Number(row?.credited ?? 0)
 }
 
-/** Takes the table's lock as every writer does, and is refused where they are; no row. @throws StoreError */
+/** Takes the locks of tables that every ack takes, and is refused where acks are; no row. @throws StoreError */
 export async function probeCursors(sql: Sql): Promise<void> {
-  await sql.run('probe_cursors', 'UPDATE queen.cursors SET lease_until = lease_until WHERE false', [])
+  await sql.run(
+    'probe_cursors',
+    'UPDATE queen.cursors k SET lease_until = k.lease_until FROM queen.partitions p WHERE p.id = k.partition_id AND false',
+    [],
+  )
 }
