@@ -97,22 +97,10 @@ export class Exchange {
     const response = this.#head(status, JSON_HEADERS, bytes)
     if (response === null) return
     if (encoding === 'latin1' && bytes > SLICED_ANSWER_BYTES) {
-      void this.#writeInSlices(response, bytes, (from, to) => response.write(text.slice(from, to), 'latin1'))
+      void this.#writeInSlices(response, text)
       return
     }
     response.end(text, encoding)
-    this.context.unread.watch(response)
-  }
-
-  /** The same for a route that wrote the bytes themselves. */
-  answerJsonBytes(status: number, body: Buffer): void {
-    const response = this.#head(status, JSON_HEADERS, body.length)
-    if (response === null) return
-    if (body.length > SLICED_ANSWER_BYTES) {
-      void this.#writeInSlices(response, body.length, (from, to) => response.write(body.subarray(from, to)))
-      return
-    }
-    response.end(body)
     this.context.unread.watch(response)
   }
 
@@ -187,15 +175,11 @@ export class Exchange {
   }
 
   /** Handing megabytes to a socket takes as long as thousands of small messages: they get their turns in between. */
-  async #writeInSlices(
-    response: ServerResponse,
-    bytes: number,
-    write: (from: number, to: number) => void,
-  ): Promise<void> {
-    this.context.unread.watch(response, bytes)
-    for (let at = 0; at < bytes; at += SLICE_BYTES) {
+  async #writeInSlices(response: ServerResponse, text: string): Promise<void> {
+    this.context.unread.watch(response, text.length)
+    for (let at = 0; at < text.length; at += SLICE_BYTES) {
       if (this.closed) return
-      write(at, Math.min(at + SLICE_BYTES, bytes))
+      response.write(text.slice(at, at + SLICE_BYTES), 'latin1')
       await nextTurn()
     }
     if (!this.closed) response.end()

@@ -97,7 +97,7 @@ describe('pop answers', () => {
     fc.assert(
       fc.property(runs, name, (segments, group) => {
         const answer = answerOf(segments, group)
-        const text = popAnswer(answer, null).toString()
+        const text = bytesOf(popAnswer(answer, null))
         const parsed = JSON.parse(text)
         const { id: partitionId } = answer.runs[0]!.partition
         expect(parsed).toMatchObject({ consumerGroup: group, partitionId, leaseId: answer.leaseId })
@@ -123,7 +123,7 @@ describe('pop answers', () => {
   it('grow when ids are longer once they are escaped', () => {
     const transactionId = '"'.repeat(255)
     const messages = Array.from({ length: 50 }, () => ({ transactionId, payload: '1' }))
-    const parsed = JSON.parse(popAnswer(answerOf([messages], 'g'), null).toString())
+    const parsed = JSON.parse(bytesOf(popAnswer(answerOf([messages], 'g'), null)))
     expect(parsed.messages).toHaveLength(50)
     for (const message of parsed.messages) expect(message).toMatchObject({ transactionId, data: 1 })
   })
@@ -132,13 +132,18 @@ describe('pop answers', () => {
     const messages = ['a', 'b', 'c'].map((transactionId) => ({ transactionId, payload: '1' }))
     const run = { ...onePop().runs[0]!, segment: segmentOf(messages, '01a20868-a490-7000-bc72-2f8f4dfffffe') }
     const answer = { ...onePop(), runs: [{ ...run, indices: [0, 1, 2] }] }
-    expect(JSON.parse(popAnswer(answer, null).toString()).messages.map(({ id }: { id: string }) => id)).toEqual([
+    expect(JSON.parse(bytesOf(popAnswer(answer, null))).messages.map(({ id }: { id: string }) => id)).toEqual([
       '01a20868-a490-7000-bc72-2f8f4dfffffe',
       '01a20868-a490-7000-bc72-2f8f4dffffff',
       '01a20868-a490-7000-bc72-2f8f4e000000',
     ])
   })
 })
+
+/** As it leaves: each character is a byte. */
+function bytesOf(latin1: string): string {
+  return Buffer.from(latin1, 'latin1').toString()
+}
 
 function answerOf(segments: readonly (readonly (HandMade & { failures?: number })[])[], group: string): PopAnswer {
   const { partition } = onePop().runs[0]!

@@ -3,7 +3,6 @@
  * duplicates. Live pushes and the drain build through the same code, so a message is judged and framed one way only.
  */
 import type { SegmentWrite, Suspect } from '../../ports/push-store.ts'
-import { copyBytes } from '../format/bytes.ts'
 import { FRAME_HEADER_BYTES, FrameFlag, writeFrameHeader } from '../format/frame.ts'
 import { KEY_BYTES, writeTransactionKeyOf, writeUuidKey } from '../format/transaction-key.ts'
 import type { KnownKeysReader } from './dedup-cache.ts'
@@ -145,6 +144,9 @@ export function buildSegment<M extends OutgoingMessage>(
   }
 }
 
+// Below it a loop is faster than the call into the engine's copy.
+const LOOP_BYTES_MAX = 48
+
 /** Writes the frame of a message and returns its end. */
 export function frameMessage(message: Omit<OutgoingMessage, 'innocentBelow'>, target: Buffer, at: number): number {
   const { traceId, producerSub, source, payloadStart, payloadEnd, idStart, idEnd } = message
@@ -171,13 +173,20 @@ export function frameMessage(message: Omit<OutgoingMessage, 'innocentBelow'>, ta
   return copyBytes(source, payloadStart, payloadEnd, target, position)
 }
 
-// Below it a loop is faster than the call into the engine.
-const LOOP_CHARS_MAX = 48
+/** Copies [start, end) of `source` and returns the end in `target`. */
+function copyBytes(source: Buffer, start: number, end: number, target: Buffer, at: number): number {
+  if (end - start > LOOP_BYTES_MAX) {
+    source.copy(target, at, start, end)
+    return at + end - start
+  }
+  for (let i = start; i < end; i++) target[at++] = source[i]!
+  return at
+}
 
 /** Writes UTF-8 and returns its end. Ids are short ASCII nearly always. */
 function writeText(text: string, target: Buffer, at: number): number {
   const length = text.length
-  if (length > LOOP_CHARS_MAX) return at + target.utf8Write(text, at)
+  if (length > LOOP_BYTES_MAX) return at + target.utf8Write(text, at)
   for (let i = 0; i < length; i++) {
     const code = text.charCodeAt(i)
     if (code > 127) return at + target.utf8Write(text, at)

@@ -135,16 +135,16 @@ async function pop(
   if (answer.runs.length === 0) return exchange.answerEmpty(emptyHeaders(answer.emptyReason ?? 'no_message'))
   if (isGone(exchange)) return giveBack(answer, context)
   while (!unread.hasRoom()) if (!(await moreRoom(exchange, answer, context))) return
-  let bytes: Buffer
+  let text: string
   try {
-    bytes = popAnswer(answer, settings.cipher ?? null)
+    text = popAnswer(answer, settings.cipher ?? null)
   } catch (error) {
     const rest = await readable(answer, error, context)
     if (rest.runs.length === 0) return popAgain(exchange, request, rest.emptyReason, endsAtMs, context)
     while (!unread.hasRoom()) if (!(await moreRoom(exchange, rest, context))) return
-    bytes = popAnswer(rest, settings.cipher ?? null)
+    text = popAnswer(rest, settings.cipher ?? null)
   }
-  exchange.answerJsonBytes(200, bytes)
+  exchange.answerJson(200, text, 'latin1')
 }
 
 /**

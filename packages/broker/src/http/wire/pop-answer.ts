@@ -1,46 +1,38 @@
 /**
- * The answer of a pop, written as the bytes that leave.
+ * The answer of a pop, built from the segments it delivers.
  *
- * Payloads and transactionIds are copied out of the segments as they came in. What stands between one message's payload
- * and the next one's id is the same for a whole run: it is made once and copied too. Nothing is parsed, and only names
- * and what few messages have become strings on the way.
+ * The whole answer is one string in which every character stands for one byte (latin1). Payloads and transactionIds are
+ * slices of the segment's bytes in that form, which a run needs for this moment only, and go out as the very bytes that
+ * came in; names, which come from the catalog as ordinary strings, are brought into that form once per partition. Nothing
+ * is parsed. Joined pieces cost less than a buffer that every piece is copied into: a string of them is written to the
+ * socket from memory that is used again at once.
  */
-import { emptyFrameParts, FrameFlag, type FrameParts, readFrame } from '../../engine/format/frame.ts'
+import { emptyFrameParts, FrameFlag, readFrame } from '../../engine/format/frame.ts'
 import type { PartitionEntry, PopAnswer, PoppedRun } from '../../engine/types.ts'
 import type { Cipher } from '../../ports/cipher.ts'
-import { AnswerBytes } from './answer-bytes.ts'
 import { jsonString } from './json-string.ts'
 
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
 const LOW_24_BITS = 2 ** 24
 
-const TRANSACTION_ID = Buffer.from('","transactionId":"')
-const NO_TRACE = Buffer.from('","traceId":null,"data":')
-// Beside its frame and what its run has in common, a message takes about this.
-const MESSAGE_BYTES = 128
+// Three hex digits of every 12-bit number: two lookups write the part of an id that changes from message to message.
+const HEX3 = Array.from({ length: 4096 }, (_, n) => n.toString(16).padStart(3, '0'))
 
 const parts = emptyFrameParts()
 
-/** JSON in UTF-8. Throws when an encrypted payload cannot be opened. */
-export function popAnswer(answer: PopAnswer, cipher: Cipher | null): Buffer {
-  const { runs } = answer
+/** JSON text; every character is one byte of UTF-8. Throws when an encrypted payload cannot be opened. */
+export function popAnswer(answer: PopAnswer, cipher: Cipher | null): string {
+  const first = answer.runs[0]!.partition
   const claim = `,"leaseId":"${answer.leaseId}","consumerGroup":${groupText(answer.consumerGroup)}`
   const expires = answer.leaseExpiresAtMs === null ? 'null' : `"${new Date(answer.leaseExpiresAtMs).toISOString()}"`
-  const head = `{"success":true${namesOf(runs[0]!.partition)}${claim},"partitionsClaimed":${partitionsOf(answer)},"leaseExpiresAt":${expires},"messages":[`
-  const tails = runs.map(({ partition }) => `${namesOf(partition)}${claim}}`)
-  let bytes = head.length + MESSAGE_BYTES
-  runs.forEach((run, index) => {
-    bytes += framesBytes(run) + run.indices.length * (MESSAGE_BYTES + tails[index]!.length)
-  })
-  const out = new AnswerBytes(bytes)
-  out.text(head)
-  runs.forEach((run, index) => {
-    if (index > 0) out.text(',')
-    writeRun(out, run, tails[index]!, cipher)
-  })
-  out.text(']}')
-  return out.written()
+  let out = `{"success":true${namesOf(first)}${claim},"partitionsClaimed":${partitionsOf(answer)},"leaseExpiresAt":${expires},"messages":[`
+  let separator = ''
+  for (const run of answer.runs) {
+    out += separator + runText(run, `${namesOf(run.partition)}${claim}}`, cipher)
+    separator = ','
+  }
+  return `${out}]}`
 }
 
 function partitionsOf({ runs }: PopAnswer): number {
@@ -50,66 +42,58 @@ function partitionsOf({ runs }: PopAnswer): number {
   return ids.size
 }
 
-function framesBytes({ segment: { starts }, indices }: PoppedRun): number {
-  let bytes = 0
-  for (const index of indices) bytes += starts[index + 1]! - starts[index]!
-  return bytes
-}
-
-function writeRun(out: AnswerBytes, run: PoppedRun, tail: string, cipher: Cipher | null): void {
+function runText(run: PoppedRun, tail: string, cipher: Cipher | null): string {
   const { segment, indices, retryCounts } = run
   const { frames, starts, idBase } = segment
-  const created = `,"createdAt":"${segment.createdAt}"`
-  const plainEnd = Buffer.from(`${created},"retryCount":0,"producerSub":null${tail}`, 'latin1')
+  const textStart = starts[indices[0]!]!
+  const text = frames.latin1Slice(textStart, starts[indices[indices.length - 1]! + 1]!)
+  let idHead = `{"id":"${idBase.slice(0, 24)}`
   const low = Number.parseInt(idBase.slice(24), 16)
+  const created = `,"createdAt":"${segment.createdAt}"`
+  const plainTail = `${created},"retryCount":0,"producerSub":null${tail}`
   let high = -1
-  // A message's text up to the digits of its id that change from one to the next, and the same behind a message's end.
-  let begin = plainEnd
-  let seam = plainEnd
-  let open = false
+  let idPrefix = ''
+  let out = ''
   for (let i = 0; i < indices.length; i++) {
     const index = indices[i]!
     readFrame(frames, starts[index]!, parts)
-    const { flags, transactionIdStart, transactionIdEnd } = parts
+    const { flags, transactionIdStart, transactionIdEnd, payloadStart, payloadEnd } = parts
     const number = low + index
     const numberHigh = Math.floor(number / LOW_24_BITS)
     if (numberHigh !== high) {
       high = numberHigh
-      begin = Buffer.from(`,{"id":"${idBase.slice(0, 24)}${high.toString(16).padStart(6, '0')}`, 'latin1')
-      seam = Buffer.concat([plainEnd, begin])
+      idPrefix = idHead + high.toString(16).padStart(6, '0')
     }
-    if (open) out.add(seam)
-    else out.copy(begin, i === 0 ? 1 : 0, begin.length)
-    out.hex24(number - numberHigh * LOW_24_BITS)
-    out.add(TRANSACTION_ID)
-    if ((flags & FrameFlag.GENERATED_ID) === 0 && needsEscape(frames, transactionIdStart, transactionIdEnd))
+    const numberLow = number - numberHigh * LOW_24_BITS
+    let transactionId = text.substring(transactionIdStart - textStart, transactionIdEnd - textStart)
+    if ((flags & FrameFlag.GENERATED_ID) === 0 && needsEscape(frames, transactionIdStart, transactionIdEnd)) {
+      transactionId = JSON.stringify(transactionId).slice(1, -1)
+    }
+    const data =
+      (flags & FrameFlag.ENCRYPTED) === 0
+        ? text.substring(payloadStart - textStart, payloadEnd - textStart)
+        : opened(frames, payloadStart, payloadEnd, cipher)
+    const hex = HEX3[numberLow >>> 12]! + HEX3[numberLow & 4095]!
+    // Most messages have neither trace nor producer nor failures; fewer and longer pieces make a cheaper string.
+    if ((flags & (FrameFlag.TRACE_ID | FrameFlag.PRODUCER_SUB)) === 0 && retryCounts === null) {
+      out += `${idPrefix}${hex}","transactionId":"${transactionId}","traceId":null,"data":${data}${plainTail}`
+    } else {
+      const { traceIdStart, producerSubStart, producerSubEnd } = parts
+      const traceId = flags & FrameFlag.TRACE_ID ? `"${uuidText(frames, traceIdStart)}"` : 'null'
+      const retryCount = retryCounts?.get(index) ?? 0
       // JSON.stringify leaves characters above 0x7f as they are, so it may be given bytes.
-      out.text(JSON.stringify(frames.latin1Slice(transactionIdStart, transactionIdEnd)).slice(1, -1))
-    else out.copy(frames, transactionIdStart, transactionIdEnd)
-    if ((flags & FrameFlag.TRACE_ID) === 0) out.add(NO_TRACE)
-    else out.text(`","traceId":"${uuidText(frames, parts.traceIdStart)}","data":`)
-    writePayload(out, frames, parts, cipher)
-    // Most messages have neither producer nor failures.
-    open = (flags & FrameFlag.PRODUCER_SUB) === 0 && retryCounts === null
-    if (open) continue
-    const retryCount = retryCounts?.get(index) ?? 0
-    out.text(`${created},"retryCount":${retryCount},"producerSub":${subText(frames, parts)}${tail}`)
+      const sub =
+        flags & FrameFlag.PRODUCER_SUB
+          ? JSON.stringify(text.substring(producerSubStart - textStart, producerSubEnd - textStart))
+          : 'null'
+      out += `${idPrefix}${hex}","transactionId":"${transactionId}","traceId":${traceId},"data":${data}${created},"retryCount":${retryCount},"producerSub":${sub}${tail}`
+    }
+    if (i === 0) {
+      idHead = `,${idHead}`
+      idPrefix = `,${idPrefix}`
+    }
   }
-  if (open) out.add(plainEnd)
-}
-
-function writePayload(
-  out: AnswerBytes,
-  frames: Buffer,
-  { flags, payloadStart, payloadEnd }: FrameParts,
-  cipher: Cipher | null,
-): void {
-  if ((flags & FrameFlag.ENCRYPTED) === 0) {
-    out.copy(frames, payloadStart, payloadEnd)
-    return
-  }
-  if (cipher === null) throw new Error('a payload is encrypted and no key is configured')
-  out.add(cipher.decrypt(frames.subarray(payloadStart, payloadEnd)))
+  return out
 }
 
 function needsEscape(bytes: Uint8Array, start: number, end: number): boolean {
@@ -120,8 +104,10 @@ function needsEscape(bytes: Uint8Array, start: number, end: number): boolean {
   return false
 }
 
-function subText(frames: Buffer, { flags, producerSubStart, producerSubEnd }: FrameParts): string {
-  return flags & FrameFlag.PRODUCER_SUB ? JSON.stringify(frames.latin1Slice(producerSubStart, producerSubEnd)) : 'null'
+function opened(frames: Buffer, start: number, end: number, cipher: Cipher | null): string {
+  if (cipher === null) throw new Error('a payload is encrypted and no key is configured')
+  const payload = cipher.decrypt(frames.subarray(start, end))
+  return payload.toString('latin1')
 }
 
 function uuidText(bytes: Buffer, at: number): string {
