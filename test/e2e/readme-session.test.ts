@@ -54,7 +54,7 @@ describe('README', () => {
     const [, url] = await queen.untilPrinted(/API and dashboard\s+(http:\/\/\S+)/)
     const [, dataDir] = await queen.untilPrinted(/data in (.+)\n/)
     atEnd(() => rmSync(dataDir!, { recursive: true, force: true })) // root's stand-in lies outside the directory
-    const [assignment] = await queen.untilPrinted(/export DATABASE_URL=.*\n/)
+    const [assignment] = await queen.untilPrinted(/DATABASE_URL=.*\n/)
     const databaseUrl = execFileSync('bash', ['-c', `${assignment}printf %s "$DATABASE_URL"`], { encoding: 'utf8' })
     const shell = openShell(url!, databaseUrl)
     const api = new Api(() => url!)

@@ -47,10 +47,13 @@ function databaseLabel(config: Config, { embedded }: Running): string {
     : `${label} ${embedded.major} on 127.0.0.1:${embedded.port}, data in ${embedded.dataDir}`
 }
 
-/** To be pasted as it stands. The shell reads the password from its file: it is neither in the terminal nor in a log. */
+/**
+ * To be pasted as it stands. The shell reads the password from its file: it is neither in the terminal nor in a log. Not
+ * exported, or the next start in that shell would take it for a PostgreSQL of the operator's own.
+ */
 function psqlLine({ port, dataDir }: { readonly port: number; readonly dataDir: string }): string {
   const file = `'${`${dataDir}/password`.replaceAll("'", "'\\''")}'`
-  return `\n  For psql            export DATABASE_URL="postgresql://queen:$(cat ${file})@127.0.0.1:${port}/postgres"`
+  return `\n  For psql            DATABASE_URL="postgresql://queen:$(cat ${file})@127.0.0.1:${port}/postgres"`
 }
 
 export function usage(): string {
