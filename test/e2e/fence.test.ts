@@ -26,6 +26,14 @@ async function fenceKey(tables: Tables): Promise<string> {
   return row!.name
 }
 
+/** One on each of these, with a partition of its own. */
+function producersOn(instances: readonly Instance[], recorder: Recorder): Producer[] {
+  return instances.map((instance, index) => {
+    const name = `p${index}`
+    return new Producer({ name, queue: 'orders', partition: name, instances: [instance], recorder }).start()
+  })
+}
+
 /** Fewer than an instance with the default pool wants. */
 const CONNECTIONS = 5
 
@@ -37,15 +45,7 @@ describe('fence', () => {
     const recorder = new Recorder()
     await isDirect(paused)
     await isDirect(other)
-    const producers = [paused, paused, other].map((instance, index) =>
-      new Producer({
-        name: `p${index}`,
-        queue: 'orders',
-        partition: `p${index}`,
-        instances: [instance],
-        recorder,
-      }).start(),
-    )
+    const producers = producersOn([paused, paused, other], recorder)
     await recorder.more(150, 'queued')
 
     paused.freeze()
@@ -157,15 +157,7 @@ describe('fence', () => {
     const instance = await startInstance({ databaseUrl: url.href })
     await isDirect(instance)
     const recorder = new Recorder()
-    const producers = Array.from({ length: 20 }, (_, index) =>
-      new Producer({
-        name: `p${index}`,
-        queue: 'orders',
-        partition: `p${index}`,
-        instances: [instance],
-        recorder,
-      }).start(),
-    )
+    const producers = producersOn(Array(20).fill(instance), recorder)
     await until('every connection is taken', async () => {
       const [row] = await operator.query<{ taken: number }>(
         `SELECT count(*)::int AS taken FROM pg_stat_activity WHERE usename = 'few'`,

@@ -1,12 +1,10 @@
 /** What a running broker writes, and that it goes on when nobody takes it. */
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
 import { closeSync, mkdirSync, openSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createDatabase, type TestDatabase } from '@queen/embedded-postgres/testing'
+import { createDatabase, freePort, type TestDatabase } from '@queen/embedded-postgres/testing'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { readConfig } from '../../packages/broker/src/config/read-config.ts'
@@ -29,15 +27,6 @@ afterAll(async () => {
   await database.drop()
   rmSync(dir, { recursive: true, force: true })
 })
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await once(probe, 'listening')
-  const { port } = probe.address() as { port: number }
-  probe.close()
-  await once(probe, 'close')
-  return port
-}
 
 describe('the greeting', () => {
   test('its line for psql can be pasted; the end of the embedded PostgreSQL is an error', async () => {

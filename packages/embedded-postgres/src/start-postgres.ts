@@ -3,13 +3,12 @@
  *
  * The object stays the same over restarts and so does its URL: a client that held it before finds the server again.
  */
-import { once } from 'node:events'
-import { createServer } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { PostgresMajor } from './binaries.ts'
 import { openCluster, placeCluster } from './cluster.ts'
 import { lockDirectory } from './directory-lock.ts'
 import { EmbeddedPostgresError } from './errors.ts'
+import { freePort } from './free-port.ts'
 import { clearOrphan } from './orphan.ts'
 import { isAlive, signalTree } from './process-tree.ts'
 import { launchServer, PortInUse, type ServerExit, type ServerProcess } from './server-process.ts'
@@ -163,13 +162,4 @@ export async function startPostgres(options: StartPostgresOptions): Promise<Embe
 
 function hasEnded(server: ServerProcess): boolean {
   return server.child.exitCode !== null || server.child.signalCode !== null
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await once(probe, 'listening')
-  const { port } = probe.address() as { port: number }
-  probe.close()
-  await once(probe, 'close')
-  return port
 }

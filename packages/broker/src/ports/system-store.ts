@@ -84,6 +84,9 @@ export interface InstanceReport {
   readonly report: Readonly<Record<string, unknown>>
 }
 
+/** Heard of in so many ms = live: several heartbeats, one of which may be late. */
+export const LIVE_MS_MAX = 15_000
+
 export interface InstanceRow extends InstanceReport {
   readonly lastSeenAt: string
   /** How long ago that was, by the database's clock. */

@@ -1,5 +1,11 @@
 /** The instances that share this database, what each last said of itself, and how far their buffers are drained. */
-import type { DrainDebt, InstanceReport, InstanceRow, SystemStore } from '../ports/system-store.ts'
+import {
+  type DrainDebt,
+  type InstanceReport,
+  type InstanceRow,
+  LIVE_MS_MAX,
+  type SystemStore,
+} from '../ports/system-store.ts'
 import type { Sql } from './sql.ts'
 import { isoMicros } from './timestamps.ts'
 
@@ -21,9 +27,6 @@ type InstanceStore = Pick<
 
 // Far more than a cluster has; a bound all the same. Those heard of last come first.
 const INSTANCES_MAX = 1_000
-// Silent for so long, who holds a name is gone, as status has it too (http-api: instances[].live). Less would give an
-// overloaded instance's name away; more makes one that lost its disk wait for its own.
-const HELD_MS = 15_000
 const COLUMNS = `i.id, i.hostname, i.pid, i.started_at, i.last_seen_at, i.report,
   (extract(epoch FROM clock_timestamp() - i.last_seen_at) * 1000)::float8 AS silent_ms,
   (SELECT coalesce(sum(c.records), 0) FROM queen.quarantine_counts c WHERE c.instance_id = i.id)::text AS quarantined`
@@ -32,7 +35,8 @@ export function createInstanceStore({ state }: { readonly state: Sql }): Instanc
   const report = (instance: InstanceReport): Promise<Row[]> =>
     state.run<Row>(
       'heartbeat',
-      // The statement's snapshot does not show its own write, hence the union.
+      // The statement's snapshot does not show its own write, hence the union. Who is not live any more has lost its name:
+      // sooner, an overloaded instance's name would be given away; later, one that lost its disk would wait for its own.
       `WITH own AS (
          INSERT INTO queen.instances AS held (id, hostname, pid, started_at, last_seen_at, report)
          VALUES ($1::text, $2::text, $3::int, $4::timestamptz, clock_timestamp(), $5::jsonb)
@@ -40,7 +44,7 @@ export function createInstanceStore({ state }: { readonly state: Sql }): Instanc
            started_at = excluded.started_at, last_seen_at = excluded.last_seen_at, report = excluded.report
           WHERE coalesce(held.report ->> 'bufferId', excluded.report ->> 'bufferId')
                   IS NOT DISTINCT FROM excluded.report ->> 'bufferId'
-             OR held.last_seen_at < clock_timestamp() - make_interval(secs => ${HELD_MS / 1_000})
+             OR held.last_seen_at < clock_timestamp() - make_interval(secs => ${LIVE_MS_MAX / 1_000})
          RETURNING *)
        SELECT ${COLUMNS} FROM (
          SELECT * FROM own

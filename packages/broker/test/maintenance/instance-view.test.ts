@@ -1,6 +1,7 @@
 /** How the instances are shown: what one does not tell is unknown, and so is every sum it belongs to. */
 import { describe, expect, it } from 'vitest'
-import { instanceStatus, LIVE_MS_MAX, sumOf } from '../../src/engine/maintenance/instance-view.ts'
+import { instanceStatus, sumOf } from '../../src/engine/maintenance/instance-view.ts'
+import { LIVE_MS_MAX } from '../../src/ports/system-store.ts'
 
 const row = (report: Record<string, unknown>, silentMs = 0) =>
   instanceStatus({

@@ -415,7 +415,7 @@ describe('the drain', () => {
     const asked: number[] = []
     const queues = bench.stack.catalog.queues.bind(bench.stack.catalog)
     bench.stack.catalog.queues = (some) => {
-      asked.push(some.length)
+      asked.push(some.size)
       return queues(some)
     }
     bench.stack.catalog.queue = () => Promise.reject(new Error('one at a time'))

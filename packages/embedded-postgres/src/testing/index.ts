@@ -10,6 +10,8 @@ import { join } from 'node:path'
 import pg from 'pg'
 import { type EmbeddedPostgres, type StartPostgresOptions, startPostgres } from '../start-postgres.ts'
 
+export { freePort } from '../free-port.ts'
+
 export const TEST_DATABASE_URL = 'QUEEN_TEST_DATABASE_URL'
 
 export interface TestDatabase {

@@ -20,7 +20,7 @@ import type { MessageIdSource } from '../format/message-id.ts'
 import { RecordFlag, RecordReader } from '../push/buffered-message.ts'
 import { DedupCache, type PartitionKeys } from '../push/dedup-cache.ts'
 import { KeysAhead } from '../push/keys-ahead.ts'
-import { learn, learnUpTo } from '../push/learn-keys.ts'
+import { learnOutcome, learnUpTo } from '../push/learn-keys.ts'
 import type { StoredSegment } from '../push/push-lanes.ts'
 import { type BuiltSegment, buildSegment, segmentBytesMax } from '../push/segment-build.ts'
 import type { PartitionEntry, PushItem } from '../types.ts'
@@ -381,11 +381,8 @@ export class Drain {
         parts.dedup.forget(place.id)
       }
       if (outcome.status === 'gone' || outcome.status === 'held') continue
-      if (known !== null) for (const gap of outcome.gap) learn(known, gap.firstOffset, gap.keys)
-      if (outcome.status === 'stored') {
-        if (known !== null) learn(known, outcome.firstOffset, segment.write.keys)
-        continue
-      }
+      learnOutcome(known, outcome, segment.write.keys)
+      if (outcome.status === 'stored') continue
       for (const duplicate of outcome.confirmed) segment.suspects[duplicate.index]!.status = 'duplicate'
       for (const duplicate of outcome.duplicates) segment.stored[duplicate.index]!.status = 'duplicate'
       for (const suspect of outcome.innocent) segment.suspects[suspect]!.innocentBelow = segment.write.knownTo

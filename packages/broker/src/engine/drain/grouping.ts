@@ -6,7 +6,7 @@ import type { PartitionEntry, PushItem, QueueEntry } from '../types.ts'
 
 export interface DrainCatalog {
   /** Those of them that exist. */
-  queues(names: readonly string[]): Promise<Map<string, QueueEntry>>
+  queues(names: ReadonlySet<string>): Promise<Map<string, QueueEntry>>
   ensurePartitions(names: readonly { queue: string; partition: string }[]): Promise<PartitionEntry[]>
   forget(queue: string): void
   /** When the queues of these names were last deleted, microseconds since 1970; those that never were are left out. */
@@ -101,7 +101,7 @@ export class Grouping {
       last = item.queue
       names.add(last)
     }
-    const found = await catalog.queues([...names])
+    const found = await catalog.queues(names)
     const missing = [...names].filter((name) => !found.has(name))
     return missing.length === 0 ? new Map() : catalog.deletedAtMicros(missing)
   }

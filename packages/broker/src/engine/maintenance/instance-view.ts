@@ -1,12 +1,9 @@
 /** What an instance tells the others about itself, and how what the others told is read. Pure. */
 import type { RecordLog } from '../../ports/record-log.ts'
-import type { InstanceRow } from '../../ports/system-store.ts'
+import { type InstanceRow, LIVE_MS_MAX } from '../../ports/system-store.ts'
 import type { InstanceStatus } from '../engine.ts'
 import type { MaintenancePhase } from '../types.ts'
 import type { DrainProgress } from './drain-meter.ts'
-
-/** Heard of in so many ms = live: several heartbeats, one of which may be late. */
-export const LIVE_MS_MAX = 15_000
 
 export interface SelfReport {
   readonly phase: MaintenancePhase

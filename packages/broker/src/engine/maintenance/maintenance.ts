@@ -6,14 +6,20 @@
  */
 import type { RecordLog } from '../../ports/record-log.ts'
 import { StoreError } from '../../ports/store-error.ts'
-import type { InstanceRow, SwitchValue, SystemStore, WindowRow } from '../../ports/system-store.ts'
+import {
+  type InstanceRow,
+  LIVE_MS_MAX,
+  type SwitchValue,
+  type SystemStore,
+  type WindowRow,
+} from '../../ports/system-store.ts'
 import type { QuarantineCount } from '../drain/quarantine-count.ts'
 import type { InstanceStatus, MaintenanceStatus, MaintenanceWindow, PopMaintenanceStatus } from '../engine.ts'
 import { isIsoTimestamp, readToken, tokenOf } from '../list-token.ts'
 import { Refusal } from '../refusal.ts'
 import type { Page } from '../types.ts'
 import { within } from '../within.ts'
-import { instanceStatus, isoOfMicros, LIVE_MS_MAX, millis, selfReport, sumOf } from './instance-view.ts'
+import { instanceStatus, isoOfMicros, millis, selfReport, sumOf } from './instance-view.ts'
 import type { MaintenanceControl } from './maintenance-control.ts'
 import {
   flipMaintenance,

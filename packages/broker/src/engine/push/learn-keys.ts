@@ -4,7 +4,7 @@
  * Invariant: what is learnt begins where the knowledge ends, or lies behind a stretch that PostgreSQL has just said holds
  * nothing inside the window. Nothing else may move the end of the knowledge.
  */
-import type { PushStore } from '../../ports/push-store.ts'
+import type { PushStore, WriteOutcome } from '../../ports/push-store.ts'
 import { KEY_BYTES } from '../format/transaction-key.ts'
 import type { DedupCache, PartitionKeys } from './dedup-cache.ts'
 
@@ -15,6 +15,20 @@ const KEYS_PER_PAGE = 262_144
 export function learn(known: PartitionKeys, firstOffset: number, keys: Uint8Array): void {
   known.skipTo(firstOffset)
   known.add(firstOffset, keys)
+}
+
+/**
+ * Learns what a write's answer tells of its partition: what others had stored before it, then, once it is stored, its own
+ * `keys`. In this order: behind its own, the others' would count as known without being so. `known` null = no memory.
+ */
+export function learnOutcome(
+  known: PartitionKeys | null,
+  outcome: Extract<WriteOutcome, { status: 'stored' | 'unsure' }>,
+  keys: Uint8Array,
+): void {
+  if (known === null) return
+  for (const gap of outcome.gap) learn(known, gap.firstOffset, gap.keys)
+  if (outcome.status === 'stored') learn(known, outcome.firstOffset, keys)
 }
 
 /** Reads the keys of the window's segments until the knowledge reaches `upTo`. @throws StoreError */

@@ -20,7 +20,7 @@ import { StatementGate } from '../statement-gate.ts'
 import type { PartitionEntry, PushItem } from '../types.ts'
 import { within } from '../within.ts'
 import type { DedupCache, PartitionKeys } from './dedup-cache.ts'
-import { learn, learnUpTo } from './learn-keys.ts'
+import { learnOutcome, learnUpTo } from './learn-keys.ts'
 import { markDuplicate, markStored } from './push-outcome.ts'
 import { FinishedTickets, type PushTicket } from './push-tickets.ts'
 import { type BuiltSegment, buildSegment, segmentBytesMax } from './segment-build.ts'
@@ -342,7 +342,7 @@ export class PushLanes {
     const parts = this.#parts
     if (outcome.status === 'gone') return taken
     if (outcome.status === 'held') throw new Error('a flush of live pushes is never atomic')
-    if (known !== null) for (const gap of outcome.gap) learn(known, gap.firstOffset, gap.keys)
+    learnOutcome(known, outcome, built.write.keys)
     for (const duplicate of outcome.confirmed) {
       markDuplicate(built.suspects[duplicate.index]!, duplicate.messageId, lane.partition.id)
     }
@@ -353,7 +353,6 @@ export class PushLanes {
       // Others write here too when there was a gap: then the cheap way would fail again.
       lane.careful = outcome.gap.length > 0
       markStored(built, lane.partition.id)
-      if (known !== null) learn(known, outcome.firstOffset, built.write.keys)
       for (const item of taken) this.#tickets.finish(item.ticket!)
       if (built.stored.length > 0) {
         parts.onStored({

@@ -12,7 +12,7 @@ import { Refusal } from '../refusal.ts'
 import type { TransactionPush } from '../settle/transaction.ts'
 import type { PartitionEntry, PushItem } from '../types.ts'
 import type { DedupCache, PartitionKeys } from './dedup-cache.ts'
-import { learn, learnUpTo } from './learn-keys.ts'
+import { learnOutcome, learnUpTo } from './learn-keys.ts'
 import type { StoredSegment } from './push-lanes.ts'
 import { markDuplicate, markStored } from './push-outcome.ts'
 import { type BuiltSegment, buildSegment, segmentBytesMax } from './segment-build.ts'
@@ -80,11 +80,7 @@ export async function prepareTransactionPush(
     committed() {
       for (const { built, outcome } of done) {
         const { known, place, segment } = built
-        if (known !== null) {
-          // What others stored before it comes first: behind it, it would count as known without being so.
-          for (const gap of outcome.gap) learn(known, gap.firstOffset, gap.keys)
-          learn(known, outcome.firstOffset, segment.write.keys)
-        }
+        learnOutcome(known, outcome, segment.write.keys)
         if (segment.stored.length > 0) {
           parts.onStored({ partition: place, firstOffset: outcome.firstOffset, createdAt: outcome.createdAt, segment })
         }
@@ -137,7 +133,7 @@ async function learnFrom(
     throw new StoreError('conflict', 'the queue was deleted meanwhile')
   }
   if (outcome.status !== 'unsure') return
-  if (known !== null) for (const gap of outcome.gap) learn(known, gap.firstOffset, gap.keys)
+  learnOutcome(known, outcome, segment.write.keys)
   for (const { index, messageId } of outcome.confirmed) markDuplicate(segment.suspects[index]!, messageId, place.id)
   for (const { index, messageId } of outcome.duplicates) markDuplicate(segment.stored[index]!, messageId, place.id)
   for (const index of outcome.innocent) segment.suspects[index]!.innocentBelow = segment.write.knownTo

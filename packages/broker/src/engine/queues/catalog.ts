@@ -102,17 +102,17 @@ export class Catalog {
     })
   }
 
-  /** Those of these queues that exist. @throws StoreError */
-  async queues(names: readonly string[]): Promise<Map<string, QueueEntry>> {
+  /** Those of these queues that exist; what is not cached in one read. @throws StoreError */
+  async queues(names: ReadonlySet<string>): Promise<Map<string, QueueEntry>> {
     const found = new Map<string, QueueEntry>()
-    const asked: string[] = []
+    const missing: string[] = []
     for (const name of names) {
       const cached = this.peekQueue(name)
-      if (cached === undefined) asked.push(name)
+      if (cached === undefined) missing.push(name)
       else found.set(name, cached)
     }
-    if (asked.length === 0) return found
-    const { version, queues } = await this.#parts.store.readQueues(asked)
+    if (missing.length === 0) return found
+    const { version, queues } = await this.#parts.store.readQueues(missing)
     this.#refresh.noticeVersion(version)
     for (const queue of queues) found.set(queue.name, this.#addQueue(queue, version))
     return found
@@ -192,7 +192,7 @@ export class Catalog {
     }
     if (missing.length === 0) return found
     const rows = await this.#parts.store.readPartitionsById(missing)
-    const queues = await this.#queuesByName(new Set(rows.map(({ queueName }) => queueName)))
+    const queues = await this.queues(new Set(rows.map(({ queueName }) => queueName)))
     for (const { id, name, queueName } of rows) {
       const queue = queues.get(queueName)
       if (queue !== undefined) found.set(id, this.#addPartition(queue, id, name))
@@ -253,22 +253,6 @@ export class Catalog {
       if (evicted !== undefined) this.#drop(evicted)
     }
     return queue
-  }
-
-  /** Those that exist; what is not cached in one read. @throws StoreError */
-  async #queuesByName(names: ReadonlySet<string>): Promise<Map<string, QueueEntry>> {
-    const found = new Map<string, QueueEntry>()
-    const missing: string[] = []
-    for (const name of names) {
-      const queue = this.peekQueue(name)
-      if (queue === undefined) missing.push(name)
-      else found.set(name, queue)
-    }
-    if (missing.length === 0) return found
-    const { version, queues } = await this.#parts.store.readQueues(missing)
-    this.#refresh.noticeVersion(version)
-    for (const queue of queues) found.set(queue.name, this.#addQueue(queue, version))
-    return found
   }
 
   #addPartition(queue: QueueEntry, id: string, name: string): PartitionEntry {
