@@ -36,13 +36,14 @@ it('keeps no timer when its statement has ended', () => {
   expect(opened).toBe(0)
 })
 
-it('lets a heavy one leave beside a fast one, but no third', () => {
+it('lets heavy ones leave beside fast ones, three at a time', () => {
   const gate = new StatementGate(() => {})
   gate.started()
   expect(gate.isOpen()).toBe(false)
   expect(gate.isOpen(true)).toBe(true)
   gate.started()
+  expect(gate.isOpen(true)).toBe(true)
+  gate.started()
   expect(gate.isOpen(true)).toBe(false)
-  gate.ended()
-  gate.ended()
+  for (let i = 0; i < 3; i++) gate.ended()
 })

@@ -466,4 +466,29 @@ describe('lanes', () => {
     await Promise.all([first, second.promise])
     expect(scripted.flushes.length).toBe(2)
   })
+
+  test('lanes that weigh more than a commit leave in several flushes at once, each lane in order', async () => {
+    const { scripted, lanes, log } = bench()
+    const held = Promise.withResolvers<void>()
+    const flush: Flush = async (writes) => {
+      await held.promise
+      return scripted.stored(writes)
+    }
+    scripted.script = [flush, flush, flush]
+    const places = Array.from({ length: 9 }, (_, i) => place(`${i}0000000-0000-4000-8000-000000000000`, `p${i}`))
+    const pushed = places.map(async (to, i) => {
+      const items = [0, 1].map((k) => item('orders', to.name, `${i}-${k}`, JSON.stringify('x'.repeat(30_000))))
+      const { promise, resolve } = Promise.withResolvers<void>()
+      lanes.add(to, items, { remaining: items.length, startedAtMs: Date.now(), done: resolve })
+      await promise
+    })
+    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
+    // Three of 60 kB weigh enough.
+    expect(scripted.flushes.map((writes) => writes.length)).toEqual([3, 3, 3])
+    held.resolve()
+    await Promise.all(pushed)
+    for (const i of places.keys()) {
+      expect(log.filter((line) => line.startsWith(`stored ${i}-`))).toEqual([`stored ${i}-0`, `stored ${i}-1`])
+    }
+  })
 })

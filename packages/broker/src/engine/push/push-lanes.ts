@@ -72,7 +72,8 @@ const LARGE_FLUSHES_MAX = 1
 const LARGE_BYTES = 512 * 1024
 const FLUSH_BYTES_MAX = 4 * 1024 * 1024
 // So many bytes cost PostgreSQL more than the commit does: they leave beside another flush. In few lanes only, because
-// each lane costs something too.
+// each lane costs something too. A flush of small lanes takes no more lanes then: those that all left together would all
+// be back together, and this process and PostgreSQL would wait for each other in turn.
 const HEAVY_BYTES = 128 * 1024
 const HEAVY_LANES_MAX = 64
 const FLUSH_ITEMS_MAX = 10_000
@@ -171,7 +172,7 @@ export class PushLanes {
   #pump(): void {
     while (this.#small.length > 0 && this.#gate.isOpen(isHeavy(this.#small))) {
       this.#gate.started()
-      const lanes = this.#take(this.#small)
+      const lanes = this.#take(this.#small, HEAVY_BYTES)
       if (lanes.some((lane) => lane.pending.length <= BESIDE_SMALL_ITEMS_MAX)) this.#smallAtMs = performance.now()
       void this.#flush(lanes, LANE_ITEMS_MAX).finally(() => {
         this.#gate.ended()
@@ -180,7 +181,7 @@ export class PushLanes {
     }
     while (this.#large.length > 0 && this.#largeFlushes < LARGE_FLUSHES_MAX) {
       this.#largeFlushes++
-      const lanes = this.#take(this.#large)
+      const lanes = this.#take(this.#large, FLUSH_BYTES_MAX)
       const beside = performance.now() - this.#smallAtMs < SMALL_SEEN_MS
       void this.#flush(lanes, beside ? BESIDE_SMALL_ITEMS_MAX : LANE_ITEMS_MAX).finally(() => {
         this.#largeFlushes--
@@ -205,14 +206,14 @@ export class PushLanes {
     }
   }
 
-  #take(queue: Lane[]): Lane[] {
+  /** Takes lanes of `queue` until they have more than `bytesMax`. */
+  #take(queue: Lane[], bytesMax: number): Lane[] {
     const lanes: Lane[] = []
     let bytes = 0
     let items = 0
     while (lanes.length < Math.min(queue.length, FLUSH_LANES_MAX)) {
       const lane = queue[lanes.length]!
-      if (lanes.length > 0 && (lane.alone || lanes[0]!.alone || bytes > FLUSH_BYTES_MAX || items > FLUSH_ITEMS_MAX))
-        break
+      if (lanes.length > 0 && (lane.alone || lanes[0]!.alone || bytes >= bytesMax || items > FLUSH_ITEMS_MAX)) break
       bytes += lane.pendingBytes
       items += lane.pending.length
       lanes.push(lane)
