@@ -40,7 +40,7 @@ try {
       Array.from({ length: 8 }, (_, k) =>
         stack.push.buffer(
           Array.from({ length: BATCH }, (_, i) => item('bench', `p${(k + i) % 10}`, id(), payload)),
-          false,
+          null,
         ),
       ),
     )

@@ -202,7 +202,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     ids,
     route,
     nowMs,
-    divert: (items, outcomeUnknown) => push.buffer(items, outcomeUnknown),
+    divert: (items, lostFlush) => push.buffer(items, lostFlush),
     // At once, before the switch is read: what comes after the diverted flush must not overtake it.
     onDiverted: () => {
       control?.handle('on')

@@ -75,6 +75,15 @@ export interface DrainStep {
   readonly setAside: readonly QuarantineWrite[]
 }
 
+/** A flush whose answer never came, as the file buffer remembers it: one place of it. */
+export interface LostFlush {
+  readonly partitionId: string
+  /** As in its SegmentWrite. */
+  readonly idBase: string
+  /** Nothing of it can have been stored before, microseconds since 1970. */
+  readonly sinceMicros: number
+}
+
 export type PushResult =
   /** Maintenance is on: nothing was written. */
   | { readonly status: 'diverted' }
@@ -102,4 +111,10 @@ export interface PushStore {
   readKeys(partitionId: string, fromOffset: number, windowSeconds: number, keysMax: number): Promise<KnownKeys[]>
   /** How far a buffer is drained; 0 when nothing was. */
   readDrainProgress(bufferId: string): Promise<number>
+  /**
+   * Which of them stored what they had for their partition, in the order given. The answer is final for a flush that can
+   * commit no more.
+   * @throws StoreError
+   */
+  storedFlushes(flushes: readonly LostFlush[]): Promise<boolean[]>
 }

@@ -21,7 +21,7 @@ export interface RemovalStore {
     /** Seconds; 0 = not. */
     readonly ageSeconds: number
     readonly completedSeconds: number
-    /** Segments stored longer ago than this are no dedup evidence. */
+    /** Segments stored longer ago than this are no evidence of what is stored already. */
     readonly evidenceSeconds: number
     readonly segmentsMax: number
   }): Promise<{ next: string | null; aged: number; completed: number; segments: number; more: boolean }>

@@ -1,14 +1,17 @@
 /** The write side of the store on PostgreSQL: which verb runs on which pool. */
 import type { QueueDepthStore } from '../engine/push/queue-depth.ts'
 import type { DrainStep, PushResult, PushStore, SegmentWrite } from '../ports/push-store.ts'
-import { endLostFlushes } from './lost-flushes.ts'
+import { endLostFlushes, storedFlushes } from './lost-flushes.ts'
 import type { QueenDatabase } from './pool.ts'
 import { pushKnown, pushMessages, readDrainProgress, readKeys } from './push-messages.ts'
 import { quarantineRecords } from './quarantine.ts'
 import type { Sql } from './sql.ts'
 
 export interface WriteStore extends PushStore, QueueDepthStore {
-  /** Ends what may still run on sessions given up before `ageMs` ago. @throws StoreError */
+  /**
+   * Resolves when no flush that was sent, or was going to be sent, `ageMs` ago or earlier can be stored any more: those that
+   * run here have ended, the sessions that were given up are closed. @throws StoreError
+   */
   endLostFlushes(ageMs: number): Promise<void>
   /** When the queues of these names were last deleted, microseconds since 1970; those that never were are left out. */
   deletedAtMicros(names: readonly string[]): Promise<Map<string, number>>
@@ -27,16 +30,26 @@ export function createWriteStore(
       return result
     })
 
+  // Also those whose caller has given up waiting: they may still wait for a connection or a lock, and then be stored.
+  const underWay = new Set<Promise<PushResult>>()
+  const followed = (flush: Promise<PushResult>): Promise<PushResult> => {
+    const ended = (): unknown => underWay.delete(flush)
+    underWay.add(flush)
+    flush.then(ended, ended)
+    return flush
+  }
+
   return {
-    pushMessages: (writes, drain) =>
-      drain === null || drain.setAside.length === 0
-        ? pushMessages(hot, writes, drain)
-        : drainWithSetAside(writes, drain),
-    pushKnown: (writes) => pushKnown(hot, writes),
+    pushMessages(writes, drain) {
+      if (drain === null) return followed(pushMessages(hot, writes, null))
+      return drain.setAside.length === 0 ? pushMessages(hot, writes, drain) : drainWithSetAside(writes, drain)
+    },
+    pushKnown: (writes) => followed(pushKnown(hot, writes)),
     pushInTransaction: (session, writes) => pushMessages(session as Sql, writes, null, true),
     readKeys: (partitionId, fromOffset, windowSeconds, keysMax) =>
       readKeys(hot, partitionId, fromOffset, windowSeconds, keysMax),
     readDrainProgress: (bufferId) => readDrainProgress(hot, bufferId),
+    storedFlushes: (flushes) => storedFlushes(hot, flushes),
 
     async countUnfinished(queueId) {
       const rows = await admin.run<{ unfinished: string }>(
@@ -49,7 +62,11 @@ export function createWriteStore(
       return Number(rows[0]?.unfinished ?? 0)
     },
 
-    endLostFlushes: (ageMs) => endLostFlushes(admin, processIds(), ageMs),
+    async endLostFlushes(ageMs) {
+      const beganMs = performance.now()
+      await Promise.allSettled(underWay)
+      await endLostFlushes(admin, processIds(), ageMs + performance.now() - beganMs)
+    },
 
     async deletedAtMicros(names) {
       const rows = await hot.run<{ name: string; micros: string }>(

@@ -62,7 +62,7 @@ export function drainBenchOn(database: QueenDatabase, buffer: FileBuffer, option
 }
 
 export async function buffered(bench: DrainBench, ...items: PushItem[]): Promise<void> {
-  await bench.stack.push.buffer(items, false)
+  await bench.stack.push.buffer(items, null)
   expect(items.every(({ status }) => status === 'buffered')).toBe(true)
 }
 

@@ -146,8 +146,8 @@ describe('frames, segments and records', () => {
 
   test('a record of the file buffer gives back the very item', () => {
     fc.assert(
-      fc.property(fc.array(anyItem, { minLength: 1, maxLength: 6 }), (items) => {
-        const source = recordsOf(items, true)
+      fc.property(fc.array(anyItem, { minLength: 1, maxLength: 6 }), fc.option(fc.uuid()), (items, lostFlush) => {
+        const source = recordsOf(items, lostFlush)
         const target = Buffer.alloc(source.bytesMax)
         const reader = new RecordReader()
         let at = 0
@@ -165,6 +165,7 @@ describe('frames, segments and records', () => {
             producerSub,
             encrypted,
             generatedId,
+            lostFlush,
             acceptedAtMicros: 77,
           })
           at = end
@@ -175,32 +176,35 @@ describe('frames, segments and records', () => {
     )
   })
 
-  test('a record cut anywhere, or with bytes behind it, is refused and never read past its end', () => {
-    const source = recordsOf(
-      [{ ...item('orders', 'p', 'x', '{"a":1}'), traceId: randomUUID(), producerSub: 'me' }],
-      false,
-    )
-    const target = Buffer.alloc(source.bytesMax)
-    const whole = target.subarray(0, source.write(0, target, 0))
-    const reader = new RecordReader()
-    const readIn = (bytes: Buffer, start: number, end: number) =>
-      reader.read({ acceptedAtMicros: 0, bytes, start, end })
-    const read = (body: Buffer) => readIn(body, 0, body.length)
-    expect(read(whole).transactionId).toBe('x')
-    const between = Buffer.concat([whole, whole, whole])
-    for (let end = 0; end < whole.length; end++) {
-      expect(() => read(Buffer.from(whole.subarray(0, end)))).toThrow()
-      expect(() => readIn(between, whole.length, whole.length + end)).toThrow()
-    }
-    expect(
-      readIn(between, whole.length, 2 * whole.length).source.utf8Slice(
-        whole.length + whole.length - 7,
-        2 * whole.length,
-      ),
-    ).toBe('{"a":1}')
-    expect(() => read(Buffer.concat([whole, Buffer.alloc(1)]))).toThrow()
-    expect(() => read(Buffer.concat([Buffer.of(2), whole.subarray(1)]))).toThrow()
-  })
+  test.each([null, '01a20857-5575-7000-b149-000000000000'])(
+    'a record cut anywhere, or with bytes behind it, is refused and never read past its end (%s)',
+    (lostFlush) => {
+      const source = recordsOf(
+        [{ ...item('orders', 'p', 'x', '{"a":1}'), traceId: randomUUID(), producerSub: 'me' }],
+        lostFlush,
+      )
+      const target = Buffer.alloc(source.bytesMax)
+      const whole = target.subarray(0, source.write(0, target, 0))
+      const reader = new RecordReader()
+      const readIn = (bytes: Buffer, start: number, end: number) =>
+        reader.read({ acceptedAtMicros: 0, bytes, start, end })
+      const read = (body: Buffer) => readIn(body, 0, body.length)
+      expect(read(whole).transactionId).toBe('x')
+      const between = Buffer.concat([whole, whole, whole])
+      for (let end = 0; end < whole.length; end++) {
+        expect(() => read(Buffer.from(whole.subarray(0, end)))).toThrow()
+        expect(() => readIn(between, whole.length, whole.length + end)).toThrow()
+      }
+      expect(
+        readIn(between, whole.length, 2 * whole.length).source.utf8Slice(
+          whole.length + whole.length - 7,
+          2 * whole.length,
+        ),
+      ).toBe('{"a":1}')
+      expect(() => read(Buffer.concat([whole, Buffer.alloc(1)]))).toThrow()
+      expect(() => read(Buffer.concat([Buffer.of(3), whole.subarray(1)]))).toThrow()
+    },
+  )
 
   test('writeFrame and readFrame agree', () => {
     const content = {

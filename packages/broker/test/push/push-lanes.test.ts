@@ -28,6 +28,7 @@ class Scripted {
     pushInTransaction: () => Promise.reject(new Error('no transactions here')),
     readKeys: async () => this.pages.splice(0),
     readDrainProgress: async () => 0,
+    storedFlushes: async (flushes) => flushes.map(() => false),
   }
 
   async #flush(writes: readonly SegmentWrite[], cheap: boolean): Promise<PushResult> {
@@ -63,7 +64,7 @@ function bench() {
   const route = new WriteRoute()
   route.set('direct')
   const log: string[] = []
-  const unknown: boolean[] = []
+  const lost: (string | null)[] = []
   const unavailable: StoreError[] = []
   const defects: unknown[] = []
   const gone = { next: B as PartitionEntry, error: null as Error | null }
@@ -74,12 +75,12 @@ function bench() {
     ids: new MessageIdSource(),
     route,
     nowMs: Date.now,
-    divert: async (items, outcomeUnknown) => {
+    divert: async (items, lostFlush) => {
       await new Promise((resolve) => setImmediate(resolve))
       for (const entry of items) {
         entry.status = 'buffered'
         log.push(`buffered ${entry.transactionId}`)
-        unknown.push(outcomeUnknown)
+        lost.push(lostFlush)
       }
     },
     onDiverted: () => {
@@ -108,7 +109,7 @@ function bench() {
     route,
     lanes,
     log,
-    unknown,
+    lost,
     unavailable,
     defects,
     gone,
@@ -184,7 +185,7 @@ describe('lanes', () => {
   test.each(['unavailable', 'locked', 'read_only'] as const)(
     '%s: everything goes to the buffer, older before newer',
     async (failure) => {
-      const { scripted, add, log, unknown, lanes } = bench()
+      const { scripted, add, log, lost, lanes } = bench()
       const fail = Promise.withResolvers<PushResult>()
       scripted.script = [() => fail.promise]
       const first = add(A, '1', '2')
@@ -192,32 +193,44 @@ describe('lanes', () => {
       const second = add(A, '3')
       fail.reject(new StoreError(failure, 'gone'))
       expect([...statuses(await first), ...statuses(await second)]).toEqual(['buffered', 'buffered', 'buffered'])
-      expect([log, unknown, scripted.flushes.length]).toEqual([
+      expect([log, lost, scripted.flushes.length]).toEqual([
         ['buffered 1', 'buffered 2', 'buffered 3'],
-        [false, false, false],
+        [null, null, null],
         1,
       ])
       await lanes.idle()
     },
   )
 
-  test('G3 a lost commit answer marks the records as of unknown outcome, and only those', async () => {
-    const { scripted, add, unknown, log } = bench()
-    scripted.script = [() => Promise.reject(new StoreError('unavailable', 'connection lost', { outcomeUnknown: true }))]
-    const first = add(A, '1')
-    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
-    await Promise.all([first, add(A, '2')])
-    expect([log, unknown]).toEqual([
-      ['buffered 1', 'buffered 2'],
-      [true, false],
-    ])
-  })
+  test.each(['unavailable', 'conflict'] as const)(
+    'G3 records of a flush whose answer was lost (%s) are told its ids, lane by lane, and only those',
+    async (failure) => {
+      const { scripted, add, lost, log } = bench()
+      scripted.script = [
+        () => done({ ...unsure }, { ...unsure }),
+        () => Promise.reject(new StoreError(failure, 'connection lost', { outcomeUnknown: true })),
+      ]
+      const first = [add(A, '1'), add(B, '2')]
+      await vi.waitFor(() => expect(scripted.flushes.length).toBe(2))
+      await Promise.all([...first, add(A, '3')])
+      const bases = new Map(scripted.flushes[1]!.map(({ partitionId, idBase }) => [partitionId, idBase]))
+      const told = new Map(log.map((entry, index) => [entry, lost[index]]))
+      expect(told).toEqual(
+        new Map([
+          ['buffered 1', bases.get(A.id)],
+          ['buffered 2', bases.get(B.id)],
+          ['buffered 3', null],
+        ]),
+      )
+      expect(bases.get(A.id)).not.toBe(bases.get(B.id))
+    },
+  )
 
   test('G5 a flush that meets the switch goes to the buffer', async () => {
     const stack = bench()
     stack.scripted.script = [() => ({ status: 'diverted' })]
     expect(statuses(await stack.add(A, '1'))).toEqual(['buffered'])
-    expect([stack.diverted, stack.unknown]).toEqual([1, [false]])
+    expect([stack.diverted, stack.lost]).toEqual([1, [null]])
   })
 
   test('G8 PostgreSQL refuses one message: it alone fails, its neighbours are stored in order', async () => {
@@ -389,7 +402,7 @@ describe('lanes', () => {
 
   test('G9 a store that never answers: every push has its answer within 3 s', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date', 'performance'] })
-    const { scripted, add, unknown, log } = bench()
+    const { scripted, add, lost, log } = bench()
     scripted.script = Array(4).fill(() => new Promise<PushResult>(() => {}))
     const startedAt = Date.now()
     const first = add(A, '1')
@@ -408,7 +421,7 @@ describe('lanes', () => {
     }
     await Promise.all(later)
     expect(Math.max(...answeredAt)).toBeLessThan(3_000)
-    expect([log[0], unknown[0]]).toEqual(['buffered 1', true])
+    expect([log[0], lost[0]]).toEqual(['buffered 1', scripted.flushes[0]![0]!.idBase])
     expect(log).toEqual(['buffered 1', ...Array.from({ length: 6 }, (_, i) => `buffered later ${i}`)])
   })
 

@@ -16,10 +16,10 @@ import type { RecordLog, RecordSource } from '../../src/ports/record-log.ts'
 import type { StoreError } from '../../src/ports/store-error.ts'
 import type { QueenDatabase } from '../../src/store/pool.ts'
 import { createQueueStore } from '../../src/store/queues.ts'
-import { createWriteStore } from '../../src/store/write-side.ts'
+import { createWriteStore, type WriteStore } from '../../src/store/write-side.ts'
 import { silent } from '../store/test-database.ts'
 
-export const storeOn = (database: QueenDatabase): PushStore => createWriteStore(database, 'an-instance')
+export const storeOn = (database: QueenDatabase): WriteStore => createWriteStore(database, 'an-instance')
 
 export function item(queue: string, partition: string, transactionId: string, payload = '{"n":1}'): PushItem {
   const source = Buffer.from(payload)
@@ -115,7 +115,7 @@ export class PushStack {
       ids: this.ids,
       route: this.route,
       nowMs,
-      divert: (items, outcomeUnknown) => this.push.buffer(items, outcomeUnknown),
+      divert: (items, lostFlush) => this.push.buffer(items, lostFlush),
       onDiverted: () => {
         this.diverted++
       },

@@ -427,6 +427,32 @@ export function describePushStore(name: string, openBench: () => Promise<PushSto
       ])
     })
 
+    test('G3 a flush is known by the id its segment began with, in its own partition, however many have been stored since', async () => {
+      const [id, other] = await bench.createPartitions(2)
+      const since = nowMicros(60)
+      const flushes = [1, 2, 3].map((n) => write(id!, [`${n}`, 'again'], { window: 0 }))
+      await push(flushes[0]!)
+      await bench.age(id!, 3_600)
+      await push(flushes[1]!)
+      await push(write(id!, ['later'], { window: 0 }))
+      const asked = (partitionId: string, { idBase }: SegmentWrite, sinceMicros = since) => ({
+        partitionId,
+        idBase,
+        sinceMicros,
+      })
+      const [first, second, never] = flushes as [SegmentWrite, SegmentWrite, SegmentWrite]
+      expect(
+        await store.storedFlushes([
+          asked(id!, never),
+          asked(id!, second),
+          asked(other!, second),
+          asked(id!, first, nowMicros(7_200)),
+          asked(randomUUID(), second),
+        ]),
+      ).toEqual([false, true, false, true, false])
+      expect(await store.storedFlushes([])).toEqual([])
+    })
+
     test('ten thousand messages beside ten thousand unknown ones are compared within the statement limit', async () => {
       const id = await partition()
       const names = Array.from({ length: 10_000 }, (_, i) => `n-${i}`)

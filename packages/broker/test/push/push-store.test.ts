@@ -1,10 +1,28 @@
 import { randomUUID } from 'node:crypto'
 import { expect, test } from 'vitest'
+import { storedFlushes } from '../../src/store/lost-flushes.ts'
+import type { QueenDatabase } from '../../src/store/pool.ts'
 import { pushMessages, readKeys } from '../../src/store/push-messages.ts'
 import type { Sql } from '../../src/store/sql.ts'
 import { openTestDatabase } from '../store/test-database.ts'
 import { storeOn } from './push-stack.ts'
 import { describePushStore, type PushStoreBench, write } from './push-store-conformance.ts'
+
+/** Of a new queue. As they come, so mostly not in id order. */
+async function createPartitions(database: QueenDatabase, names: readonly string[]): Promise<string[]> {
+  const queueId = randomUUID()
+  await database.admin.run(
+    'bench_queue',
+    `INSERT INTO queen.queues (id, name, namespace, task) VALUES ($1::uuid, $1::text, '', '')`,
+    [queueId],
+  )
+  const rows = await database.admin.run<{ id: string }>(
+    'bench_partitions',
+    'SELECT id FROM queen.ensure_partitions($1::uuid, $2::text[])',
+    [queueId, names],
+  )
+  return rows.map(({ id }) => id)
+}
 
 async function openBench(): Promise<PushStoreBench> {
   const opened = await openTestDatabase()
@@ -16,19 +34,8 @@ async function openBench(): Promise<PushStoreBench> {
     // The pool gives each of these calls a connection of its own.
     stores: [store, store, store, store],
     async createPartitions(count) {
-      const queueId = randomUUID()
-      await run('queue', `INSERT INTO queen.queues (id, name, namespace, task) VALUES ($1::uuid, $2::text, '', '')`, [
-        queueId,
-        queueId,
-      ])
       const names = Array.from({ length: count }, (_, i) => `p${i}`)
-      const rows = await run<{ id: string; name: string }>(
-        'partitions',
-        'SELECT id, name FROM queen.ensure_partitions($1::uuid, $2::text[])',
-        [queueId, names],
-      )
-      // As they come, so mostly not in id order.
-      return rows.map(({ id }) => id)
+      return createPartitions(database, names)
     },
     async deletePartition(id) {
       await run('delete', 'DELETE FROM queen.partitions WHERE id = $1::uuid', [id])
@@ -92,21 +99,12 @@ describePushStore('PostgreSQL', openBench)
 test('no statement inside push_messages reads more than its partition, analysed or not', async () => {
   await using opened = await openTestDatabase()
   const { database } = opened
-  const queueId = randomUUID()
-  await database.admin.run(
-    'plan_queue',
-    `INSERT INTO queen.queues (id, name, namespace, task) VALUES ($1::uuid, 'plans', '', '')`,
-    [queueId],
-  )
-  const rows = await database.admin.run<{ id: string }>(
-    'plan_partitions',
-    'SELECT id FROM queen.ensure_partitions($1::uuid, $2::text[])',
-    [queueId, Array.from({ length: 300 }, (_, i) => `p${i}`)],
-  )
+  const names = Array.from({ length: 300 }, (_, i) => `p${i}`)
+  const partitions = await createPartitions(database, names)
   for (let round = 0; round < 3; round++) {
     await pushMessages(
       database.hot,
-      rows.map(({ id }) => write(id, [randomUUID()], { known: [0, round] })),
+      partitions.map((id) => write(id, [randomUUID()], { known: [0, round] })),
       null,
     )
   }
@@ -128,7 +126,7 @@ test('no statement inside push_messages reads more than its partition, analysed 
       const after = await counts()
       return { scans: after.scans - before.scans, rows: after.rows - before.rows }
     })
-  const id = rows[7]!.id
+  const id = partitions[7]!
   const at = { acceptedAtMicros: [Date.now() * 1000] }
   const suspects = [{ key: Buffer.alloc(16), offset: 1, acceptedAtMicros: null }]
   const works: Record<string, (sql: Sql) => Promise<unknown>> = {
@@ -139,6 +137,7 @@ test('no statement inside push_messages reads more than its partition, analysed 
       pushMessages(sql, [write(id, [randomUUID()], at)], { bufferId: 'plans', from: 1, through: 1, setAside: [] }),
     suspected: (sql) => pushMessages(sql, [write(id, [], { known: [0, 3], suspects })], null),
     pages: (sql) => readKeys(sql, id, 0, 3600, 10),
+    'a lost flush': (sql) => storedFlushes(sql, [{ partitionId: id, idBase: randomUUID(), sinceMicros: 0 }]),
   }
   for (const state of ['never analysed', 'analysed']) {
     if (state === 'analysed') {
@@ -158,4 +157,42 @@ test('no statement inside push_messages reads more than its partition, analysed 
     sql.run('plan_planted', 'SELECT count(*) FROM queen.segments WHERE octet_length(body) = 0', []),
   )
   expect(planted.scans + planted.rows).toBeGreaterThan(0)
+})
+
+test('G3 a lost flush is looked for in pages, through all that was stored since', async () => {
+  await using opened = await openTestDatabase()
+  const { database } = opened
+  const [p, q, empty] = (await createPartitions(database, ['p', 'q', 'empty'])) as [string, string, string]
+  const writes = Array.from({ length: 10 }, (_, i) => [p, q].map((id) => write(id, [`${i}`], { window: 0 })))
+  for (const both of writes) await pushMessages(database.hot, both, null)
+  const asked = (partitionId: string, idBase: string) => ({ partitionId, idBase, sinceMicros: 0 })
+  const all = writes.flatMap(([atP, atQ]) => [asked(p, atP!.idBase), asked(q, atP!.idBase), asked(q, atQ!.idBase)])
+  const expected = writes.flatMap(() => [true, false, true])
+  for (const segmentsMax of [1, 31, 1_000]) {
+    const flushes = [...all, asked(empty, writes[0]![0]!.idBase)]
+    expect(await storedFlushes(database.hot, flushes, segmentsMax)).toEqual([...expected, false])
+    expect(await storedFlushes(database.hot, all.slice(-1), segmentsMax)).toEqual([true])
+  }
+})
+
+test('G3 a flush that still waits for a lock has ended before lost flushes count as ended, whoever waits for its answer', async () => {
+  await using opened = await openTestDatabase()
+  const { database } = opened
+  const store = storeOn(database)
+  const [id] = (await createPartitions(database, ['p'])) as [string]
+  const order: string[] = []
+  let flush: Promise<unknown> = Promise.resolve()
+  let ended: Promise<unknown> = Promise.resolve()
+  await database.transaction('state', async (sql) => {
+    await sql.run('late_lock', 'SELECT FROM queen.partitions WHERE id = $1::uuid FOR UPDATE', [id])
+    flush = store
+      .pushKnown([write(id, ['late'], { window: 0 })])
+      .catch(() => {})
+      .then(() => order.push('flush'))
+    ended = store.endLostFlushes(0).then(() => order.push('ended'))
+    // As long as it takes the sessions to be looked for, and more.
+    for (let i = 0; i < 20; i++) await database.admin.run('late_look', 'SELECT FROM pg_catalog.pg_stat_activity', [])
+  })
+  await Promise.all([flush, ended])
+  expect(order).toEqual(['flush', 'ended'])
 })

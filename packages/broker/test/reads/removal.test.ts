@@ -111,6 +111,21 @@ describe('retention', () => {
     expect([await segments('cut-off'), await segments('staged')]).toEqual([0, 0])
   })
 
+  it('G3 keeps without a dedup window what a flush may have stored whose messages are still buffered', async () => {
+    await configure('lost-flush', { retentionEnabled: true, retentionSeconds: 60, dedupWindowSeconds: 0 })
+    await queen.push('lost-flush', 'p', ['m'])
+    await age('lost-flush', 3_630)
+    await queen.sql.query(
+      `INSERT INTO queen.instances (id, hostname, pid, started_at, last_seen_at, report)
+       VALUES ('lost', 'h', 1, now(), now(), jsonb_build_object('bufferedMessages', 1, 'oldestBufferedAt', now() - interval '1 hour'))`,
+    )
+    await removal.expire(30)
+    expect([await listed('lost-flush'), await segments('lost-flush')]).toEqual([[], 1])
+    await queen.sql.query("DELETE FROM queen.instances WHERE id = 'lost'")
+    await removal.expire(30)
+    expect(await segments('lost-flush')).toBe(0)
+  })
+
   it('removes completed messages once every group has them, and nothing before the gate is open', async () => {
     await configure('done', { completedRetentionSeconds: 60, dedupWindowSeconds: 0 })
     await queen.push('done', 'p', ['m1'])

@@ -15,9 +15,10 @@
  */
 import type { DrainStep, PushStore } from '../../ports/push-store.ts'
 import type { QuarantineWrite } from '../../ports/quarantine-store.ts'
+import type { BufferedRecord } from '../../ports/record-log.ts'
 import { StoreError } from '../../ports/store-error.ts'
 import type { MessageIdSource } from '../format/message-id.ts'
-import { RecordFlag, RecordReader } from '../push/buffered-message.ts'
+import { type BufferedItem, RecordFlag, RecordReader } from '../push/buffered-message.ts'
 import { DedupCache, type PartitionKeys } from '../push/dedup-cache.ts'
 import { KeysAhead } from '../push/keys-ahead.ts'
 import { learnOutcome, learnUpTo } from '../push/learn-keys.ts'
@@ -47,11 +48,17 @@ export interface DrainParts extends GroupingParts {
 
 export type DrainEnd = 'empty' | 'stopped' | 'diverted'
 
+/**
+ * Whether a flush that was never answered has carried the records before; `unnamed`: written by a build that did not write
+ * down which, so their ids have to tell whether they are stored.
+ */
+type LostFlushes = 'none' | 'named' | 'unnamed'
+
 /** The records of one transaction. */
 interface Step extends StepRecords {
   readonly from: number
   through: number
-  readonly outcomeUnknown: boolean
+  readonly lost: LostFlushes
   /** Records it began with. */
   records: number
   /** As it was sent last. */
@@ -88,13 +95,13 @@ interface Prepared {
 
 const STEP_BYTES_MAX = 4 * 1024 * 1024
 const ATTEMPTS_MAX = 8
-// Memory for records whose flush had an unknown outcome; they are few.
-const UNKNOWN_KEYS_BYTES_MAX = 32 * 1024 * 1024
+// Memory of keys for records of an unnamed flush; they are few.
+const UNNAMED_KEYS_BYTES_MAX = 32 * 1024 * 1024
 
 export class Drain {
   readonly #parts: DrainParts
   readonly #reader = new RecordReader()
-  readonly #unknownKeys = new DedupCache(UNKNOWN_KEYS_BYTES_MAX)
+  readonly #unnamedKeys = new DedupCache(UNNAMED_KEYS_BYTES_MAX)
   readonly #grouping: Grouping
   #inSync = false
   /** PostgreSQL may have forgotten records that it had taken. */
@@ -193,7 +200,7 @@ export class Drain {
   async #prepareBehind(last: Step | undefined, underWay: Promise<unknown>): Promise<Prepared> {
     const next = await this.#prepare()
     const [step] = next.steps
-    if (last === undefined || step === undefined || step.outcomeUnknown) return next
+    if (last === undefined || step === undefined || step.lost !== 'none') return next
     // Whatever is in its way is met again, and answered, when its turn has come.
     step.ahead = await underWay.then(() => this.#build(step, last.sent)).catch(() => null)
     return next
@@ -206,14 +213,21 @@ export class Drain {
     // Numbers no record stands for any more (damage, already set aside) count with the step they lie in.
     let next = batch.records[0]?.number ?? batch.through
     for (const record of batch.records) {
-      const outcomeUnknown = (record.flags & RecordFlag.OUTCOME_UNKNOWN) !== 0
-      if (step === null || step.outcomeUnknown !== outcomeUnknown) {
+      let item: BufferedItem | null = null
+      let problem = ''
+      try {
+        item = this.#reader.read(record)
+      } catch (error) {
+        problem = error instanceof Error ? error.message : 'unreadable'
+      }
+      const lost = lostFlushesOf(record, item)
+      if (step === null || step.lost !== lost) {
         step = {
           items: [],
           asides: [],
           from: next,
           through: record.number,
-          outcomeUnknown,
+          lost,
           records: 0,
           sent: null,
           onSent: () => {},
@@ -224,12 +238,8 @@ export class Drain {
       step.records++
       step.through = record.number
       next = record.number + 1
-      try {
-        step.items.push({ item: this.#reader.read(record), record })
-      } catch (error) {
-        const problem = error instanceof Error ? error.message : 'unreadable'
-        step.asides.push(this.#grouping.aside(record, null, 'CORRUPT', problem))
-      }
+      if (item !== null) step.items.push({ item, record })
+      else step.asides.push(this.#grouping.aside(record, null, 'CORRUPT', problem))
     }
     if (step !== null) step.through = batch.through
     else if (!batch.empty)
@@ -238,7 +248,7 @@ export class Drain {
         asides: [],
         from: batch.through,
         through: batch.through,
-        outcomeUnknown: false,
+        lost: 'none',
         records: 0,
         sent: null,
         onSent: () => {},
@@ -256,7 +266,7 @@ export class Drain {
   async #storeStep(step: Step): Promise<boolean> {
     const { endLostFlushes, log, nowMs, onProgress, onSetAside, stepSize } = this.#parts
     const [last] = step.items.slice(-1)
-    if (step.outcomeUnknown && last !== undefined) await endLostFlushes(nowMs() - last.record.acceptedAtMicros / 1000)
+    if (step.lost !== 'none' && last !== undefined) await endLostFlushes(nowMs() - last.record.acceptedAtMicros / 1000)
     let attempts = 0
     for (;;) {
       try {
@@ -324,7 +334,7 @@ export class Drain {
     const places: Place[] = []
     let end = 0
     for (const { place, items } of groups) {
-      const window = this.#window(place, step.outcomeUnknown)
+      const window = this.#window(place, step.lost)
       const known = window === 0 ? null : this.#keysOf(step).partition(place.id, window)
       const coming = before.get(place.id)
       if (known !== null && coming !== undefined && coming.known !== known) return null
@@ -351,7 +361,7 @@ export class Drain {
   }
 
   #keysOf(step: Step): DedupCache {
-    return step.outcomeUnknown ? this.#unknownKeys : this.#parts.dedup
+    return step.lost === 'unnamed' ? this.#unnamedKeys : this.#parts.dedup
   }
 
   async #write(step: Step): Promise<'stored' | 'again' | 'diverted'> {
@@ -419,9 +429,14 @@ export class Drain {
     return 'again'
   }
 
-  #window(place: PartitionEntry, outcomeUnknown: boolean): number {
+  #window(place: PartitionEntry, lost: LostFlushes): number {
     const window = place.queue.options.dedupWindowSeconds
     // The flush that may have stored these ran just before they were accepted here; a minute is generous.
-    return outcomeUnknown ? Math.max(window, 60) : window
+    return lost === 'unnamed' ? Math.max(window, 60) : window
   }
+}
+
+function lostFlushesOf(record: BufferedRecord, item: BufferedItem | null): LostFlushes {
+  if ((record.flags & RecordFlag.OUTCOME_UNKNOWN) === 0) return 'none'
+  return item === null || item.lostFlush !== null ? 'named' : 'unnamed'
 }

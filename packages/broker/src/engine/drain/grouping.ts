@@ -1,7 +1,9 @@
 /** Sorts the records of a step by partition, and sets aside those that cannot be stored. */
+import type { PushStore } from '../../ports/push-store.ts'
 import type { QuarantineWrite } from '../../ports/quarantine-store.ts'
 import type { BufferedRecord, SetAsideRecord } from '../../ports/record-log.ts'
 import type { PayloadCipher } from '../cipher.ts'
+import type { BufferedItem } from '../push/buffered-message.ts'
 import type { PartitionEntry, PushItem, QueueEntry } from '../types.ts'
 
 export interface DrainCatalog {
@@ -14,6 +16,7 @@ export interface DrainCatalog {
 }
 
 export interface GroupingParts {
+  readonly store: Pick<PushStore, 'storedFlushes'>
   readonly log: { readonly bufferId: string }
   readonly catalog: DrainCatalog
   readonly cipher: PayloadCipher | null
@@ -21,10 +24,19 @@ export interface GroupingParts {
 }
 
 export interface StepRecords {
-  readonly items: { item: PushItem; record: BufferedRecord }[]
+  readonly items: { item: BufferedItem; record: BufferedRecord }[]
   /** Of its records, those that go into the quarantine. */
   readonly asides: QuarantineWrite[]
 }
+
+interface Group {
+  readonly queue: string
+  readonly partition: string
+  readonly items: BufferedItem[]
+}
+
+// How far a clock may have been wrong when a flush was sent.
+const CLOCKS_APART_MICROS = 60_000_000
 
 export class Grouping {
   readonly #parts: GroupingParts
@@ -36,11 +48,11 @@ export class Grouping {
   /** What is left of the step by partition, in record order; what cannot be stored is set aside on the way. */
   async group(step: StepRecords): Promise<Map<string, { place: PartitionEntry; items: PushItem[] }>> {
     const parts = this.#parts
-    const names = new Map<string, Map<string, { queue: string; partition: string; items: PushItem[] }>>()
+    const names = new Map<string, Map<string, Group>>()
     const kept: StepRecords['items'] = []
     const late: QuarantineWrite[] = []
     const deleted = await this.#deletedAtMicros(step)
-    let last: { queue: string; partition: string; items: PushItem[] } | null = null
+    let last: Group | null = null
     for (const entry of step.items) {
       const { item, record } = entry
       if (item.status === 'duplicate') continue
@@ -75,12 +87,18 @@ export class Grouping {
     step.items.push(...kept)
     const groups = [...names.values()].flatMap((partitions) => [...partitions.values()])
     const places = groups.length === 0 ? [] : await parts.catalog.ensurePartitions(groups)
+    if (await this.#findStored(groups, places)) {
+      const left = step.items.filter(({ item }) => item.status === null)
+      step.items.length = 0
+      step.items.push(...left)
+    }
     const out = new Map<string, { place: PartitionEntry; items: PushItem[] }>()
     for (const [index, group] of groups.entries()) {
       const place = places[index]!
       const items: PushItem[] = []
       const wanted = place.queue.options.encryptionEnabled
       for (const item of group.items) {
+        if (item.status !== null) continue
         if (item.encrypted === wanted || this.#fitEncryption(step, item, wanted)) items.push(item)
       }
       if (items.length > 0) out.set(place.id, { place, items })
@@ -104,6 +122,37 @@ export class Grouping {
     const found = await catalog.queues(names)
     const missing = [...names].filter((name) => !found.has(name))
     return missing.length === 0 ? new Map() : catalog.deletedAtMicros(missing)
+  }
+
+  /**
+   * Takes for duplicates what a lost flush has stored: all that it carried for the partition, whatever the ids say. Whether
+   * there was such. What it has not stored is judged like any other record.
+   */
+  async #findStored(groups: readonly Group[], places: readonly PartitionEntry[]): Promise<boolean> {
+    const flushes = new Map<
+      string,
+      { partitionId: string; idBase: string; sinceMicros: number; items: BufferedItem[] }
+    >()
+    groups.forEach(({ items }, index) => {
+      const partitionId = places[index]!.id
+      for (const item of items) {
+        const { lostFlush: idBase } = item
+        if (idBase === null) continue
+        let flush = flushes.get(partitionId + idBase)
+        if (flush === undefined) {
+          flush = { partitionId, idBase, sinceMicros: item.lostAtMicros - CLOCKS_APART_MICROS, items: [] }
+          flushes.set(partitionId + idBase, flush)
+        }
+        flush.items.push(item)
+      }
+    })
+    if (flushes.size === 0) return false
+    const asked = [...flushes.values()]
+    const stored = await this.#parts.store.storedFlushes(asked)
+    asked.forEach(({ items }, index) => {
+      if (stored[index]) for (const item of items) item.status = 'duplicate'
+    })
+    return stored.includes(true)
   }
 
   /** Encrypts or decrypts as the queue asks now; false when it cannot, and the record was set aside. */

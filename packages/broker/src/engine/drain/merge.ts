@@ -19,7 +19,7 @@ const ROWS_BYTES_MAX = 48 * 1024 * 1024
 
 export interface MergeParts {
   readonly store: DrainStore
-  /** For reading keys only. */
+  /** For reading only. */
   readonly push: PushStore
   /** For records that PostgreSQL refuses even to set aside. */
   readonly quarantine: DrainLog['quarantine']
@@ -127,6 +127,7 @@ class MergeRun {
       pushInTransaction: (session, writes) => push.pushInTransaction(session, writes),
       readKeys: (...place) => push.readKeys(...place),
       readDrainProgress: async () => 0,
+      storedFlushes: (flushes) => push.storedFlushes(flushes),
     }
   }
 

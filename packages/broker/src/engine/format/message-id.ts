@@ -60,6 +60,11 @@ export class MessageIdRun {
   }
 }
 
+/** When the id was made, milliseconds since 1970. */
+export function messageIdMs(id: string): number {
+  return Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16)
+}
+
 /** How many places `id` lies after `base`, or -1 if it cannot belong to the same segment. */
 export function messageIdDistance(base: string, id: string): number {
   if (id.slice(0, 24) !== base.slice(0, 24)) return -1

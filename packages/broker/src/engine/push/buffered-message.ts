@@ -2,24 +2,34 @@
  * A message as the file buffer holds it: names, then its frame (see frame.ts).
  *
  *   u8 version (1) | u16 length, queue | u16 length, partition | frame
+ *   u8 version (2) | u16 length, queue | u16 length, partition | 16 bytes, id base of a lost flush | frame
  *
  * Names are UTF-8, lengths big-endian. The record around it carries number, time of acceptance and the flags below.
+ * Version 2 is written only with OUTCOME_UNKNOWN (docs/decisions/lost-flushes.md).
  */
 import type { BufferedRecord, RecordSource } from '../../ports/record-log.ts'
 import { emptyFrameParts, FRAME_HEADER_BYTES, FrameFlag, readFrame } from '../format/frame.ts'
+import { messageIdMs } from '../format/message-id.ts'
+import { writeUuidKey } from '../format/transaction-key.ts'
 import type { PushItem } from '../types.ts'
 import { frameMessage } from './segment-build.ts'
 
 export const RecordFlag = {
-  /** The flush that carried it lost its connection during the commit: it may be stored already. */
+  /** The flush that carried it was never answered: it may be stored already. */
   OUTCOME_UNKNOWN: 1,
 } as const
 
 const VERSION = 1
+const VERSION_LOST = 2
+const ID_BYTES = 16
 
-/** The items as records; each name is encoded once for a run of equal ones. */
-export function recordsOf(items: readonly PushItem[], outcomeUnknown: boolean): RecordSource {
-  let bytesMax = 0
+/**
+ * The items as records; each name is encoded once for a run of equal ones. `lostFlush`: the id base of the flush that
+ * carried them all and was never answered; null when there was none.
+ */
+export function recordsOf(items: readonly PushItem[], lostFlush: string | null): RecordSource {
+  const version = lostFlush === null ? VERSION : VERSION_LOST
+  let bytesMax = lostFlush === null ? 0 : items.length * ID_BYTES
   for (const item of items) {
     bytesMax +=
       5 +
@@ -33,7 +43,7 @@ export function recordsOf(items: readonly PushItem[], outcomeUnknown: boolean): 
   let queue = ''
   let partition = ''
   let head: Buffer = Buffer.alloc(0)
-  const flags = outcomeUnknown ? RecordFlag.OUTCOME_UNKNOWN : 0
+  const flags = lostFlush === null ? 0 : RecordFlag.OUTCOME_UNKNOWN
   return {
     count: items.length,
     bytesMax,
@@ -43,19 +53,24 @@ export function recordsOf(items: readonly PushItem[], outcomeUnknown: boolean): 
       if (item.queue !== queue || item.partition !== partition) {
         queue = item.queue
         partition = item.partition
-        head = encodeHead(queue, partition)
+        head = encodeHead(version, queue, partition)
       }
       target.set(head, at)
-      return frameMessage(item, target, at + head.length)
+      let frameAt = at + head.length
+      if (lostFlush !== null) {
+        writeUuidKey(lostFlush, target, frameAt)
+        frameAt += ID_BYTES
+      }
+      return frameMessage(item, target, frameAt)
     },
   }
 }
 
-function encodeHead(queue: string, partition: string): Buffer {
+function encodeHead(version: number, queue: string, partition: string): Buffer {
   const queueBytes = Buffer.from(queue)
   const partitionBytes = Buffer.from(partition)
   const head = Buffer.allocUnsafe(5 + queueBytes.length + partitionBytes.length)
-  head[0] = VERSION
+  head[0] = version
   head.writeUInt16BE(queueBytes.length, 1)
   queueBytes.copy(head, 3)
   head.writeUInt16BE(partitionBytes.length, 3 + queueBytes.length)
@@ -66,11 +81,13 @@ function encodeHead(queue: string, partition: string): Buffer {
 const parts = emptyFrameParts()
 
 /** What a record says. Its id stays bytes until somebody wants to read it: framing and deduplication do not. */
-class BufferedItem implements PushItem {
+export class BufferedItem implements PushItem {
   readonly queue: string
   readonly partition: string
   readonly traceId: string | null
   readonly producerSub: string | null
+  /** The id base of the flush that carried it and was never answered; null = there was none, or nobody wrote it down. */
+  readonly lostFlush: string | null
   source: Buffer
   payloadStart: number
   payloadEnd: number
@@ -91,10 +108,11 @@ class BufferedItem implements PushItem {
   private readonly textStart: number
   private text: string | null = null
 
-  constructor(queue: string, partition: string, bytes: Buffer, acceptedAtMicros: number) {
+  constructor(queue: string, partition: string, lostFlush: string | null, bytes: Buffer, acceptedAtMicros: number) {
     const { flags, payloadEnd, payloadStart, transactionIdEnd, transactionIdStart } = parts
     this.queue = queue
     this.partition = partition
+    this.lostFlush = lostFlush
     this.traceId = flags & FrameFlag.TRACE_ID ? uuidText(bytes, parts.traceIdStart) : null
     this.producerSub =
       flags & FrameFlag.PRODUCER_SUB ? bytes.utf8Slice(parts.producerSubStart, parts.producerSubEnd) : null
@@ -106,6 +124,15 @@ class BufferedItem implements PushItem {
     this.encrypted = (flags & FrameFlag.ENCRYPTED) !== 0
     this.generatedId = (flags & FrameFlag.GENERATED_ID) !== 0
     this.acceptedAtMicros = acceptedAtMicros
+  }
+
+  /**
+   * When its lost flush was sent, or a little earlier: by the id's time or that of acceptance, whichever is earlier. A process
+   * may stand still in between, and its host's clock, which ids are made with, may be ahead of PostgreSQL's.
+   */
+  get lostAtMicros(): number {
+    const acceptedAtMicros = this.acceptedAtMicros ?? 0
+    return this.lostFlush === null ? acceptedAtMicros : Math.min(messageIdMs(this.lostFlush) * 1000, acceptedAtMicros)
   }
 
   get transactionId(): string {
@@ -128,13 +155,20 @@ export class RecordReader {
   readonly #heads: (Head | undefined)[] = new Array(HEADS).fill(undefined)
 
   /** Throws when the record is not one of ours: intact on disk, but of an unknown version or shape. */
-  read(record: Pick<BufferedRecord, 'acceptedAtMicros' | 'bytes' | 'end' | 'start'>): PushItem {
+  read(record: Pick<BufferedRecord, 'acceptedAtMicros' | 'bytes' | 'end' | 'start'>): BufferedItem {
     const { acceptedAtMicros, bytes, end, start } = record
-    if (bytes[start] !== VERSION) throw new Error(`unknown record version ${bytes[start]}`)
+    const version = bytes[start]
+    if (version !== VERSION && version !== VERSION_LOST) throw new Error(`unknown record version ${version}`)
     const head = this.#readHead(bytes, start, end)
-    if (readFrame(bytes, start + head.bytes.length, parts) !== end)
-      throw new Error('a record ends elsewhere than its message')
-    return new BufferedItem(head.queue, head.partition, bytes, acceptedAtMicros)
+    let frameAt = start + head.bytes.length
+    let lostFlush: string | null = null
+    if (version === VERSION_LOST) {
+      if (frameAt + ID_BYTES > end) throw new Error('a record ends before its message')
+      lostFlush = uuidText(bytes, frameAt)
+      frameAt += ID_BYTES
+    }
+    if (readFrame(bytes, frameAt, parts) !== end) throw new Error('a record ends elsewhere than its message')
+    return new BufferedItem(head.queue, head.partition, lostFlush, bytes, acceptedAtMicros)
   }
 
   #readHead(bytes: Buffer, start: number, end: number): Head {

@@ -39,8 +39,11 @@ export interface PushLaneParts {
   readonly ids: MessageIdSource
   readonly route: WriteRoute
   readonly nowMs: () => number
-  /** Takes items into the file buffer and gives each its status; never rejects. */
-  readonly divert: (items: PushItem[], outcomeUnknown: boolean) => Promise<void>
+  /**
+   * Takes items into the file buffer and gives each its status; never rejects. `lostFlush`: the id base of the flush that
+   * carried them and was never answered.
+   */
+  readonly divert: (items: PushItem[], lostFlush: string | null) => Promise<void>
   /** A flush met the switch. */
   readonly onDiverted: () => void
   /** PostgreSQL cannot be written. */
@@ -65,6 +68,8 @@ interface Lane {
   alone: boolean
   /** What this instance knows of the partition was not enough last time: PostgreSQL has to look. */
   careful: boolean
+  /** The message id its last flush began with. */
+  idBase: string
 }
 
 // One place for lanes with much to say, so that small pushes do not wait behind a megabyte.
@@ -139,6 +144,7 @@ export class PushLanes {
         itemsMax: LANE_ITEMS_MAX,
         alone: false,
         careful: false,
+        idBase: '',
       }
       this.#lanes.set(partition.id, lane)
     }
@@ -280,8 +286,8 @@ export class PushLanes {
       const window = queue.options.dedupWindowSeconds
       const keys = window === 0 ? null : parts.dedup.partition(id, window)
       known.push(keys)
-      const base = parts.ids.take(items[index]!.length, nowMs)
-      const result = buildSegment(id, items[index]!, base, keys, window, blob, end)
+      lane.idBase = parts.ids.take(items[index]!.length, nowMs)
+      const result = buildSegment(id, items[index]!, lane.idBase, keys, window, blob, end)
       end = result.end
       built.push(result.segment)
     })
@@ -382,7 +388,7 @@ export class PushLanes {
   async #moveLane(lane: Lane, taken: PushItem[], leftMs: number): Promise<void> {
     this.#parts.dedup.forget(lane.partition.id)
     if (++lane.attempts > ATTEMPTS_MAX) {
-      await this.#divert(taken, false)
+      await this.#divert(taken, null)
       return
     }
     const partition = await within(leftMs, this.#parts.onGone(lane.partition))
@@ -409,7 +415,8 @@ export class PushLanes {
       for (const pending of unanswered) this.#failAll(pending, 'INTERNAL', 'Internal error')
       return
     }
-    if (error.failure === 'conflict' && lanes.every((lane) => ++lane.attempts < ATTEMPTS_MAX)) {
+    const conflict = error.failure === 'conflict' && !error.outcomeUnknown
+    if (conflict && lanes.every((lane) => ++lane.attempts < ATTEMPTS_MAX)) {
       for (const [index, lane] of lanes.entries()) this.#putBack(lane, unanswered[index]!)
       return
     }
@@ -447,18 +454,18 @@ export class PushLanes {
 
   async #divertAll(lanes: Lane[], taken: PushItem[][], outcomeUnknown: boolean): Promise<void> {
     await Promise.all(
-      lanes.map((_, index) =>
+      lanes.map(({ idBase }, index) =>
         this.#divert(
           taken[index]!.filter((item) => item.status === null),
-          outcomeUnknown,
+          outcomeUnknown ? idBase : null,
         ),
       ),
     )
   }
 
-  async #divert(items: PushItem[], outcomeUnknown: boolean): Promise<void> {
+  async #divert(items: PushItem[], lostFlush: string | null): Promise<void> {
     if (items.length === 0) return
-    await this.#parts.divert(items, outcomeUnknown)
+    await this.#parts.divert(items, lostFlush)
     for (const item of items) this.#tickets.finish(item.ticket!)
   }
 

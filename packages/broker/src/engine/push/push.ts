@@ -95,7 +95,7 @@ export class Push {
     }
     await Promise.all([
       direct.length === 0 ? null : this.#storeAll(direct),
-      buffered.length === 0 ? null : this.buffer(buffered, false),
+      buffered.length === 0 ? null : this.buffer(buffered, null),
     ])
   }
 
@@ -112,7 +112,7 @@ export class Push {
       const free = resting.filter((item) => !delayed.holds(item.queue, item.partition))
       delayed.hold(resting, options)
       try {
-        await this.buffer(resting, false)
+        await this.buffer(resting, null)
       } finally {
         delayed.written(resting, options)
       }
@@ -152,7 +152,7 @@ export class Push {
     } catch (error) {
       if (!(error instanceof StoreError && error.transient)) throw error
       parts.onUnavailable(error)
-      await this.buffer(items, false)
+      await this.buffer(items, null)
       return
     }
     // No await without need: what arrives in order enters its lanes in order.
@@ -245,8 +245,11 @@ export class Push {
     return true
   }
 
-  /** Puts items into the file buffer and gives each its status; never rejects. */
-  async buffer(items: PushItem[], outcomeUnknown: boolean): Promise<void> {
+  /**
+   * Puts items into the file buffer and gives each its status; never rejects. `lostFlush`: the id base of the flush that
+   * carried them and was never answered.
+   */
+  async buffer(items: PushItem[], lostFlush: string | null): Promise<void> {
     const { acceptance, catalog, cipher, freeze, log } = this.#parts
     const going: PushItem[] = []
     for (const item of items) {
@@ -258,14 +261,14 @@ export class Push {
     }
     if (going.length === 0) return
     try {
-      const { last } = await acceptance.during(() => log.append(recordsOf(going, outcomeUnknown)))
+      const { last } = await acceptance.during(() => log.append(recordsOf(going, lostFlush)))
       if (freeze.doubtful) await this.#parts.confirm(last)
       for (const item of going) item.status = 'buffered'
     } catch (error) {
       const code = bufferCode(error)
       if (code === 'PAYLOAD_TOO_LARGE' && going.length > 1) {
         // One of them does not fit into a record; the others do.
-        for (const item of going) await this.buffer([item], outcomeUnknown)
+        for (const item of going) await this.buffer([item], lostFlush)
         return
       }
       for (const item of going) {

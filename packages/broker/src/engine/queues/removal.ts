@@ -2,9 +2,9 @@
  * Removing messages by age: retention (stored too long) and eviction (waiting too long).
  *
  * Both go queue by queue and page by page, in short statements of their own, on one instance at a time. Retention goes
- * by whole segments and never takes dedup evidence: a segment stays on disk, out of every reader's sight, until it lies
- * behind the dedup window of everything that is, or is still buffered to be, stored. Eviction never takes what a live
- * lease holds.
+ * by whole segments and never takes evidence: a segment stays on disk, out of every reader's sight, until it lies behind
+ * the dedup window of everything that is, or is still buffered to be, stored, and until no buffer can hold messages of it
+ * whose flush was never answered. Eviction never takes what a live lease holds.
  */
 import { QUEUE_MODE_GROUP } from '@queen/protocol'
 import type { Log } from '../../ports/log.ts'
@@ -34,6 +34,8 @@ const BURY_MESSAGES_MAX = 1_000
 const BURY_BYTES_MAX = 16 * 1024 * 1024
 const EVICTED = 'maxWaitTimeSeconds exceeded'
 const TRACES_STEP = 1_000
+// Messages are buffered seconds after the flush that may have stored them; as far as the drain looks back for it.
+const LOST_FLUSH_SECONDS = 60
 
 export function createRemoval({ store, messages, activity, log, wake }: RemovalParts) {
   async function expireQueue(queue: QueueEntry, bufferedSeconds: number): Promise<void> {
@@ -49,7 +51,7 @@ export function createRemoval({ store, messages, activity, log, wake }: RemovalP
         limit: PAGE_PARTITIONS,
         ageSeconds: retentionEnabled ? retentionSeconds : 0,
         completedSeconds: retentionEnabled ? completedRetentionSeconds : 0,
-        evidenceSeconds: dedupWindowSeconds === 0 ? 0 : dedupWindowSeconds + bufferedSeconds,
+        evidenceSeconds: Math.max(dedupWindowSeconds, LOST_FLUSH_SECONDS) + bufferedSeconds,
         segmentsMax: PAGE_SEGMENTS,
       })
       aged += page.aged
