@@ -26,6 +26,7 @@ import { FreezeWatch } from './engine/maintenance/freeze-watch.ts'
 import { HostClock } from './engine/maintenance/host-clock.ts'
 import { Maintenance } from './engine/maintenance/maintenance.ts'
 import { MaintenanceControl } from './engine/maintenance/maintenance-control.ts'
+import { sessionName } from './engine/maintenance/session-name.ts'
 import { readSwitch } from './engine/maintenance/switch-state.ts'
 import { DedupCache } from './engine/push/dedup-cache.ts'
 import { Push } from './engine/push/push.ts'
@@ -126,7 +127,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
   let schemaTried = false
   const opened = openDatabase({
     url: options.databaseUrl,
-    applicationName: `queen ${instanceId}`,
+    applicationName: sessionName(instanceId),
     poolSize: config.databasePoolSize,
     lockTimeoutMs: LOCK_TIMEOUT_MS,
     statementTimeoutMs: STATEMENT_TIMEOUT_MS,

@@ -21,6 +21,7 @@ import type { Page } from '../types.ts'
 import { within } from '../within.ts'
 import { instanceStatus, isoOfMicros, millis, selfReport, sumOf } from './instance-view.ts'
 import type { MaintenanceControl } from './maintenance-control.ts'
+import { sessionName } from './session-name.ts'
 import {
   flipMaintenance,
   flipSwitch,
@@ -419,10 +420,9 @@ export class Maintenance {
     const holders = await within(STATUS_MS_MAX, this.#parts.system.fenceHolders()).catch(() => [])
     if (holders.length === 0 && this.#fenceFailure !== null) return [blocker(own, 'DATABASE_UNAVAILABLE')]
     return holders.map((holder) => {
-      const id = holder.applicationName.replace(/^queen /, '')
-      const instance = instances.find((each) => each.id === id)
+      const instance = instances.find((each) => sessionName(each.id) === holder.applicationName)
       return {
-        instanceId: id,
+        instanceId: instance?.id ?? holder.applicationName.replace(/^queen /, ''),
         hostname: instance?.hostname ?? '',
         reason: 'IN_FLIGHT_WRITES' as const,
         bufferedMessages: instance?.bufferedMessages ?? null,
