@@ -53,6 +53,8 @@ export interface PushItem {
   partitionId: string | null
   code: ItemErrorCode | null
   error: string | null
+  /** Failed, and yet it may be stored: a flush that carried it was never answered, and the buffer did not take it. */
+  outcomeUnknown?: boolean
 }
 
 export type AckStatus = 'completed' | 'failed' | 'retry' | 'dlq'

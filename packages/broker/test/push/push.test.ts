@@ -109,6 +109,20 @@ describe('push', () => {
     await expect(stack.send(item('full', 'q', '2'))).rejects.toMatchObject({ code: 'BUFFER_UNAVAILABLE' })
   })
 
+  test('G10 an answer of 5xx says so when PostgreSQL may have stored the messages all the same', async () => {
+    const { stack, state } = failingStack()
+    await stack.send(item('unheard', 'p', '0'))
+    state.error = new StoreError('unavailable', 'connection lost', { outcomeUnknown: true })
+    for (const code of ['BUFFER_FULL', 'BUFFER_UNAVAILABLE']) {
+      stack.route.set('direct')
+      stack.listLog.failure = { code, times: 1 }
+      const sent = stack.send(item('unheard', 'p', '1'))
+      await expect(sent).rejects.toMatchObject({ code, details: { outcome: 'unknown' } })
+    }
+    stack.listLog.failure = { code: 'BUFFER_FULL', times: 1 }
+    await expect(stack.send(item('unheard', 'q', '2'))).rejects.toMatchObject({ details: undefined })
+  })
+
   test('part is committed and the rest can go nowhere: the rest fails by itself', async () => {
     const stack = new PushStack(opened.database)
     await stack.send(item('mixed', 'here', '0'))

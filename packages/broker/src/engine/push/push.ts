@@ -58,7 +58,10 @@ export class Push {
     this.#parts = parts
   }
 
-  /** @throws Refusal when nothing of the request was or will be stored and trying again may help */
+  /**
+   * @throws Refusal when nothing of the request was or will be stored and trying again may help; with details.outcome unknown
+   * when that is not certain
+   */
   async pushMessages(items: PushItem[], options: PushOptions): Promise<void> {
     const parts = this.#parts
     this.#nameAll(items)
@@ -79,7 +82,10 @@ export class Push {
     }
     this.acceptedMessages += accepted
     if (accepted === 0 && refused !== null) {
-      throw new Refusal(refused.code as keyof typeof ERRORS, refused.error ?? undefined)
+      const unknown = items.find((item) => item.outcomeUnknown === true)
+      const { code, error } = unknown ?? refused
+      const more = unknown === undefined ? {} : { details: { outcome: 'unknown' } }
+      throw new Refusal(code as keyof typeof ERRORS, error ?? undefined, more)
     }
   }
 
@@ -275,6 +281,9 @@ export class Push {
         item.status = 'failed'
         item.code = code
         item.error = ERRORS[code].message
+        if (lostFlush === null) continue
+        item.outcomeUnknown = true
+        item.error += '. PostgreSQL did not answer and may have stored the message'
       }
     }
   }
