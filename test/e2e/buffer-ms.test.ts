@@ -45,4 +45,15 @@ describe('bufferMs', () => {
     for (const numbers of seen.values()) expect(numbers).toEqual(inOrder)
     expect(seen.size).toBe(PRODUCERS)
   })
+
+  test('G4 a push inside a transaction does not overtake what waits', async () => {
+    const { api } = await startInstance({ databaseUrl: await temporaryDatabase() })
+    await api.push([{ queue: 'orders', transactionId: 'stored' }])
+    const waiting = { items: [{ queue: 'orders', transactionId: 'waits', payload: 1 }], bufferMs: 60_000 }
+    expect((await api.post('/api/v1/push', waiting)).body).toMatchObject([{ status: 'buffered' }])
+    const operations = [{ type: 'push', items: [{ queue: 'orders', transactionId: 'later', payload: 2 }] }]
+    expect((await api.post('/api/v1/transaction', { operations })).body).toMatchObject({ success: true })
+    const { messages } = (await api.pop('orders', { batch: 10 })).body
+    expect(messages.map((each: { transactionId: string }) => each.transactionId)).toEqual(['stored', 'waits', 'later'])
+  })
 })

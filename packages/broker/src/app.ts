@@ -393,6 +393,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     }),
     configuration,
     push,
+    delayed,
     consumer,
     deadLetters: createDeadLetters({ store: createDeadLetterStore(database), cipher, log }),
     maintenance,

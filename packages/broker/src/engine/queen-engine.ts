@@ -1,6 +1,7 @@
 /** The engine as the routes see it, put together from its parts. It only passes calls on. */
 import type { RecordLog } from '../ports/record-log.ts'
 import type { Consumer } from './consume/consumer.ts'
+import type { DelayedDrain } from './drain/delayed-drain.ts'
 import type { Quarantine } from './drain/quarantine.ts'
 import type { QuarantineCount } from './drain/quarantine-count.ts'
 import type { Engine, Health } from './engine.ts'
@@ -13,10 +14,12 @@ import type { Configuration } from './queues/configure.ts'
 import { RateMeter } from './rate-meter.ts'
 import type { Reads } from './reads/reads.ts'
 import { Refusal } from './refusal.ts'
+import type { PushItem } from './types.ts'
 
 export interface EngineParts {
   readonly configuration: Configuration
   readonly push: Push
+  readonly delayed: Pick<DelayedDrain, 'freed'>
   readonly consumer: Consumer
   readonly deadLetters: Pick<Engine, 'listDeadLetters'>
   readonly maintenance: Maintenance
@@ -41,11 +44,19 @@ const TRANSACTION_WAIT_MS = 5_000
 const BUFFER_SHARE_DEGRADED = 0.8
 
 export function createEngine(parts: EngineParts): Engine {
-  const { configuration, consumer, control, deadLetters, log, maintenance, push, quarantine, route } = parts
-  /** Transactions are never buffered: while writes do not go the direct way they wait for the end of a drain, or are refused. */
-  async function directOrRefuse(): Promise<void> {
+  const { configuration, consumer, control, deadLetters, delayed, log, maintenance, push, quarantine, route } = parts
+  /**
+   * Transactions are never buffered: while writes of their partitions do not go the direct way they wait for the end of a
+   * drain, or are refused.
+   */
+  async function directOrRefuse(items: readonly PushItem[]): Promise<void> {
+    const endsAtMs = performance.now() + TRANSACTION_WAIT_MS
     if (control.phase === 'draining') await route.direct(TRANSACTION_WAIT_MS)
-    if (route.mode === 'direct') return
+    const free = route.mode !== 'direct' || (await delayed.freed(items, endsAtMs - performance.now()))
+    if (route.mode === 'direct') {
+      if (free) return
+      throw new Refusal('MAINTENANCE', 'Messages pushed before with bufferMs are still being stored')
+    }
     if (control.state === 'outage') throw new Refusal('DATABASE_UNAVAILABLE')
     throw new Refusal('MAINTENANCE', undefined, { retryAfterSeconds: control.state === 'window' ? 5 : 1 })
   }
@@ -62,7 +73,8 @@ export function createEngine(parts: EngineParts): Engine {
     withoutUndecryptable: parts.withoutUndecryptable,
     ackMessages: (items) => consumer.ackMessages(items),
     async executeTransaction(operations, requiredLeases) {
-      if (operations.some((operation) => operation.type === 'push')) await directOrRefuse()
+      const items = operations.flatMap((operation) => (operation.type === 'push' ? [operation.item] : []))
+      if (items.length > 0) await directOrRefuse(items)
       return consumer.executeTransaction(operations, requiredLeases)
     },
     extendLease: (leaseId, seconds) => consumer.extendLease(leaseId, seconds),

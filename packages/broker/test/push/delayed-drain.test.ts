@@ -65,6 +65,25 @@ describe('bufferMs', () => {
     expect([delayed.active, delayed.holds('q', 'p')]).toEqual([false, false])
   })
 
+  test('G4 whoever cannot go through the buffer has what waits stored at once, and waits for it', async () => {
+    const { delayed, due, startedAt, write } = bench()
+    expect(await delayed.freed([P], 1_000)).toBe(true)
+    write(1, 60_000)
+    expect(await delayed.freed([{ queue: 'q', partition: 'other' }], 1_000)).toBe(true)
+    expect(due).toEqual([])
+    const freed = delayed.freed([P], 1_000)
+    expect(due).toEqual([startedAt])
+    delayed.release()
+    expect(await freed).toBe(true)
+    write(1, 60_000)
+    const inVain = delayed.freed([P], 1_000)
+    await vi.advanceTimersByTimeAsync(1_000)
+    expect([await inVain, due.length]).toEqual([false, 2])
+    // Its own time has not been left behind.
+    await vi.advanceTimersByTimeAsync(100_000)
+    expect(due.length).toBe(2)
+  })
+
   test('G9 beyond ten thousand partitions everything is held, and the books are closed', () => {
     const { delayed } = bench()
     for (let i = 0; i < 10_002; i++) {

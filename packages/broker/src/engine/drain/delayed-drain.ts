@@ -22,6 +22,7 @@ export class DelayedDrain {
   #writing = 0
   #dueAtMs = Number.POSITIVE_INFINITY
   #timer: NodeJS.Timeout | null = null
+  readonly #awaiting = new Set<() => void>()
 
   constructor(onDue: () => void) {
     this.#onDue = onDue
@@ -67,8 +68,27 @@ export class DelayedDrain {
     this.#timer = setTimeout(() => this.#due(), dueAtMs - nowMs)
   }
 
+  /**
+   * For whoever must go behind what waits and cannot go through the buffer: has it stored now. Whether the partitions of
+   * these items are free, after `waitMs` at the latest.
+   */
+  async freed(items: readonly Named[], waitMs: number): Promise<boolean> {
+    const held = (): boolean => items.some(({ queue, partition }) => this.holds(queue, partition))
+    if (!held()) return true
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const timer = setTimeout(resolve, waitMs)
+    this.#awaiting.add(resolve)
+    this.#due()
+    await promise
+    clearTimeout(timer)
+    this.#awaiting.delete(resolve)
+    return !held()
+  }
+
   /** The buffer is empty and nothing is being written: newer pushes may go the direct way again. */
   release(): void {
+    for (const resume of this.#awaiting) resume()
+    this.#awaiting.clear()
     this.#held.clear()
     this.#partitions = 0
     this.#waiting = 0
@@ -78,6 +98,7 @@ export class DelayedDrain {
   }
 
   #due(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer)
     this.#timer = null
     this.#dueAtMs = Number.POSITIVE_INFINITY
     this.#waiting = 0
