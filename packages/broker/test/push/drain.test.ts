@@ -8,7 +8,6 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { PayloadCipher } from '../../src/engine/cipher.ts'
 import type { DrainEnd } from '../../src/engine/drain/drain.ts'
 import { StepSize } from '../../src/engine/drain/step-size.ts'
-import { RecordFlag, recordsOf } from '../../src/engine/push/buffered-message.ts'
 import type { PushItem } from '../../src/engine/types.ts'
 import type { PushStore } from '../../src/ports/push-store.ts'
 import type { RecordLog } from '../../src/ports/record-log.ts'
@@ -44,33 +43,6 @@ const benchOn = (buffer: FileBuffer, options: DrainBenchOptions = {}): DrainBenc
   drainBenchOn(opened.database, buffer, options)
 
 const always = () => true
-
-async function configure(name: string, dedupWindowSeconds: number): Promise<void> {
-  await createQueueStore(opened.database).configureQueue({
-    name,
-    namespace: null,
-    task: null,
-    set: { dedupWindowSeconds },
-    unset: [],
-    replace: false,
-  })
-}
-
-/** A store whose live flushes are lost on their way to PostgreSQL, or whose answers are on the way back. */
-function losing(what: 'flush' | 'answer'): PushStore {
-  const real = storeOn(opened.database)
-  const lost = async (flush: () => Promise<unknown>): Promise<never> => {
-    if (what === 'answer') await flush()
-    throw new StoreError('unavailable', 'connection lost', { outcomeUnknown: true })
-  }
-  return {
-    ...real,
-    pushKnown: (writes) => lost(() => real.pushKnown(writes)),
-    pushMessages: (writes, step) =>
-      step === null ? lost(() => real.pushMessages(writes, null)) : real.pushMessages(writes, step),
-  }
-}
-
 /** Set aside of a queue; or, without a name, what could not be read of a buffer. */
 async function quarantined(queue: string | null, bufferId: string | null = null, offset = 0) {
   const store = createQuarantineStore(opened.database)
@@ -231,95 +203,17 @@ describe('the drain', () => {
     expect([await bench.drain.run(always), await namesOf('restored')]).toEqual(['empty', ['2', '3']])
   })
 
-  test.each([0, 1, 3600])(
-    'G3 what a flush stored whose answer was lost is not stored again, dedupWindowSeconds %i',
-    async (window) => {
-      const buffer = await openBuffer()
-      const queue = `lost-answer-${window}`
-      await configure(queue, window)
-      const stack = new PushStack(opened.database, { log: buffer, store: losing('answer') })
-      const items = [item(queue, 'p', 'a'), item(queue, 'p', ''), item(queue, 'q', 'b'), item(queue, 'p', 'a')]
-      await stack.send(...items)
-      expect(items.map(({ status }) => status)).toEqual(items.map(() => 'buffered'))
-      // A process that stood still after its flush had been sent.
-      await opened.database.admin.run(
-        'test_long_ago',
-        `UPDATE queen.segments SET created_at = created_at - interval '30 seconds'`,
-        [],
-      )
-      const bench = benchOn(buffer, { stack })
-      await buffered(bench, item(queue, 'p', 'new'))
-      const before = await namesOf(queue)
-      expect([before.length, await bench.drain.run(always)]).toEqual([window === 0 ? 4 : 3, 'empty'])
-      const after = await namesOf(queue)
-      expect(after.toSorted()).toEqual([...before, 'new'].toSorted())
-      expect(buffer.stats.pendingRecords).toBe(0)
-    },
-  )
-
-  test.each([0, 5])(
-    'G2 what a flush did not store whose answer was lost is stored, also when its ids were used before the window, dedupWindowSeconds %i',
-    async (window) => {
-      const buffer = await openBuffer()
-      const queue = `lost-flush-${window}`
-      await configure(queue, window)
-      await new PushStack(opened.database).send(item(queue, 'p', 'a'), item(queue, 'p', 'b'))
-      await opened.database.admin.run(
-        'test_before_window',
-        `WITH s AS (UPDATE queen.segments SET created_at = created_at - $1::int * interval '1 second')
-         UPDATE queen.partitions SET last_pushed_at = last_pushed_at - $1::int * interval '1 second'`,
-        [2 * window],
-      )
-      const stack = new PushStack(opened.database, { log: buffer, store: losing('flush') })
-      const items = [item(queue, 'p', 'a'), item(queue, 'p', 'c'), item(queue, 'p', 'a')]
-      await stack.send(...items)
-      expect(items.map(({ status }) => status)).toEqual(['buffered', 'buffered', 'buffered'])
-      expect(await benchOn(buffer, { stack }).drain.run(always)).toBe('empty')
-      expect(await namesOf(queue)).toEqual(['a', 'b', 'a', 'c', ...(window === 0 ? ['a'] : [])])
-    },
-  )
-
-  test('G3 the partition of a lost flush that was made again has nothing of it', async () => {
-    const buffer = await openBuffer()
-    await configure('made-again', 0)
-    const stack = new PushStack(opened.database, { log: buffer, store: losing('answer') })
-    await stack.send(item('made-again', 'p', 'a'))
-    await createQueueStore(opened.database).deleteQueue('made-again')
-    await configure('made-again', 0)
-    expect(await benchOn(buffer, { stack }).drain.run(always)).toBe('empty')
-    expect(await namesOf('made-again')).toEqual(['a'])
-  })
-
-  test('G3 records of a lost flush that does not tell its ids are found by their own, also without a dedup window', async () => {
-    const buffer = await openBuffer()
-    const bench = benchOn(buffer)
-    for (const window of [0, 3600]) {
-      const queue = `unknown-${window}`
-      await configure(queue, window)
-      const items = [item(queue, 'p', 'a'), item(queue, 'p', ''), item(queue, 'q', 'b')]
-      await bench.stack.send(...items)
-      expect(items.map(({ status }) => status)).toEqual(['queued', 'queued', 'queued'])
-      const again = [...items, item(queue, 'p', 'new')]
-      await buffer.append({ ...recordsOf(again, null), flags: () => RecordFlag.OUTCOME_UNKNOWN })
-      expect(await bench.drain.run(always)).toBe('empty')
-      expect(
-        (await storedMessages(opened.database, queue)).map(({ messageId, transactionId }) => [
-          transactionId === 'new',
-          items.some((entry) => entry.messageId === messageId),
-        ]),
-      ).toEqual([
-        [false, true],
-        [false, true],
-        [true, false],
-        [false, true],
-      ])
-    }
-  })
-
   test('G3 a record whose original has left the window since is still its duplicate, judged by when it was accepted', async () => {
     const buffer = await openBuffer()
     const bench = benchOn(buffer)
-    await configure('judged', 1)
+    await createQueueStore(opened.database).configureQueue({
+      name: 'judged',
+      namespace: null,
+      task: null,
+      set: { dedupWindowSeconds: 1 },
+      unset: [],
+      replace: false,
+    })
     await bench.stack.send(item('judged', 'p', 'a'))
     await buffered(bench, item('judged', 'p', 'a'))
     // Both sides of memory forget: the window of now has passed.

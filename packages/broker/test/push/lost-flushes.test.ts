@@ -1,0 +1,202 @@
+/** Messages whose flush was never answered: what the drain makes of them, on a real file buffer and a real PostgreSQL. */
+import { randomUUID } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type FileBuffer, openFileBuffer } from '@queen/file-buffer'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Merge } from '../../src/engine/drain/merge.ts'
+import { Staging } from '../../src/engine/drain/staging.ts'
+import { RecordFlag, recordsOf } from '../../src/engine/push/buffered-message.ts'
+import type { PushStore } from '../../src/ports/push-store.ts'
+import type { RecordLog } from '../../src/ports/record-log.ts'
+import { StoreError } from '../../src/ports/store-error.ts'
+import { createDrainStore } from '../../src/store/cluster-drain.ts'
+import { createQueueStore } from '../../src/store/queues.ts'
+import { type OpenedTestDatabase, openTestDatabase } from '../store/test-database.ts'
+import { buffered, type DrainBench, type DrainBenchOptions, drainBenchOn } from './drain-bench.ts'
+import { item, PushStack, storeOn } from './push-stack.ts'
+import { storedMessages } from './stored-messages.ts'
+
+let opened: OpenedTestDatabase
+let directory: string
+const buffers: FileBuffer[] = []
+
+beforeAll(async () => {
+  opened = await openTestDatabase()
+  directory = await mkdtemp(join(tmpdir(), 'queen-lost-flushes-'))
+})
+afterAll(async () => {
+  for (const buffer of buffers) await buffer.close()
+  await opened[Symbol.asyncDispose]()
+  await rm(directory, { recursive: true })
+})
+
+async function openBuffer(): Promise<FileBuffer> {
+  const place = join(directory, randomUUID())
+  const buffer = await openFileBuffer({ directory: place, bufferBytesMax: 1e9, diskFreeBytesMin: 0 })
+  buffers.push(buffer)
+  return buffer
+}
+
+const benchOn = (buffer: FileBuffer, options: DrainBenchOptions = {}): DrainBench =>
+  drainBenchOn(opened.database, buffer, options)
+
+const always = () => true
+const namesOf = async (queue: string) =>
+  (await storedMessages(opened.database, queue)).map(({ transactionId }) => transactionId)
+
+async function configure(name: string, dedupWindowSeconds: number): Promise<void> {
+  await createQueueStore(opened.database).configureQueue({
+    name,
+    namespace: null,
+    task: null,
+    set: { dedupWindowSeconds },
+    unset: [],
+    replace: false,
+  })
+}
+
+/** A store whose live flushes are lost on their way to PostgreSQL, or whose answers are on the way back. */
+function losing(what: 'flush' | 'answer'): PushStore {
+  const real = storeOn(opened.database)
+  const lost = async (flush: () => Promise<unknown>): Promise<never> => {
+    if (what === 'answer') await flush()
+    throw new StoreError('unavailable', 'connection lost', { outcomeUnknown: true })
+  }
+  return {
+    ...real,
+    pushKnown: (writes) => lost(() => real.pushKnown(writes)),
+    pushMessages: (writes, step) =>
+      step === null ? lost(() => real.pushMessages(writes, null)) : real.pushMessages(writes, step),
+  }
+}
+
+describe('the drain of lost flushes', () => {
+  test.each([0, 1, 3600])(
+    'G3 what a flush stored whose answer was lost is not stored again, dedupWindowSeconds %i',
+    async (window) => {
+      const buffer = await openBuffer()
+      const queue = `lost-answer-${window}`
+      await configure(queue, window)
+      const stack = new PushStack(opened.database, { log: buffer, store: losing('answer') })
+      const items = [item(queue, 'p', 'a'), item(queue, 'p', ''), item(queue, 'q', 'b'), item(queue, 'p', 'a')]
+      await stack.send(...items)
+      expect(items.map(({ status }) => status)).toEqual(items.map(() => 'buffered'))
+      // A process that stood still after its flush had been sent.
+      await opened.database.admin.run(
+        'test_long_ago',
+        `UPDATE queen.segments SET created_at = created_at - interval '30 seconds'`,
+        [],
+      )
+      const bench = benchOn(buffer, { stack })
+      await buffered(bench, item(queue, 'p', 'new'))
+      const before = await namesOf(queue)
+      expect([before.length, await bench.drain.run(always)]).toEqual([window === 0 ? 4 : 3, 'empty'])
+      const after = await namesOf(queue)
+      expect(after.toSorted()).toEqual([...before, 'new'].toSorted())
+      expect(buffer.stats.pendingRecords).toBe(0)
+    },
+  )
+
+  test.each([0, 5])(
+    'G2 what a flush did not store whose answer was lost is stored, also when its ids were used before the window, dedupWindowSeconds %i',
+    async (window) => {
+      const buffer = await openBuffer()
+      const queue = `lost-flush-${window}`
+      await configure(queue, window)
+      await new PushStack(opened.database).send(item(queue, 'p', 'a'), item(queue, 'p', 'b'))
+      await opened.database.admin.run(
+        'test_before_window',
+        `WITH s AS (UPDATE queen.segments SET created_at = created_at - $1::int * interval '1 second')
+         UPDATE queen.partitions SET last_pushed_at = last_pushed_at - $1::int * interval '1 second'`,
+        [2 * window],
+      )
+      const stack = new PushStack(opened.database, { log: buffer, store: losing('flush') })
+      const items = [item(queue, 'p', 'a'), item(queue, 'p', 'c'), item(queue, 'p', 'a')]
+      await stack.send(...items)
+      expect(items.map(({ status }) => status)).toEqual(['buffered', 'buffered', 'buffered'])
+      expect(await benchOn(buffer, { stack }).drain.run(always)).toBe('empty')
+      expect(await namesOf(queue)).toEqual(['a', 'b', 'a', 'c', ...(window === 0 ? ['a'] : [])])
+    },
+  )
+
+  test('G2 G3 records of lost flushes that are handed over are judged like this too', async () => {
+    const buffer = await openBuffer()
+    await configure('handed-over', 0)
+    await new PushStack(opened.database).send(item('handed-over', 'p', 'a'))
+    for (const [what, name] of [['answer', 'b'] as const, ['flush', 'a'] as const]) {
+      const stack = new PushStack(opened.database, { log: buffer, store: losing(what) })
+      await stack.send(item('handed-over', 'p', name))
+    }
+    const setDraining = (draining: boolean) =>
+      opened.database.admin.run(
+        'test_draining',
+        `UPDATE queen.system_state SET value = value || jsonb_build_object('draining', $1::boolean)
+          WHERE key = 'maintenance_mode'`,
+        [draining],
+      )
+    await setDraining(true)
+    try {
+      const store = createDrainStore(opened.database, 'an-instance')
+      const push = storeOn(opened.database)
+      const { drain } = benchOn(buffer)
+      const staging = new Staging({
+        store,
+        log: buffer,
+        drain,
+        onProgress: () => {},
+        endLostFlushes: (ageMs) => push.endLostFlushes(ageMs),
+        nowMs: Date.now,
+      })
+      expect([await staging.run(), buffer.stats.pendingRecords]).toEqual(['empty', 0])
+      const merge = new Merge({
+        store,
+        push,
+        quarantine: buffer.quarantine,
+        drain: (log, staged, goOn) => benchOn(buffer, { log: log as RecordLog, store: staged }).drain.run(goOn),
+      })
+      await merge.run(Date.now() * 1000 + 1_000_000, 10_000)
+    } finally {
+      await setDraining(false)
+    }
+    expect(await namesOf('handed-over')).toEqual(['a', 'b', 'a'])
+  })
+
+  test('G3 the partition of a lost flush that was made again has nothing of it', async () => {
+    const buffer = await openBuffer()
+    await configure('made-again', 0)
+    const stack = new PushStack(opened.database, { log: buffer, store: losing('answer') })
+    await stack.send(item('made-again', 'p', 'a'))
+    await createQueueStore(opened.database).deleteQueue('made-again')
+    await configure('made-again', 0)
+    expect(await benchOn(buffer, { stack }).drain.run(always)).toBe('empty')
+    expect(await namesOf('made-again')).toEqual(['a'])
+  })
+
+  test('G3 records of a lost flush that does not tell its ids are found by their own, also without a dedup window', async () => {
+    const buffer = await openBuffer()
+    const bench = benchOn(buffer)
+    for (const window of [0, 3600]) {
+      const queue = `unknown-${window}`
+      await configure(queue, window)
+      const items = [item(queue, 'p', 'a'), item(queue, 'p', ''), item(queue, 'q', 'b')]
+      await bench.stack.send(...items)
+      expect(items.map(({ status }) => status)).toEqual(['queued', 'queued', 'queued'])
+      const again = [...items, item(queue, 'p', 'new')]
+      await buffer.append({ ...recordsOf(again, null), flags: () => RecordFlag.OUTCOME_UNKNOWN })
+      expect(await bench.drain.run(always)).toBe('empty')
+      expect(
+        (await storedMessages(opened.database, queue)).map(({ messageId, transactionId }) => [
+          transactionId === 'new',
+          items.some((entry) => entry.messageId === messageId),
+        ]),
+      ).toEqual([
+        [false, true],
+        [false, true],
+        [true, false],
+        [false, true],
+      ])
+    }
+  })
+})
