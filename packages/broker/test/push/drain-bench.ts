@@ -26,6 +26,7 @@ export interface DrainBenchOptions {
   readonly cipher?: PayloadCipher | null
   readonly stack?: PushStack
   readonly stepSize?: StepSize
+  readonly endLostFlushes?: DrainParts['endLostFlushes']
   readonly onProgress?: (records: number) => void
 }
 
@@ -50,7 +51,7 @@ export function drainBenchOn(database: QueenDatabase, buffer: FileBuffer, option
     stepSize: options.stepSize ?? new StepSize(),
     cipher: options.cipher ?? null,
     nowMs: Date.now,
-    endLostFlushes: async () => {},
+    endLostFlushes: options.endLostFlushes ?? (async () => {}),
     onStored: () => {},
     onProgress: (records) => {
       progress.push(records)

@@ -8,7 +8,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Merge } from '../../src/engine/drain/merge.ts'
 import { Staging } from '../../src/engine/drain/staging.ts'
 import { RecordFlag, recordsOf } from '../../src/engine/push/buffered-message.ts'
-import type { PushStore } from '../../src/ports/push-store.ts'
+import type { PushItem } from '../../src/engine/types.ts'
+import type { PushResult, PushStore } from '../../src/ports/push-store.ts'
 import type { RecordLog } from '../../src/ports/record-log.ts'
 import { StoreError } from '../../src/ports/store-error.ts'
 import { createDrainStore } from '../../src/store/cluster-drain.ts'
@@ -43,6 +44,16 @@ const benchOn = (buffer: FileBuffer, options: DrainBenchOptions = {}): DrainBenc
   drainBenchOn(opened.database, buffer, options)
 
 const always = () => true
+
+/** The same numbers for the same seed, so that a failure can be had again. */
+function randomFrom(seed: number): (below: number) => number {
+  let state = seed
+  return (below) => {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fffffff
+    return (state >>> 8) % below
+  }
+}
+
 const namesOf = async (queue: string) =>
   (await storedMessages(opened.database, queue)).map(({ transactionId }) => transactionId)
 
@@ -199,4 +210,78 @@ describe('the drain of lost flushes', () => {
       ])
     }
   })
+
+  test.each([
+    [0, 1],
+    [0, 2],
+    [3600, 3],
+    [3600, 4],
+  ])(
+    'G2 G3 G4 flushes and answers lost at random: what was accepted is stored once, in order, dedupWindowSeconds %i (seed %i)',
+    async (window, seed) => {
+      const random = randomFrom(seed)
+      const queue = `random-${seed}`
+      await configure(queue, window)
+      const real = storeOn(opened.database)
+      const maybe = async (flush: () => Promise<PushResult>): Promise<PushResult> => {
+        const fate = random(9)
+        const running = fate === 0 ? Promise.reject(new Error('lost on the way')) : flush()
+        if (fate > 2) return running
+        // Given up while it runs, or after it was stored.
+        if (fate === 1) await running
+        else running.catch(() => {})
+        throw new StoreError('unavailable', 'connection lost', { outcomeUnknown: true })
+      }
+      const store: PushStore = {
+        ...real,
+        pushKnown: (writes) => maybe(() => real.pushKnown(writes)),
+        pushMessages: (writes, step) =>
+          step === null ? maybe(() => real.pushMessages(writes, null)) : real.pushMessages(writes, step),
+      }
+      const instances = await Promise.all(
+        [1, 2].map(async () => {
+          const buffer = await openBuffer()
+          const stack = new PushStack(opened.database, { log: buffer, store })
+          const { drain } = benchOn(buffer, { stack, endLostFlushes: (ageMs) => real.endLostFlushes(ageMs) })
+          return { stack, drain }
+        }),
+      )
+      const sent: PushItem[] = []
+      for (let round = 0; round < 40; round++) {
+        await Promise.all(
+          instances.map(async ({ drain, stack }, instance) => {
+            for (let request = 0; request < 3; request++) {
+              const items = Array.from({ length: 1 + random(6) }, () => {
+                const [partition, id] = [`p${random(3)}`, `${random(30)}`]
+                const entry = item(queue, partition, id, JSON.stringify([instance, sent.length]))
+                sent.push(entry)
+                return entry
+              })
+              await stack.send(...items)
+            }
+            if (stack.route.mode === 'direct') return
+            expect(await drain.run(always)).toBe('empty')
+            stack.route.set('direct')
+          }),
+        )
+      }
+      expect(sent.filter(({ status }) => status === 'failed')).toEqual([])
+      const stored = await storedMessages(opened.database, queue)
+      const keyOf = (entry: { partition: string; transactionId: string }) => `${entry.partition} ${entry.transactionId}`
+      if (window === 0) {
+        const payloads = sent.map(({ source }) => source.toString())
+        expect(stored.map(({ payload }) => payload).toSorted()).toEqual(payloads.toSorted())
+      } else {
+        expect(stored.map(keyOf).toSorted()).toEqual([...new Set(sent.map(keyOf))].toSorted())
+      }
+      const last = new Map<string, number>()
+      for (const { partition, payload } of stored) {
+        const [instance, serial] = JSON.parse(payload) as [number, number]
+        expect(serial).toBeGreaterThan(last.get(`${partition} ${instance}`) ?? -1)
+        last.set(`${partition} ${instance}`, serial)
+      }
+      // Losses of every kind came about.
+      expect(sent.filter(({ status }) => status === 'buffered').length).toBeGreaterThan(20)
+    },
+  )
 })
