@@ -12,11 +12,14 @@
  *   alone may have been given to someone else since); or
  * - it ran elsewhere (another boot, container or host on a shared volume), where its pid says nothing, and its
  *   lock file, which every owner touches each second, stays untouched for OBSERVE_MS. Times are only compared for
- *   being equal, so clocks that disagree do no harm.
+ *   being equal, so clocks that disagree do no harm. The same goes for an owner whose file is damaged: in a bad sector, or
+ *   emptied by a power cut.
  *
  * An owner that was frozen long enough to be replaced notices at its next touch, and calls `onLost`; it must
  * write no more. `isHeld` closes the gap before that touch: when the last one is older than half of what a rival
- * observes, it looks before it answers, so a thawed process acknowledges nothing that its successor cannot see. Why not a listening socket: abstract ones are invisible to other network namespaces and path
+ * observes, it looks before it answers, so a thawed process acknowledges nothing that its successor cannot see.
+ *
+ * Why not a listening socket: abstract ones are invisible to other network namespaces and path
  * ones end at 108 bytes.
  */
 import { randomBytes, randomUUID } from 'node:crypto'
@@ -90,36 +93,55 @@ async function highestGeneration(directory: string): Promise<number> {
   return highest
 }
 
-/** The owner a lock file names. A file that cannot be understood counts as nobody: it is only ever linked whole. */
-async function readOwner(path: string): Promise<LockOwner | null> {
+/** Why a lock file does not say whose it is. */
+interface Unreadable {
+  readonly why: string
+}
+
+/** The owner a lock file names; null when there is no such file (any more). */
+async function readOwner(path: string): Promise<LockOwner | Unreadable | null> {
   try {
     const value = JSON.parse(await fs.readFile(path, 'utf8')) as LockOwner
-    return typeof value.pid === 'number' && typeof value.token === 'string' ? value : null
-  } catch {
-    return null
+    return typeof value.pid === 'number' && typeof value.token === 'string' ? value : { why: 'it names nobody' }
+  } catch (error) {
+    const errno = errnoOf(error)
+    if (errno === 'ENOENT') return null
+    // Another user's, whose records could not be read either: whoever went on would set them all aside.
+    if (errno === 'EACCES' || errno === 'EPERM') throw error
+    return { why: String(error) }
   }
 }
 
-async function isAlive(path: string, owner: LockOwner, place: string): Promise<boolean> {
-  if (owner.place === place) return isAliveHere(owner)
-  const before = await fs.stat(path).catch(() => null)
+async function touchedAtMs(path: string): Promise<number | null> {
+  try {
+    return (await fs.stat(path)).mtimeMs
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return null
+    throw new FileBufferError('LOCKED', `whether ${path} is in use cannot be found out: ${String(error)}`, error)
+  }
+}
+
+async function isAlive(path: string, owner: LockOwner | Unreadable, place: string): Promise<boolean> {
+  if (!('why' in owner) && owner.place === place) return isAliveHere(owner)
+  const before = await touchedAtMs(path)
   for (let waitedMs = 0; before !== null && waitedMs < OBSERVE_MS; waitedMs += TOUCH_MS / 4) {
     await new Promise((resolve) => setTimeout(resolve, TOUCH_MS / 4))
-    const now = await fs.stat(path).catch(() => null)
-    if (now === null || now.mtimeMs !== before.mtimeMs) return true
+    if ((await touchedAtMs(path)) !== before) return true
   }
   return false
 }
 
-const ownerInWords = (owner: LockOwner): string => `process ${owner.pid} on ${owner.hostname}, since ${owner.since}`
+/** Whoever owns the directory through this file, in words; null when that is nobody. */
+async function ownerOf(path: string, place: string): Promise<string | null> {
+  const owner = await readOwner(path)
+  if (owner === null || (!('why' in owner) && owner.released) || !(await isAlive(path, owner, place))) return null
+  if ('why' in owner) return `a running process that cannot be named, for its ${path} cannot be read (${owner.why})`
+  return `process ${owner.pid} on ${owner.hostname}, since ${owner.since}`
+}
 
 export async function describeLockOwner(directory: string): Promise<string | null> {
   const generation = await highestGeneration(directory)
-  if (generation === 0) return null
-  const path = join(directory, lockName(generation))
-  const owner = await readOwner(path)
-  if (owner === null || owner.released) return null
-  return (await isAlive(path, owner, await currentPlace())) ? ownerInWords(owner) : null
+  return generation === 0 ? null : ownerOf(join(directory, lockName(generation)), await currentPlace())
 }
 
 export async function acquireDirectoryLock(directory: string, onLost: () => void): Promise<DirectoryLock> {
@@ -138,12 +160,11 @@ export async function acquireDirectoryLock(directory: string, onLost: () => void
     await writeDraft(directory, draft, self)
     for (let round = 0; round < ROUNDS_MAX; round++) {
       const generation = await highestGeneration(directory)
-      const current = join(directory, lockName(generation))
-      const owner = generation === 0 ? null : await readOwner(current)
-      if (owner !== null && !owner.released && (await isAlive(current, owner, place))) {
+      const owner = generation === 0 ? null : await ownerOf(join(directory, lockName(generation)), place)
+      if (owner !== null) {
         throw new FileBufferError(
           'LOCKED',
-          `the file buffer directory ${directory} belongs to ${ownerInWords(owner)}; give each instance its own directory or stop that process`,
+          `the file buffer directory ${directory} belongs to ${owner}; give each instance its own directory or stop that process`,
         )
       }
       const own = join(directory, lockName(generation + 1))
@@ -196,7 +217,9 @@ function holdLock(directory: string, path: string, self: LockOwner, onLost: () =
   const touch = async (): Promise<boolean> => {
     const startedAtMs = performance.now()
     try {
-      if ((await readOwner(path))?.token !== self.token) throw new Error('replaced')
+      const owner = await readOwner(path).catch(() => self)
+      // One that cannot be read is still its own: nobody writes to a file of this name twice.
+      if (owner === null || ('token' in owner && owner.token !== self.token)) throw new Error('replaced')
       await fs.utimes(path, new Date(), new Date())
       touchedAtMs = startedAtMs
     } catch {

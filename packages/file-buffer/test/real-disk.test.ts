@@ -139,6 +139,36 @@ describe('owning a directory', () => {
     await (await open()).close()
   }, 20_000)
 
+  it("a lock file that names nobody is somebody's while it is touched, and nobody's when that stops", async () => {
+    const buffer = await open()
+    const lock = join(directory, 'lock.1')
+    writeFileSync(lock, '')
+    await expect(open()).rejects.toMatchObject({
+      code: 'LOCKED',
+      message: expect.stringContaining('a running process that cannot be named'),
+    })
+    await buffer.append(sourceOf(['a']))
+    await buffer.close()
+    writeFileSync(lock, '')
+    vi.useFakeTimers({ toFake: ['setTimeout'] })
+    let opened: Awaited<ReturnType<typeof open>> | null = null
+    const opening = open().then((next) => (opened = next))
+    while (opened === null) await vi.advanceTimersByTimeAsync(250)
+    await (await opening).close()
+    expect(readdirSync(directory).filter((name) => name.startsWith('lock.'))).toEqual(['lock.2'])
+  })
+
+  it('G1 whoever may not read the lock file takes nothing over, also from an owner that is gone', async () => {
+    await (await open()).close()
+    const { readFile } = promises
+    const others = Object.assign(new Error('EACCES: permission denied, open'), { code: 'EACCES' })
+    vi.spyOn(promises, 'readFile').mockImplementation((path, ...rest) =>
+      String(path).endsWith('lock.1') ? Promise.reject(others) : Reflect.apply(readFile, promises, [path, ...rest]),
+    )
+    await expect(open()).rejects.toBe(others)
+    expect(readdirSync(directory)).toContain('lock.1')
+  })
+
   it('an owner that was replaced writes no more', async () => {
     const events: string[] = []
     const lost = Promise.withResolvers<void>()
