@@ -3,7 +3,8 @@
  * control decides when; this knows how: report, store or stage own records, merge, finish.
  *
  * Invariants: the frontier it reports is true at the moment of the report; a gate that was promised is opened only after
- * a report that takes the promise back was answered; reports of this instance reach PostgreSQL one after the other.
+ * a report that takes the promise back was answered; reports of this instance reach PostgreSQL one after the other; an
+ * instance that cannot read its own records falls silent, so that the others wait for it no longer than for a dead one.
  */
 import type { DrainAsker, DrainStore, DrainView } from '../../ports/drain-store.ts'
 import type { RecordLog } from '../../ports/record-log.ts'
@@ -83,6 +84,8 @@ export class ClusterDrain {
   #drained = 0
   #setAsideBefore = 0
   #promised = false
+  /** Its own records cannot be read, and the others have heard of it for the last time. */
+  #silent = false
   #serial: number
 
   constructor(parts: ClusterDrainParts) {
@@ -105,14 +108,37 @@ export class ClusterDrain {
     this.#sinceMs = performance.now()
     if (state.epoch === this.#epoch) return
     this.#promised = false
+    this.#silent = false
     this.#epoch = state.epoch
     this.#expectSince = state.expectSince ?? new Date(0).toISOString()
     this.#drained = 0
     this.#setAsideBefore = this.#parts.quarantined.everSetAside
   }
 
-  /** One round. @throws StoreError */
+  /** One round. @throws StoreError, and whatever the buffer or a defect has to say */
   async round(hold: Hold): Promise<RoundEnd> {
+    try {
+      if (this.#silent) await this.#readSomething()
+      return await this.#round(hold)
+    } catch (error) {
+      if (this.#silent || error instanceof StoreError) throw error
+      // Once, or the others would wait for its first report as long as its heart beats.
+      await this.#report(hold, true)
+      this.#silent = true
+      throw error
+    }
+  }
+
+  /** Ends the silence when the buffer can be read again. */
+  async #readSomething(): Promise<void> {
+    const { drain, horizon } = this.#parts
+    await drain.sync()
+    horizon.rewind()
+    await horizon.read({ records: 1, bytes: 1 })
+    this.#silent = false
+  }
+
+  async #round(hold: Hold): Promise<RoundEnd> {
     const { drain, store } = this.#parts
     // Behind the gate nothing may have to be asked of PostgreSQL any more: the others go the direct way by then.
     if (!this.#promised) await drain.sync()

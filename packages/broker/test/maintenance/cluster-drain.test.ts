@@ -1,0 +1,96 @@
+/** A round of one instance, and what the others hear of it: the cluster drain itself over a scripted store and buffer. */
+import { expect, it } from 'vitest'
+import { ClusterDrain } from '../../src/engine/drain/cluster-drain.ts'
+import type { Drain } from '../../src/engine/drain/drain.ts'
+import { HorizonLog } from '../../src/engine/drain/horizon-log.ts'
+import type { Merge } from '../../src/engine/drain/merge.ts'
+import type { Staging } from '../../src/engine/drain/staging.ts'
+import { Acceptance } from '../../src/engine/maintenance/acceptance.ts'
+import { readSwitch } from '../../src/engine/maintenance/switch-state.ts'
+import type { DrainReport, DrainStore, DrainView } from '../../src/ports/drain-store.ts'
+import type { RecordLog } from '../../src/ports/record-log.ts'
+import { StoreError } from '../../src/ports/store-error.ts'
+
+const DRAINING = { enabled: false, draining: true, epoch: 1 }
+const HOLD = { promises: () => false, untilMs: () => null }
+
+/** An instance with five records; `now` says what its buffer and its first sync answer. */
+function instance() {
+  const now: { read: Error | null; sync: Error | null; report: Error | null } = { read: null, sync: null, report: null }
+  const reports: DrainReport[] = []
+  const fail = async (error: Error | null) => {
+    if (error !== null) throw error
+  }
+  const log = {
+    stats: { pendingRecords: 5, oldestAcceptedAtMicros: 1 },
+    rewind: () => {},
+    read: () => fail(now.read).then(() => ({ records: [], through: 0, empty: true })),
+  } as unknown as RecordLog
+  const store = {
+    report: async (report: DrainReport): Promise<DrainView> => {
+      await fail(now.report)
+      reports.push(report)
+      const view = { staged: 0, awaited: 0, frontierMicros: 9e15, pending: 0, ungated: 1, firstId: 'a', called: false }
+      return { ...view, switch: DRAINING, serial: 0 }
+    },
+  } as unknown as DrainStore
+  const drain = {
+    sync: () => fail(now.sync),
+    run: () => fail(now.read).then(() => 'empty'),
+  } as unknown as Drain
+  const cluster = new ClusterDrain({
+    instanceId: 'b',
+    store,
+    log,
+    acceptance: new Acceptance(() => 1),
+    nowMicros: () => 1,
+    horizon: new HorizonLog(log),
+    quarantined: { everSetAside: 0 },
+    drain,
+    staging: {} as Staging,
+    merge: {} as Merge,
+    inFlight: () => 0,
+    handoffTimeoutMs: 15_000,
+    onFinished: () => {},
+  })
+  cluster.begin(readSwitch(DRAINING))
+  const round = (): Promise<string> =>
+    cluster.round(HOLD).then(
+      ({ status }) => status,
+      (error: Error) => error.message,
+    )
+  return { cluster, now, reports, round }
+}
+
+it('G2 whoever cannot read its own records says so no more, and is heard again when it can', async () => {
+  const { cluster, now, reports, round } = instance()
+  expect(await round()).toBe('busy')
+  const before = reports.length
+  now.read = new Error('EIO')
+  expect(await round()).toBe('EIO')
+  const last = reports.length
+  expect(last).toBeGreaterThan(before)
+  expect(reports.at(-1)).toMatchObject({ gated: false, closing: false })
+  for (let times = 0; times < 3; times++) expect(await round()).toBe('EIO')
+  expect(reports).toHaveLength(last)
+  // In the next drain it is waited for anew.
+  cluster.begin(readSwitch({ ...DRAINING, epoch: 2 }))
+  now.read = null
+  expect(await round()).toBe('switch')
+  cluster.begin(readSwitch(DRAINING))
+  expect(await round()).toBe('busy')
+  expect(reports.length).toBeGreaterThan(last)
+})
+
+it('G2 whoever fails before its first report in a drain makes one: the others wait for that as long as its heart beats', async () => {
+  const { now, reports, round } = instance()
+  now.sync = new Error('drained through 9, but the last record is 5')
+  expect(await round()).toBe(now.sync.message)
+  expect(reports).toMatchObject([{ gated: false, pending: 5 }])
+  now.report = new StoreError('unavailable', 'gone')
+  now.sync = null
+  // A PostgreSQL that is away says nothing about the buffer.
+  expect(await round()).toBe('gone')
+  now.report = null
+  expect(await round()).toBe('busy')
+})
