@@ -39,21 +39,28 @@ export interface DamageRecorder {
   readonly onEvent: (event: FileBufferEvent) => void
 }
 
-/** @param handle null when the file is not there any more */
+/**
+ * @param handle null when the file is not there any more, or cannot be read
+ * @param unreadable why not
+ */
 export async function setDamageAside(
   recorder: DamageRecorder,
   handle: DiskFile | null,
   file: BufferFile,
   damage: Damage,
+  unreadable: string | null = null,
 ): Promise<SetAside> {
   const { firstRecord, lastRecord, offset, bytes } = damage
   const id = `damage-${fileNameOf(file.firstRecord).slice(0, 20)}-${offset}-${firstRecord}`
-  const raw = Buffer.alloc(Math.min(bytes, RAW_BYTES_MAX))
+  const raw = Buffer.alloc(handle === null ? 0 : Math.min(bytes, RAW_BYTES_MAX))
   if (handle !== null) await readAround(handle, raw, 0, raw.length, offset).catch(() => raw.fill(0))
+  const records = `records ${firstRecord} to ${lastRecord}`
   const error =
-    bytes === 0
-      ? `records ${firstRecord} to ${lastRecord} are missing before byte ${offset} of ${file.name}`
-      : `${bytes} bytes at byte ${offset} of ${file.name} fail their checksum`
+    unreadable !== null
+      ? `${records} cannot be read from byte ${offset} of ${file.name} on (${unreadable}); the file is kept as ${file.name}${ASIDE_SUFFIX}`
+      : bytes === 0
+        ? `${records} are missing before byte ${offset} of ${file.name}`
+        : `${bytes} bytes at byte ${offset} of ${file.name} fail their checksum`
   const isNew = !recorder.quarantine.knows(id)
   if (isNew) recorder.onEvent({ type: 'damaged', file: file.name, offset, bytes, firstRecord, lastRecord })
   const stored = await store(recorder, file, { id, damage, error, raw })

@@ -71,6 +71,11 @@ export async function nullIfGone(opening: Promise<DiskFile>): Promise<DiskFile |
   }
 }
 
+/** What a disk, or the checksums of a file system, say of bytes that cannot be given back. */
+const ERRORS_OF_LOST_BYTES = new Set(['EIO', 'EUCLEAN', 'EBADMSG'])
+
+export const isOfLostBytes = (error: unknown): boolean => ERRORS_OF_LOST_BYTES.has(errnoOf(error) ?? '')
+
 /** A bad sector is at most a page of the cache wide. */
 const PIECE_BYTES = 4096
 const PIECE_ATTEMPTS = 3
@@ -91,7 +96,7 @@ export async function readAround(
   try {
     return await readFully(file, target, at, length, position)
   } catch (error) {
-    if (errnoOf(error) !== 'EIO') throw error
+    if (!isOfLostBytes(error)) throw error
     let isAnyReadable = false
     for (let done = 0; done < length; done += PIECE_BYTES) {
       const piece = Math.min(PIECE_BYTES, length - done)
@@ -116,7 +121,7 @@ async function readPiece(
     try {
       return await readFully(file, target, at, length, position)
     } catch (error) {
-      if (errnoOf(error) !== 'EIO') throw error
+      if (!isOfLostBytes(error)) throw error
     }
   }
   return null

@@ -181,7 +181,7 @@ export class FileBuffer {
       Math.max(recovered.lastRecord, progress?.lastRecord ?? 0, drainedThrough),
     )
     const recoveredUpTo = { nextNumber: nextRecord, openedAtMicros: nowMicros() }
-    const reader = new Reader(disk, files, recorder, recoveredUpTo)
+    const reader = new Reader(disk, files, recorder, recoveredUpTo, clockMs)
     const parts = { disk, directory, lock, files, writer, reader, progressFile, capacity, states, quarantine }
     const buffer = new FileBuffer({ ...parts, fsyncTimes, onEvent, bufferId, recoveredUpTo, used })
     await buffer.#moveDrained(drainedThrough)

@@ -23,6 +23,8 @@ export class FileSet {
   pendingBytes = 0
   /** Length of all files on disk, drained parts included: what the cap is held against. */
   diskBytes = 0
+  /** Where the first record above `drainedThrough` starts, or will. */
+  #drained: FilePlace | null = null
 
   constructor(disk: Disk) {
     this.#disk = disk
@@ -75,6 +77,9 @@ export class FileSet {
   async locate(number: number): Promise<FilePlace | null> {
     const file = this.files.find((candidate) => candidate.lastRecord >= number)
     if (file === undefined) return null
+    // Found without reading: what is drained may be unreadable by now.
+    if (number === this.drainedThrough + 1 && this.#drained !== null && this.files.includes(this.#drained.file))
+      return this.#drained
     if (number <= file.firstRecord) return { file, ...file.placeBefore(file.firstRecord) }
     const start = file.placeBefore(number)
     if (start.number === number) return { file, ...start }
@@ -116,6 +121,12 @@ export class FileSet {
   /** Moves the drained mark to a place; `place` null means behind everything that is there. */
   moveDrained(through: number, place: FilePlace | null): void {
     this.drainedThrough = through
+    const last = this.files.at(-1)
+    this.#drained =
+      place ??
+      (last === undefined
+        ? null
+        : { file: last, offset: last.bytes, number: last.lastRecord + 1, recordsBefore: last.records })
     let isBefore = place !== null
     for (const file of this.files) {
       if (file === place?.file) {

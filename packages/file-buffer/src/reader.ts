@@ -6,10 +6,13 @@
  *
  * Keeps: never returns a byte behind what was fdatasync'ed; holds at most the chunk being handed out and the one
  * read ahead. Damage found on the way is made durable in the quarantine before the batch that reports it returns.
+ *
+ * A read error is the caller's to repeat. One that stays at one place while the disk takes writes is not the disk's: the
+ * rest of that file is set aside, its bytes are kept, and what is behind it goes on.
  */
 import type { BufferFile } from './buffer-file.ts'
 import { type DamageRecorder, type SetAside, setDamageAside } from './damage.ts'
-import { type Disk, type DiskFile, nullIfGone } from './disk.ts'
+import { type Disk, type DiskFile, isOfLostBytes, nullIfGone } from './disk.ts'
 import type { FilePlace, FileSet } from './file-set.ts'
 import { RECORD_HEADER_BYTES } from './record.ts'
 import { type Damage, RecordWalk } from './record-walk.ts'
@@ -72,8 +75,28 @@ export function acceptedAt(number: number, writtenMicros: number, { nextNumber, 
 
 /** Large enough that system calls do not count, small enough that ten thousand slow batches fit in memory. */
 const CHUNK_BYTES = 1024 * 1024
+/**
+ * How often and for how long a place must fail: longer than a bus needs for a reset, shorter than the others of a drain
+ * wait for an instance that says nothing (15 s).
+ */
+const FAILURES_MIN = 5
+const FAILING_MS_MIN = 10_000
 /** Batches handed out and not yet drained whose end is remembered; older ones are found by the index. */
 const PLACES_MAX = 10_000
+
+/** How far a file reached when it was looked at. */
+interface Extent {
+  readonly lastRecord: number
+  readonly to: number
+}
+
+interface Walked {
+  readonly handle: DiskFile
+  readonly walk: RecordWalk
+  readonly records: BufferRecord[]
+  readonly offsets: number[]
+  readonly damages: Damage[]
+}
 
 interface Chunk {
   readonly file: BufferFile
@@ -91,6 +114,10 @@ export class Reader {
   readonly #files: FileSet
   readonly #recorder: DamageRecorder
   readonly #recovered: Recovered
+  readonly #clockMs: () => number
+  /** The place that could not be read last. */
+  #failing: { readonly file: BufferFile; readonly offset: number; readonly sinceMs: number; times: number } | null =
+    null
   #handle: { file: BufferFile; disk: DiskFile } | null = null
   /** Where the next chunk starts; null: at the first undrained record. */
   #next: FilePlace | null = null
@@ -102,7 +129,8 @@ export class Reader {
   #busy: Promise<unknown> = Promise.resolve()
   #rewound = true
 
-  constructor(disk: Disk, files: FileSet, recorder: DamageRecorder, recovered: Recovered) {
+  constructor(disk: Disk, files: FileSet, recorder: DamageRecorder, recovered: Recovered, clockMs: () => number) {
+    this.#clockMs = clockMs
     this.#disk = disk
     this.#files = files
     this.#recorder = recorder
@@ -222,16 +250,44 @@ export class Reader {
   }
 
   async #loadAt(place: FilePlace): Promise<Chunk> {
-    const { file } = place
-    const handle = await nullIfGone(this.#open(file))
-    if (handle === null) return this.#gone(place)
+    const { file, offset } = place
     // Appends go on meanwhile: one consistent view of how far the file reaches.
-    const { lastRecord, bytes: to } = file
+    const extent: Extent = { lastRecord: file.lastRecord, to: file.bytes }
+    const { lastRecord, to } = extent
+    let walked: Walked | null
+    try {
+      walked = await this.#walk(place, extent)
+    } catch (error) {
+      await this.#closeHandle()
+      if (!this.#isLost(place, error)) throw error
+      return this.#setRestAside(place, extent, String(error))
+    }
+    if (this.#failing?.file === file && this.#failing.offset === offset) this.#failing = null
+    // Somebody removed it: what it held is missing, and what lies behind it must not wait for it.
+    if (walked === null) return this.#setRestAside(place, extent, null)
+    const { handle, walk, records, offsets, damages } = walked
+    const setAside = await this.#recordDamage(file, handle, damages, lastRecord)
+    const isEnd = walk.offset >= to
+    const endNumber = isEnd && damages.length > 0 ? Math.max(walk.expected, lastRecord + 1) : walk.expected
+    this.#next = {
+      file,
+      offset: walk.offset,
+      number: endNumber,
+      recordsBefore: place.recordsBefore + records.length,
+    }
+    const { recordsBefore } = place
+    return { file, records, offsets, setAside, endOffset: walk.offset, endNumber, recordsBefore }
+  }
+
+  /** What the next chunk holds, bad or good; null when the file is not there. */
+  async #walk({ file, offset, number }: FilePlace, { lastRecord, to }: Extent): Promise<Walked | null> {
+    const handle = await nullIfGone(this.#open(file))
+    if (handle === null) return null
     const walk = new RecordWalk(handle, {
-      from: place.offset,
+      from: offset,
       to,
       salt: file.salt,
-      expected: place.number,
+      expected: number,
       chunkBytes: CHUNK_BYTES,
       keepChunks: true,
     })
@@ -240,9 +296,9 @@ export class Reader {
     const offsets: number[] = []
     const damages: Damage[] = []
     const visitor = {
-      record(chunk: Buffer, start: number, end: number, number: number, micros: number, flags: number, at: number) {
-        records.push(new ChunkRecord(number, acceptedAt(number, micros, recovered), flags, chunk, start, end))
-        offsets.push(at)
+      record(chunk: Buffer, start: number, end: number, at: number, micros: number, flags: number, where: number) {
+        records.push(new ChunkRecord(at, acceptedAt(at, micros, recovered), flags, chunk, start, end))
+        offsets.push(where)
       },
       damage(damage: Damage) {
         damages.push(damage)
@@ -258,32 +314,31 @@ export class Reader {
         damages.push({ offset: end, bytes: to - end, firstRecord: walk.expected, lastRecord })
       walk.offset = to
     }
-    const setAside = await this.#recordDamage(file, handle, damages, lastRecord)
-    const isEnd = walk.offset >= to
-    const endNumber = isEnd && damages.length > 0 ? Math.max(walk.expected, lastRecord + 1) : walk.expected
-    this.#next = {
-      file,
-      offset: walk.offset,
-      number: endNumber,
-      recordsBefore: place.recordsBefore + records.length,
-    }
-    const { recordsBefore } = place
-    return { file, records, offsets, setAside, endOffset: walk.offset, endNumber, recordsBefore }
+    return { handle, walk, records, offsets, damages }
   }
 
-  /** Somebody removed the file: what it held is missing, and what lies behind it must not wait for it. */
-  async #gone({ file, number, offset, recordsBefore }: FilePlace): Promise<Chunk> {
-    const { lastRecord, bytes: endOffset } = file
+  /** Whether the bytes at this place are given up. */
+  #isLost({ file, offset }: FilePlace, error: unknown): boolean {
+    if (!isOfLostBytes(error)) return false
+    if (this.#failing?.file !== file || this.#failing.offset !== offset)
+      this.#failing = { file, offset, sinceMs: this.#clockMs(), times: 0 }
+    this.#failing.times++
+    return this.#failing.times >= FAILURES_MIN && this.#clockMs() - this.#failing.sinceMs >= FAILING_MS_MIN
+  }
+
+  /**
+   * Where the whole disk is gone this fails, and nothing passes for lost.
+   *
+   * @param unreadable why its bytes cannot be read; null when the file is not there
+   */
+  async #setRestAside(place: FilePlace, { lastRecord, to }: Extent, unreadable: string | null): Promise<Chunk> {
+    const { file, number, offset, recordsBefore } = place
     const endNumber = lastRecord + 1
-    // Where the whole directory is gone this fails, and nothing passes for missing.
-    const setAside = await this.#recordDamage(
-      file,
-      null,
-      [{ offset, bytes: 0, firstRecord: number, lastRecord }],
-      lastRecord,
-    )
-    this.#next = { file, offset: endOffset, number: endNumber, recordsBefore }
-    return { file, records: [], offsets: [], setAside, endOffset, endNumber, recordsBefore }
+    const damage = { offset, bytes: unreadable === null ? 0 : to - offset, firstRecord: number, lastRecord }
+    const setAside = await this.#recordDamage(file, null, [damage], lastRecord, unreadable)
+    file.keep ||= unreadable !== null
+    this.#next = { file, offset: to, number: endNumber, recordsBefore }
+    return { file, records: [], offsets: [], setAside, endOffset: to, endNumber, recordsBefore }
   }
 
   async #recordDamage(
@@ -291,12 +346,13 @@ export class Reader {
     handle: DiskFile | null,
     damages: Damage[],
     lastRecord: number,
+    unreadable: string | null = null,
   ): Promise<SetAside[]> {
     const setAside: SetAside[] = []
     for (const damage of damages) {
       const closed = { ...damage, lastRecord: damage.lastRecord ?? lastRecord }
       const before = this.#recorder.quarantine.count
-      const aside = await setDamageAside(this.#recorder, handle, file, closed)
+      const aside = await setDamageAside(this.#recorder, handle, file, closed, unreadable)
       // Damage from before the start was never counted as readable; new damage was.
       if (!file.scanned && this.#recorder.quarantine.count > before) {
         this.#files.lost(file, closed.lastRecord - closed.firstRecord + 1)
