@@ -1,8 +1,10 @@
 /** What an instance remembers over restarts, with PostgreSQL up and with PostgreSQL down (G11). */
+import { cpSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { ALL_IS_WELL, verdict } from '../support/checker.ts'
 import { startInstance } from '../support/instance.ts'
-import { endLeftovers, temporaryDatabase, temporaryPostgres } from '../support/leftovers.ts'
+import { endLeftovers, temporaryDatabase, temporaryDirectory, temporaryPostgres } from '../support/leftovers.ts'
 import { Producer } from '../support/producer.ts'
 import { Recorder } from '../support/recorder.ts'
 import { openTables } from '../support/tables.ts'
@@ -104,5 +106,48 @@ describe('restart in a window', () => {
     expect(await tables.query(`SELECT value FROM queen.system_state WHERE key = 'maintenance_mode'`)).toEqual([
       { value: { enabled: false } },
     ])
+  })
+})
+
+describe('an older copy of the buffer directory', () => {
+  test('G1 G2 G3 what is pushed to it while PostgreSQL is down is stored, also after kill -9, and nothing else', async () => {
+    const postgres = await temporaryPostgres()
+    const instance = await startInstance({ databaseUrl: postgres.url })
+    const { api } = instance
+    const push = async (transactionId: string) => (await api.push([{ queue: 'orders', transactionId }])).body[0].status
+    const delivered = async (): Promise<string[]> => {
+      const { body } = await api.pop('orders', { batch: 10, autoAck: true })
+      return body.messages.map((message: { transactionId: string }) => message.transactionId)
+    }
+    const normal = () =>
+      until('all is stored', async () => (await instance.phase()) === 'normal' && !(await instance.buffered()))
+    await until('the broker is connected', async () => (await api.get('/health')).body.database === 'connected')
+    await api.maintenance(true)
+    await push('a')
+    await instance.kill9()
+    const copy = join(temporaryDirectory(), 'copy')
+    cpSync(instance.bufferDir, copy, { recursive: true })
+    await instance.start()
+    for (const id of ['b', 'c', 'd', 'e']) await push(id)
+    await api.maintenance(false)
+    await normal()
+    expect(await delivered()).toEqual(['a', 'b', 'c', 'd', 'e'])
+    await instance.stop()
+
+    rmSync(instance.bufferDir, { recursive: true })
+    cpSync(copy, instance.bufferDir, { recursive: true })
+    await postgres.stop('immediate')
+    await instance.start()
+    expect(await push('new 1')).toBe('buffered')
+    await instance.kill9()
+    await instance.start()
+    expect(await push('new 2')).toBe('buffered')
+    await postgres.restart()
+    // Neither the copy nor what it remembers of a window keeps it from going on.
+    await until('the window is over here too', async () => (await api.maintenance()).body.maintenanceMode === false)
+    await normal()
+    expect(await delivered()).toEqual(['new 1', 'new 2'])
+    await until('PostgreSQL has been heard', async () => (await api.maintenance()).body.quarantinedMessages === 0)
+    expect((await api.maintenance()).body.instances).toMatchObject([{ live: true, bufferedMessages: 0 }])
   })
 })

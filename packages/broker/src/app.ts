@@ -102,7 +102,13 @@ const HEARTBEAT_MS = 2_000
 const REFRESH_MS = 5_000
 const START_WAIT_MS = 1_000
 // Messages that were acknowledged cannot be read, or the directory belongs to somebody else.
-const LOUD_EVENTS: ReadonlySet<FileBufferEvent['type']> = new Set(['damaged', 'missing', 'file-aside', 'lock-lost'])
+const LOUD_EVENTS: ReadonlySet<FileBufferEvent['type']> = new Set([
+  'damaged',
+  'missing',
+  'file-aside',
+  'older-copy',
+  'lock-lost',
+])
 
 /**
  * @throws SchemaError when the database's schema is not for this broker, FileBufferError when the buffer's directory
@@ -122,7 +128,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     ...(seams.disk === undefined ? {} : { disk: seams.disk }),
     onEvent: (event) => log[LOUD_EVENTS.has(event.type) ? 'error' : 'debug'](event, 'file buffer'),
   })
-  const instanceId = config.instanceId ?? `q-${buffer.bufferId.slice(0, 8)}`
+  const instanceId = config.instanceId ?? `q-${(buffer.formerIds.at(-1) ?? buffer.bufferId).slice(0, 8)}`
   let control: MaintenanceControl | null = null
   let schemaTried = false
   const opened = openDatabase({

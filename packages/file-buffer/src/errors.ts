@@ -8,7 +8,6 @@ export type FileBufferErrorCode =
   | 'RECORD_TOO_LARGE'
   | 'CLOSED'
   | 'LOCKED' // another live process owns the directory
-  | 'PROGRESS_CONFLICT' // the database says that records were drained which this run has only just accepted
   | 'QUARANTINE_FULL'
   | 'NOT_A_BUFFER'
 

@@ -23,5 +23,16 @@ export type FileBufferEvent =
       readonly message: string
       readonly file: string | null
     }
+  /**
+   * The database has drained records of this buffer that were not accepted here: the directory is an older copy of itself.
+   * It has another id from now on, under which the records that were accepted here, from `firstRecord` on, are drained.
+   */
+  | {
+      readonly type: 'older-copy'
+      readonly bufferId: string
+      readonly formerId: string
+      readonly firstRecord: number
+      readonly drainedThrough: number
+    }
   /** Another process took the directory over while this one was frozen; nothing is written any more. */
   | { readonly type: 'lock-lost' }

@@ -13,7 +13,7 @@ import type { FileBufferEvent } from './events.ts'
 import { ASIDE_SUFFIX } from './file-header.ts'
 import { FileSet } from './file-set.ts'
 import { type FsyncHistogram, FsyncTimes } from './fsync-times.ts'
-import { establishIdentity } from './identity.ts'
+import { establishIdentity, type Identity, renewIdentity } from './identity.ts'
 import { nodeDisk } from './node-disk.ts'
 import { ProgressFile } from './progress-file.ts'
 import { Quarantine } from './quarantine.ts'
@@ -94,8 +94,6 @@ export async function openFileBuffer(options: FileBufferOptions): Promise<FileBu
 }
 
 export class FileBuffer {
-  /** Persistent id of this directory. */
-  readonly bufferId: string
   readonly quarantine: Quarantine
 
   readonly #disk: Disk
@@ -109,8 +107,9 @@ export class FileBuffer {
   readonly #states: StateFiles
   readonly #fsyncTimes: FsyncTimes
   readonly #onEvent: (event: FileBufferEvent) => void
-  /** First number given out in this run: nothing from here on can have been drained before it. */
-  readonly #firstOfRun: { number: number }
+  /** First number given out since the database was last heard: nothing from here on can have been drained. */
+  #givenFrom: number
+  #identity: Identity
   readonly #recovered: Recovered
   readonly #used: { asideBytes: number }
   #oldestAcceptedAtMicros: number | null = null
@@ -127,7 +126,7 @@ export class FileBuffer {
     const onEvent = options.onEvent ?? (() => {})
     await removeDrafts(disk, directory)
     const states = new StateFiles(disk, directory)
-    const bufferId = await establishIdentity(disk, directory, states)
+    const identity = await establishIdentity(disk, directory, states)
     const names = new Set(await disk.readDirectory(directory))
     const files = new FileSet(disk)
     const quarantine = await Quarantine.open(
@@ -142,9 +141,17 @@ export class FileBuffer {
     const { file: progressFile, progress } = await ProgressFile.open(disk, directory)
     const recorder: DamageRecorder = { quarantine, nowMicros, onEvent }
     const drainedThrough = progress?.drainedThrough ?? 0
-    const recovered = await recoverFiles({ disk, directory, bufferId, drainedThrough, files, recorder })
+    const recovered = await recoverFiles({
+      disk,
+      directory,
+      bufferIds: [identity.bufferId, ...identity.formerIds],
+      drainedThrough,
+      files,
+      recorder,
+    })
     names.clear()
     const nextRecord = Math.max(recovered.nextRecord, progress?.nextRecord ?? 1, drainedThrough + 1)
+    const givenFrom = progress?.givenFrom ?? nextRecord
     const capacity = new Capacity({
       disk,
       directory,
@@ -160,7 +167,7 @@ export class FileBuffer {
         disk,
         lock,
         directory,
-        bufferId,
+        bufferId: () => buffer.bufferId,
         salt: randomInt(1, 2 ** 32),
         fileBytesMax: Math.min(
           options.fileBytesMax ?? FILE_BYTES_MAX,
@@ -183,10 +190,10 @@ export class FileBuffer {
     const recoveredUpTo = { nextNumber: nextRecord, openedAtMicros: nowMicros() }
     const reader = new Reader(disk, files, recorder, recoveredUpTo, clockMs)
     const parts = { disk, directory, lock, files, writer, reader, progressFile, capacity, states, quarantine }
-    const buffer = new FileBuffer({ ...parts, fsyncTimes, onEvent, bufferId, recoveredUpTo, used })
+    const buffer = new FileBuffer({ ...parts, fsyncTimes, onEvent, identity, givenFrom, recoveredUpTo, used })
     await buffer.#moveDrained(drainedThrough)
     // Durable at once: numbers of files that were set aside or cut are known only now.
-    await progressFile.save({ drainedThrough, nextRecord, lastRecord: writer.lastRecord }, true)
+    await progressFile.save({ drainedThrough, nextRecord, lastRecord: writer.lastRecord, givenFrom }, true)
     const { pendingRecords: records, pendingBytes: bytes } = files
     onEvent({ type: 'recovered', files: files.files.length, records, bytes })
     return buffer
@@ -205,11 +212,13 @@ export class FileBuffer {
     quarantine: Quarantine
     fsyncTimes: FsyncTimes
     onEvent: (event: FileBufferEvent) => void
-    bufferId: string
+    identity: Identity
+    givenFrom: number
     recoveredUpTo: Recovered
     used: { asideBytes: number }
   }) {
-    this.bufferId = parts.bufferId
+    this.#identity = parts.identity
+    this.#givenFrom = parts.givenFrom
     this.quarantine = parts.quarantine
     this.#disk = parts.disk
     this.#directory = parts.directory
@@ -223,8 +232,17 @@ export class FileBuffer {
     this.#fsyncTimes = parts.fsyncTimes
     this.#onEvent = parts.onEvent
     this.#recovered = parts.recoveredUpTo
-    this.#firstOfRun = { number: parts.recoveredUpTo.nextNumber }
     this.#used = parts.used
+  }
+
+  /** Persistent id of this directory, under which it is drained. */
+  get bufferId(): string {
+    return this.#identity.bufferId
+  }
+
+  /** What it was before, latest first. */
+  get formerIds(): readonly string[] {
+    return this.#identity.formerIds
   }
 
   /** Resolves when the records are durable (G1); a rejection promises nothing about them. */
@@ -272,6 +290,7 @@ export class FileBuffer {
         throw new RangeError(`drained through ${through}, but the last record is ${this.#writer.lastRecord}`)
       }
       if (through <= this.#files.drainedThrough) return
+      this.#givenFrom = Number.POSITIVE_INFINITY
       await this.#moveDrained(through)
       await this.#saveProgress(through, false)
       await this.#unlinkDrained()
@@ -280,27 +299,39 @@ export class FileBuffer {
 
   /**
    * What the database remembers at start-up; it may be ahead of the local hint (the answer of the last drain was
-   * lost) or behind it (another database). Rewinds. Rejects with PROGRESS_CONFLICT when the database claims
-   * records that were only just accepted: then this directory is an older copy of itself, and its numbers are in use.
+   * lost) or behind it (another database). Rewinds. When the database claims records that were accepted since it
+   * was last heard, this directory is an older copy of itself, whose numbers are in use: it gets another id, and of that one
+   * the database has drained nothing.
    */
   setDrainedThrough(through: number): Promise<void> {
     return this.#inTurn(async () => {
-      const { number } = this.#firstOfRun
-      if (through >= number && this.#writer.nextRecord > number && through > this.#files.drainedThrough) {
-        throw new FileBufferError(
-          'PROGRESS_CONFLICT',
-          `the database has drained buffer ${this.bufferId} through record ${through}, but this directory gave out ${number} only now: it is an older copy`,
-        )
-      }
-      if (through >= this.#writer.nextRecord) {
-        this.#writer.skipTo(through + 1)
-        this.#firstOfRun.number = through + 1
-      }
+      const { nextRecord } = this.#writer
+      const isOlderCopy = through >= this.#givenFrom && nextRecord > this.#givenFrom
+      if (isOlderCopy && through > this.#files.drainedThrough) return this.#startOver(through)
+      if (through >= nextRecord) this.#writer.skipTo(through + 1)
       await this.#moveDrained(through)
       this.#reader.rewind()
+      this.#givenFrom = Number.POSITIVE_INFINITY
       await this.#saveProgress(through, true)
       await this.#unlinkDrained()
     })
+  }
+
+  /** Every step may be the last before a crash: the next start comes here again, or has the new id. */
+  async #startOver(claimed: number): Promise<void> {
+    const firstRecord = this.#givenFrom
+    const through = firstRecord - 1
+    // Both copies have these, and those of the other are stored.
+    await this.#moveDrained(through)
+    this.#reader.rewind()
+    await this.#saveProgress(through, true)
+    await this.#unlinkDrained()
+    const formerId = this.bufferId
+    this.#identity = await renewIdentity(this.#states, this.#identity)
+    this.#givenFrom = Number.POSITIVE_INFINITY
+    await this.#saveProgress(through, true)
+    const { bufferId } = this
+    this.#onEvent({ type: 'older-copy', bufferId, formerId, firstRecord, drainedThrough: claimed })
   }
 
   /** A small value kept beside the records, or null when there is none or it is damaged. */
@@ -341,7 +372,8 @@ export class FileBuffer {
 
   #saveProgress(drainedThrough: number, durable: boolean): Promise<void> {
     const { lastRecord, nextRecord } = this.#writer
-    return this.#progress.save({ drainedThrough, nextRecord, lastRecord }, durable)
+    const givenFrom = Number.isFinite(this.#givenFrom) ? this.#givenFrom : null
+    return this.#progress.save({ drainedThrough, nextRecord, lastRecord, givenFrom }, durable)
   }
 
   async #moveDrained(through: number): Promise<void> {

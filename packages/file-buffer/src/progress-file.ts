@@ -1,6 +1,6 @@
 /**
- * The local memory of three numbers: how far the buffer is drained, which record number comes next, and up to which
- * records were acknowledged.
+ * The local memory of four numbers: how far the buffer is drained, which record number comes next, up to which records were
+ * acknowledged, and from where on numbers were given out that the database has not been asked about.
  *
  * The database's word on draining is final (`setDrainedThrough`); this is the best guess until it can be asked.
  * `nextRecord` is not a hint: once all files are unlinked nothing else on this disk knows which numbers were used.
@@ -20,10 +20,14 @@ export interface Progress {
   readonly nextRecord: number
   /** Highest number acknowledged. */
   readonly lastRecord: number
+  /** First number given out since the database last said how far it has drained this buffer; null = none. */
+  readonly givenFrom: number | null
 }
 
 const FILE_NAME = 'progress'
-const SLOT_BYTES = 40
+const SLOT_BYTES = 52
+/** A version that did not know `givenFrom` wrote so much, and reads so much. */
+const FIRST_BYTES = 40
 /** Slots a sector apart: a torn sector write cannot hit both. */
 const SLOT_DISTANCE_BYTES = 4096
 const MAGIC = 0x50_52_47_31
@@ -92,25 +96,32 @@ export class ProgressFile {
     writeUInt64(slot, progress.nextRecord, 24)
     // One more than it is: 0 stands in slots of a version that did not know it.
     writeUInt64(slot, progress.lastRecord + 1, 32)
-    slot.writeUInt32LE(crc32(slot, 8, SLOT_BYTES, SEED), 4)
+    slot.writeUInt32LE(crc32(slot, 8, FIRST_BYTES, SEED), 4)
+    writeUInt64(slot, progress.givenFrom ?? 0, FIRST_BYTES)
+    // Over the sequence too: what such a version left there from an earlier slot does not count.
+    slot.writeUInt32LE(crc32(slot, 8, SLOT_BYTES - 4, SEED), SLOT_BYTES - 4)
     await writeFully(this.#file, slot, 0, SLOT_BYTES, (this.#sequence % 2) * SLOT_DISTANCE_BYTES)
   }
 }
 
 async function readSlots(file: DiskFile): Promise<(Progress & { sequence: number }) | null> {
-  let latest: (Progress & { sequence: number }) | null = null
+  let latest: Omit<Progress & { sequence: number }, 'givenFrom'> | null = null
+  // Of the latest slot that has it whole: where a version that did not know it was at work, that is neither.
+  let given: { sequence: number; from: number | null } = { sequence: -1, from: null }
   const slot = Buffer.alloc(SLOT_BYTES)
   for (const index of [0, 1]) {
     // A slot that cannot be read is like one that fails its checksum: the other one counts.
     const count = await readAround(file, slot, 0, SLOT_BYTES, index * SLOT_DISTANCE_BYTES).catch(() => 0)
-    if (count < SLOT_BYTES || slot.readUInt32LE(0) !== MAGIC) continue
-    if (slot.readUInt32LE(4) !== crc32(slot, 8, SLOT_BYTES, SEED)) continue
+    if (count < FIRST_BYTES || slot.readUInt32LE(0) !== MAGIC) continue
+    if (slot.readUInt32LE(4) !== crc32(slot, 8, FIRST_BYTES, SEED)) continue
     const sequence = readUInt64(slot, 8)
     if (latest === null || sequence > latest.sequence) {
       const nextRecord = readUInt64(slot, 24)
       const lastRecord = (readUInt64(slot, 32) || nextRecord) - 1
       latest = { sequence, drainedThrough: readUInt64(slot, 16), nextRecord, lastRecord }
     }
+    const isWhole = count === SLOT_BYTES && slot.readUInt32LE(SLOT_BYTES - 4) === crc32(slot, 8, SLOT_BYTES - 4, SEED)
+    if (isWhole && sequence > given.sequence) given = { sequence, from: readUInt64(slot, FIRST_BYTES) || null }
   }
-  return latest
+  return latest === null ? null : { ...latest, givenFrom: given.from }
 }

@@ -65,7 +65,8 @@ export async function readHeader(disk: Disk, path: string): Promise<ReturnType<t
 export interface RecoveryOptions {
   readonly disk: Disk
   readonly directory: string
-  readonly bufferId: string
+  /** Its id and its former ones. */
+  readonly bufferIds: readonly string[]
   readonly drainedThrough: number
   readonly files: FileSet
   readonly recorder: DamageRecorder
@@ -179,7 +180,7 @@ async function recoverFile(
   certainLast: number,
   isDoubtful: boolean,
 ): Promise<Outcome> {
-  const { disk, directory, bufferId } = options
+  const { disk, directory, bufferIds } = options
   const path = join(directory, name)
   const reading = await readHeader(disk, path)
   if (reading.state === 'unfinished' || (reading.state === 'damaged' && bytes <= FILE_HEADER_BYTES)) {
@@ -190,7 +191,7 @@ async function recoverFile(
   }
   if (reading.state === 'damaged') return { state: 'aside', reason: 'both copies of the file header are damaged' }
   const { header } = reading
-  if (header.bufferId !== bufferId) return { state: 'aside', reason: `it belongs to buffer ${header.bufferId}` }
+  if (!bufferIds.includes(header.bufferId)) return { state: 'aside', reason: `it belongs to buffer ${header.bufferId}` }
   if (header.firstRecord <= certainLast && bytes > FILE_HEADER_BYTES && !(await cutBefore(options, header))) {
     return { state: 'aside', reason: 'its record numbers overlap those of the file before it' }
   }

@@ -39,7 +39,7 @@ export interface WriterOptions {
   readonly disk: Disk
   readonly lock: DirectoryLock
   readonly directory: string
-  readonly bufferId: string
+  readonly bufferId: () => string
   readonly salt: number
   readonly fileBytesMax: number
   readonly recordBytesMax: number
@@ -225,7 +225,13 @@ export class Writer {
     const handle = await disk.open(path, 'create')
     try {
       const acknowledgedBefore = this.lastRecord
-      const header = encodeFileHeader({ salt, bufferId, firstRecord, acknowledgedBefore, createdAtMicros: nowMicros() })
+      const header = encodeFileHeader({
+        salt,
+        bufferId: bufferId(),
+        firstRecord,
+        acknowledgedBefore,
+        createdAtMicros: nowMicros(),
+      })
       await writeFully(handle, header, 0, FILE_HEADER_BYTES, 0)
       await handle.datasync()
       await disk.syncDirectory(directory)

@@ -80,7 +80,10 @@ export interface RecordQuarantine {
 }
 
 export interface RecordLog {
+  /** Under which it is drained. */
   readonly bufferId: string
+  /** What it was before it turned out to be an older copy of itself, latest first. */
+  readonly formerIds: readonly string[]
   readonly quarantine: RecordQuarantine
   readonly stats: RecordLogStats
   /** Resolves when the records are on disk (fdatasync). @throws an error with code BUFFER_FULL | BUFFER_UNAVAILABLE | RECORD_TOO_LARGE | CLOSED */

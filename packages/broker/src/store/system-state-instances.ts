@@ -44,6 +44,7 @@ export function createInstanceStore({ state }: { readonly state: Sql }): Instanc
            started_at = excluded.started_at, last_seen_at = excluded.last_seen_at, report = excluded.report
           WHERE coalesce(held.report ->> 'bufferId', excluded.report ->> 'bufferId')
                   IS NOT DISTINCT FROM excluded.report ->> 'bufferId'
+             OR excluded.report -> 'formerBufferIds' ? (held.report ->> 'bufferId')
              OR held.last_seen_at < clock_timestamp() - make_interval(secs => ${LIVE_MS_MAX / 1_000})
          RETURNING *)
        SELECT ${COLUMNS} FROM (

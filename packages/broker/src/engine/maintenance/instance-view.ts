@@ -13,6 +13,8 @@ export interface SelfReport {
   /** Damage found on disk and not handed over to PostgreSQL yet. */
   readonly quarantinedOnDisk: number
   readonly bufferId: string
+  /** This instance too, as it was. */
+  readonly formerBufferIds: readonly string[]
   readonly diskFreeBytes: number | null
   readonly capacityBytes: number
   readonly timeToFullSeconds: number | null
@@ -21,12 +23,13 @@ export interface SelfReport {
 }
 
 export function selfReport(
-  { bufferId, stats }: Pick<RecordLog, 'bufferId' | 'stats'>,
+  { bufferId, formerIds, stats }: Pick<RecordLog, 'bufferId' | 'formerIds' | 'stats'>,
   phase: MaintenancePhase,
   drain: DrainProgress | null,
 ): SelfReport {
   return {
     bufferId,
+    formerBufferIds: formerIds,
     phase,
     bufferedMessages: stats.pendingRecords,
     bufferedBytes: stats.pendingBytes,

@@ -82,13 +82,14 @@ export class Maintenance {
 
   /** Reports this instance and remembers the others. Returns whoever holds its name if it is not its own. @throws StoreError */
   async heartbeat(): Promise<InstanceRow | null> {
-    const { log, system, self, onDatabaseTime } = this.#parts
+    const { system, self, onDatabaseTime } = this.#parts
+    const report = this.#selfReport()
     const fromMs = performance.now()
-    const rows = await system.heartbeat({ ...self, report: { ...this.#selfReport() } })
+    const rows = await system.heartbeat({ ...self, report: { ...report } })
     const toMs = performance.now()
     const own = rows.find((row) => row.id === self.id)
     this.#learnInstances(rows)
-    if (own !== undefined && own.report.bufferId !== log.bufferId) return own
+    if (own !== undefined && own.report.bufferId !== report.bufferId) return own
     if (own !== undefined) onDatabaseTime(Date.parse(own.lastSeenAt), fromMs, toMs)
     return null
   }
