@@ -96,7 +96,7 @@ export const VARIABLES = {
     kind: { type: 'integer', min: 2, max: 200 },
     fallback: '10',
     meaning:
-      'Connections for pushes, pops and acks. Up to 7 more are opened beside them; leave PostgreSQL room for both, and for psql.',
+      'Connections for pushes, pops and acks, opened when needed; of those that rest for a minute two stay. Up to 7 more are opened beside them; leave PostgreSQL room for both, and for psql.',
   },
   LOG_LEVEL: {
     kind: { type: 'choice', of: ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] },

@@ -5,6 +5,8 @@
  * no other connection to wait for, everybody waiting is told at once: in an outage a caller learns it in the time a
  * refused connection takes, not after its own patience.
  *
+ * What nobody needed for a minute is closed, down to a few: a burst must not keep others from connecting for ever.
+ *
  * A server may have no room for all that our pools want. Then one pool gives a connection to another, and never closes it
  * for the other's sake: whoever else is waiting for room would take it.
  *
@@ -16,6 +18,8 @@ import { toStoreError } from './sqlstate.ts'
 
 export interface PoolOptions {
   readonly size: number
+  /** So many stay open, however idle. */
+  readonly keep: number
   readonly waitersMax: number
   readonly waitTimeoutMs: number
   readonly open: () => Promise<DatabaseConnection>
@@ -51,6 +55,8 @@ interface Waiter {
 // Pause after a failed opening while other connections still serve (too many connections): retrying at once would
 // only load a server that is short of them.
 const REOPEN_PAUSE_MS = 200
+// Opening one costs a few milliseconds and all its statements are parsed anew: bursts that come every few seconds keep theirs.
+const IDLE_PERIOD_MS = 60_000
 
 export class ConnectionPool {
   readonly #options: PoolOptions
@@ -58,6 +64,9 @@ export class ConnectionPool {
   readonly #busy = new Set<DatabaseConnection>()
   readonly #waiters: Waiter[] = []
   readonly #takers: Taker[] = []
+  /** The first so many of the idle ones have not been used in this period. */
+  #rested = 0
+  #restTimer: NodeJS.Timeout | null = null
   #opening = 0
   #reopenTimer: NodeJS.Timeout | null = null
   #closed = false
@@ -87,6 +96,7 @@ export class ConnectionPool {
     if (this.#closed || this.#live() <= keep) return Promise.resolve(null)
     // The one that has rested longest: the others are warm.
     const idle = this.#idle.shift()
+    this.#used()
     if (idle !== undefined) return Promise.resolve(idle)
     return new Promise((resolve) => {
       const timer = setTimeout(() => {
@@ -101,11 +111,13 @@ export class ConnectionPool {
   /** Cuts every idle connection: the server fell silent, so they would only cost their users a full time limit each. */
   dropIdle(): void {
     for (const connection of this.#idle.splice(0)) connection.destroy()
+    this.#used()
   }
 
   /** Refuses those who wait, closes idle connections now and busy ones when they come back. */
   close(): void {
     this.#closed = true
+    if (this.#restTimer !== null) clearInterval(this.#restTimer)
     if (this.#reopenTimer !== null) clearTimeout(this.#reopenTimer)
     this.#rejectAll(new StoreError('unavailable', 'the database connections are closed'))
     for (const taker of this.#takers.splice(0)) {
@@ -131,8 +143,23 @@ export class ConnectionPool {
   #takeIdle(): DatabaseConnection | null {
     const connection = this.#idle.pop()
     if (connection === undefined) return null
+    this.#used()
     this.#busy.add(connection)
     return connection
+  }
+
+  /** Some idle ones are not idle any more. */
+  #used(): void {
+    if (this.#idle.length < this.#rested) this.#rested = this.#idle.length
+  }
+
+  #closeRested(): void {
+    const spare = Math.min(this.#rested, this.#live() - this.#options.keep)
+    for (const connection of spare > 0 ? this.#idle.splice(0, spare) : []) {
+      connection.onBroken = null
+      connection.close()
+    }
+    this.#rested = this.#idle.length
   }
 
   #wait(): Promise<DatabaseConnection> {
@@ -208,6 +235,7 @@ export class ConnectionPool {
   #opened(connection: DatabaseConnection): void {
     this.#opening--
     connection.onBroken = (silent) => this.#lost(connection, silent)
+    this.#restTimer ??= setInterval(() => this.#closeRested(), IDLE_PERIOD_MS).unref()
     this.#options.onOpened()
     if (this.#closed) connection.close()
     else this.#offer(connection)
@@ -230,6 +258,7 @@ export class ConnectionPool {
   #lost(connection: DatabaseConnection, silent: boolean): void {
     const at = this.#idle.indexOf(connection)
     if (at !== -1) this.#idle.splice(at, 1)
+    this.#used()
     if (!this.#closed) this.#options.onLost(silent)
   }
 

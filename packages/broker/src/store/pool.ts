@@ -78,6 +78,9 @@ const IDENTITY = `
 
 const ADMIN_SIZE = 3
 const STATE_SIZE = 2
+// What stays open of an idle instance: the first pushes and reads after a rest are served at once.
+const HOT_KEPT = 2
+const ADMIN_KEPT = 1
 // Waiting callers hold a request each; beyond this the instance is overloaded and should say so.
 const HOT_WAITERS_MAX = 2_000
 const ADMIN_WAITERS_MAX = 200
@@ -146,12 +149,14 @@ export function openDatabase(options: DatabaseOptions): QueenDatabase {
 
   const pool = (
     size: number,
+    keep: number,
     waitersMax: number,
     always: boolean,
     open: () => Promise<DatabaseConnection>,
   ): ConnectionPool =>
     new ConnectionPool({
       size,
+      keep,
       waitersMax,
       waitTimeoutMs: options.statementTimeoutMs,
       open,
@@ -178,12 +183,12 @@ export function openDatabase(options: DatabaseOptions): QueenDatabase {
 
   const limits: TimeLimits = options
   const pools: Record<'hot' | 'admin' | 'state', ConnectionPool> = {
-    hot: pool(options.poolSize, HOT_WAITERS_MAX, false, () => open(hotSettings(limits))),
+    hot: pool(options.poolSize, HOT_KEPT, HOT_WAITERS_MAX, false, () => open(hotSettings(limits))),
     // One is enough to answer; more of them would cost the message paths too many.
-    admin: pool(ADMIN_SIZE, ADMIN_WAITERS_MAX, false, () =>
+    admin: pool(ADMIN_SIZE, ADMIN_KEPT, ADMIN_WAITERS_MAX, false, () =>
       pools.admin.stats().size === 0 ? openOrTakeOver(adminSettings(limits)) : open(adminSettings(limits)),
     ),
-    state: pool(STATE_SIZE, STATE_WAITERS_MAX, true, () => openOrTakeOver(baseSettings(limits))),
+    state: pool(STATE_SIZE, STATE_SIZE, STATE_WAITERS_MAX, true, () => openOrTakeOver(baseSettings(limits))),
   }
 
   const health: DatabaseHealth = new DatabaseHealth({
