@@ -341,7 +341,8 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     onInstances: (rows) => {
       acceptance.farAway = rows.some((row) => row.hostname !== config.hostname)
     },
-    onDatabaseTime: followDatabaseClock(clock, log, () => {
+    clock: () => clock.view,
+    onDatabaseTime: followDatabaseClock(clock, log, instanceId, () => {
       const joins = control?.state === 'gathering' || control?.state === 'barrier'
       return joins || buffer.stats.pendingRecords > 0 || acceptance.running > 0
     }),

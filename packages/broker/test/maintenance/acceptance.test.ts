@@ -123,6 +123,69 @@ describe('the clock of the host', () => {
     expect([Math.round(ask(-5_000, 2, true)!), ahead()]).toEqual([-5_000, -5_000])
   })
 
+  describe('and that of PostgreSQL, which several hosts look at', () => {
+    let real = 0.4
+    /** A host, and how far its own clock is ahead of the right one. */
+    function host(aheadMs = 0) {
+      const clock = new HostClock(
+        () => SINCE + Math.floor(real + aheadMs),
+        () => {
+          real += 0.000_05
+          return real
+        },
+      )
+      return {
+        clock,
+        /** PostgreSQL answers after `share` of the time it takes. */
+        look(postgresAheadMs: number, tookMs: number, share: number, ...others: HostClock[]) {
+          const from = real
+          real += tookMs
+          const views = others.map((other) => other.view).filter((view) => view !== null)
+          clock.compare(SINCE + from + share * tookMs + postgresAheadMs, from, real, false, views)
+        },
+        ahead: () => clock.nowMs() - SINCE - real,
+      }
+    }
+
+    it('G4 is followed by the same offset where the hosts agree, however badly one looks', () => {
+      for (const postgresAheadMs of [400, -400, 252]) {
+        const [a, b, c] = [host(), host(), host()]
+        // Two find out at the same time, by looks that are 50 ms apart; one may think that it is near enough.
+        a.look(postgresAheadMs, 50, 0)
+        b.look(postgresAheadMs, 50, 1)
+        for (let beats = 0; beats < 3; beats++) {
+          a.look(postgresAheadMs, 2, 0.5, b.clock, c.clock)
+          b.look(postgresAheadMs, 80, 0.9, a.clock, c.clock)
+          // A third one comes later.
+          if (beats > 0) c.look(postgresAheadMs, 10, 0, a.clock, b.clock)
+        }
+        real += 10_000
+        expect(Math.abs(a.ahead() - postgresAheadMs)).toBeLessThanOrEqual(25.1)
+        expect(b.ahead()).toBeCloseTo(a.ahead(), 1)
+        expect(c.ahead()).toBeCloseTo(a.ahead(), 1)
+        // And so it stays while PostgreSQL's clock goes its own way, also where that makes them follow it anew.
+        for (let drift = 0; drift < 600; drift += 2) {
+          a.look(postgresAheadMs + drift, 3, 1, b.clock, c.clock)
+          b.look(postgresAheadMs + drift, 3, 0, a.clock, c.clock)
+          c.look(postgresAheadMs + drift, 3, 0.5, a.clock, b.clock)
+        }
+        real += 10_000
+        expect(b.ahead()).toBeCloseTo(a.ahead(), 1)
+        expect(c.ahead()).toBeCloseTo(a.ahead(), 1)
+      }
+    })
+
+    it('G4 is followed by its own look of a host whose clock is another than those of the others', () => {
+      const [a, b] = [host(), host(-90)]
+      for (let beats = 0; beats < 2; beats++) {
+        a.look(1_000, 2, 0.5, b.clock)
+        b.look(1_000, 2, 0.5, a.clock)
+      }
+      expect(a.ahead()).toBeCloseTo(1_000, 0)
+      expect(b.ahead()).toBeCloseTo(1_000, 0)
+    })
+  })
+
   it('G4 is the same in every process: what happens later has a later time', async () => {
     const clock = new HostClock()
     const script = `import { HostClock } from ${JSON.stringify(CLOCK)}; console.log(new HostClock().nowMicros())`

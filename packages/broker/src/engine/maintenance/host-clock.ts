@@ -9,7 +9,9 @@
  * slewed alike, so a look that contradicts the others means that the wall clock was set.
  *
  * Hosts whose clocks are not kept together have PostgreSQL's in common: a clock that is far from it follows it, because
- * a drain ends only when every instance's time has passed what the others accepted.
+ * a drain ends only when every instance's time has passed what the others accepted. Each look at it is off by up to half of
+ * the time it took, and that would part clocks that agree; so what is followed is told to the others, and those whose own
+ * clock agrees, as far as both looks can tell, follow it by the same offset.
  *
  * Invariants, within this process: never goes back, but where the caller says that nothing depends on it; never stands
  * still, also when the wall clock is set back.
@@ -25,6 +27,17 @@ const ROUNDING_MS = 0.001
 const APART_MS_MAX = 250
 // A look at PostgreSQL's clock that took longer says too little.
 const ASKING_MS_MAX = 100
+// Between the looks of two instances lie up to two heartbeats, in which PostgreSQL's clock goes its own way.
+const DRIFT_MS_MAX = 5
+
+/** What an instance knows of PostgreSQL's clock, and what it makes of it. */
+export interface ClockView {
+  /** How far ahead of its wall clock it is taken to be; 0 = it is not followed. */
+  readonly followedMs: number
+  /** How far ahead it was at the latest look, to within `errorMs`. */
+  readonly lookMs: number
+  readonly errorMs: number
+}
 
 export class HostClock {
   /** Wall clock minus monotonic clock lies in between. */
@@ -33,6 +46,7 @@ export class HostClock {
   #lookedAtMs = 0
   /** How far PostgreSQL's clock is ahead of the wall clock; 0 while they are close. */
   #aheadMs = 0
+  #view: ClockView | null = null
   #latestMs = 0
   #latestAtMs = 0
 
@@ -67,14 +81,42 @@ export class HostClock {
    * ms this host's clock is behind it (negative: ahead) when what is followed changes, else null.
    *
    * @param mayGoBack nothing that was stamped with the time is waiting anywhere: then it goes back at once
+   * @param others what the other instances told last
    */
-  compare(databaseMs: number, fromMs: number, toMs: number, mayGoBack = false): number | null {
+  compare(
+    databaseMs: number,
+    fromMs: number,
+    toMs: number,
+    mayGoBack = false,
+    others: readonly ClockView[] = [],
+  ): number | null {
     if (mayGoBack) this.#latestMs = 0
     if (toMs - fromMs > ASKING_MS_MAX) return null
-    const aheadMs = databaseMs - (fromMs + toMs) / 2 - this.#wallAheadMs
-    if (Math.abs(aheadMs - this.#aheadMs) <= APART_MS_MAX) return null
-    this.#aheadMs = Math.abs(aheadMs) <= APART_MS_MAX ? 0 : aheadMs
-    return aheadMs
+    const before = this.#aheadMs
+    const lookMs = databaseMs - (fromMs + toMs) / 2 - this.#wallAheadMs
+    const errorMs = (toMs - fromMs) / 2
+    this.#aheadMs = this.#follow(lookMs, errorMs, others)
+    this.#view = { followedMs: this.#aheadMs, lookMs, errorMs }
+    const isOther = (before === 0) !== (this.#aheadMs === 0) || Math.abs(this.#aheadMs - before) > APART_MS_MAX
+    return isOther ? lookMs : null
+  }
+
+  /** For the others; null = PostgreSQL's clock is not known. */
+  get view(): ClockView | null {
+    return this.#view
+  }
+
+  /** The same at all whose clocks agree: the smallest that one of them follows, of those close to the look if there are any. */
+  #follow(lookMs: number, errorMs: number, others: readonly ClockView[]): number {
+    const followed = others
+      .filter((other) => Math.abs(other.lookMs - lookMs) <= other.errorMs + errorMs + DRIFT_MS_MAX)
+      .map((other) => other.followedMs)
+    const offsets = [this.#aheadMs, ...followed].filter((offset) => offset !== 0)
+    for (const reachMs of [APART_MS_MAX / 2, APART_MS_MAX]) {
+      const within = offsets.filter((offset) => Math.abs(offset - lookMs) <= reachMs)
+      if (within.length > 0) return Math.min(...within)
+    }
+    return Math.abs(lookMs) <= APART_MS_MAX ? 0 : lookMs
   }
 
   nowMicros(): number {

@@ -4,6 +4,7 @@ import { type InstanceRow, LIVE_MS_MAX } from '../../ports/system-store.ts'
 import type { InstanceStatus } from '../engine.ts'
 import type { MaintenancePhase } from '../types.ts'
 import type { DrainProgress } from './drain-meter.ts'
+import type { ClockView } from './host-clock.ts'
 
 export interface SelfReport {
   readonly phase: MaintenancePhase
@@ -20,12 +21,15 @@ export interface SelfReport {
   readonly timeToFullSeconds: number | null
   readonly bufferHealthy: boolean
   readonly drain: DrainProgress | null
+  /** null = PostgreSQL's clock is not known. */
+  readonly clock: ClockView | null
 }
 
 export function selfReport(
   { bufferId, formerIds, stats }: Pick<RecordLog, 'bufferId' | 'formerIds' | 'stats'>,
   phase: MaintenancePhase,
   drain: DrainProgress | null,
+  clock: ClockView | null,
 ): SelfReport {
   return {
     bufferId,
@@ -40,6 +44,7 @@ export function selfReport(
     timeToFullSeconds: stats.timeToFullSeconds === null ? null : Math.floor(stats.timeToFullSeconds),
     bufferHealthy: stats.usable && !stats.full,
     drain,
+    clock,
   }
 }
 

@@ -6,20 +6,15 @@
  */
 import type { RecordLog } from '../../ports/record-log.ts'
 import { StoreError } from '../../ports/store-error.ts'
-import {
-  type InstanceRow,
-  LIVE_MS_MAX,
-  type SwitchValue,
-  type SystemStore,
-  type WindowRow,
-} from '../../ports/system-store.ts'
+import { type InstanceRow, LIVE_MS_MAX, type SwitchValue, type SystemStore } from '../../ports/system-store.ts'
 import type { QuarantineCount } from '../drain/quarantine-count.ts'
 import type { InstanceStatus, MaintenanceStatus, MaintenanceWindow, PopMaintenanceStatus } from '../engine.ts'
 import { isIsoTimestamp, readToken, tokenOf } from '../list-token.ts'
 import { Refusal } from '../refusal.ts'
 import type { Page } from '../types.ts'
 import { within } from '../within.ts'
-import { instanceStatus, isoOfMicros, millis, selfReport, sumOf } from './instance-view.ts'
+import type { ClockView } from './host-clock.ts'
+import { instanceStatus, isoOfMicros, selfReport, sumOf } from './instance-view.ts'
 import type { MaintenanceControl } from './maintenance-control.ts'
 import { sessionName } from './session-name.ts'
 import {
@@ -31,6 +26,7 @@ import {
   SWITCH_OFF,
   type SwitchState,
 } from './switch-state.ts'
+import { windowOf } from './window-view.ts'
 
 export interface MaintenanceParts {
   readonly system: SystemStore
@@ -44,7 +40,9 @@ export interface MaintenanceParts {
   /** Who else is there, as of this heartbeat. */
   readonly onInstances: (rows: readonly InstanceRow[]) => void
   /** PostgreSQL's clock stood at `databaseMs` between two moments of `performance.now()`. */
-  readonly onDatabaseTime: (databaseMs: number, fromMs: number, toMs: number) => void
+  readonly onDatabaseTime: (databaseMs: number, fromMs: number, toMs: number, rows: readonly InstanceRow[]) => void
+  /** What the others are to know of this host's clock. */
+  readonly clock: () => ClockView | null
 }
 
 // How long switching on waits for running writes: longer than any of them may take.
@@ -90,7 +88,7 @@ export class Maintenance {
     const own = rows.find((row) => row.id === self.id)
     this.#learnInstances(rows)
     if (own !== undefined && own.report.bufferId !== report.bufferId) return own
-    if (own !== undefined) onDatabaseTime(Date.parse(own.lastSeenAt), fromMs, toMs)
+    if (own !== undefined) onDatabaseTime(Date.parse(own.lastSeenAt), fromMs, toMs, rows)
     return null
   }
 
@@ -350,7 +348,7 @@ export class Maintenance {
   #selfReport() {
     const { control, log } = this.#parts
     const drain = control.phase === 'draining' ? control.meter.progress(log.stats.pendingRecords) : null
-    return selfReport(log, control.phase, drain)
+    return selfReport(log, control.phase, drain, this.#parts.clock())
   }
 
   /** All known instances; this one as it is now, not as it last reported. */
@@ -474,18 +472,6 @@ export class Maintenance {
 function blocker(instance: InstanceStatus, reason: Blocker['reason']): Blocker {
   const { id: instanceId, hostname, bufferedMessages, lastSeenAt } = instance
   return { instanceId, hostname, reason, bufferedMessages, lastSeenAt }
-}
-
-function windowOf(row: WindowRow): MaintenanceWindow {
-  const { id: _, startedBy, ...rest } = row
-  return {
-    ...rest,
-    startedAt: millis(row.startedAt)!,
-    safeAt: millis(row.safeAt),
-    endedAt: millis(row.endedAt),
-    drainedAt: millis(row.drainedAt),
-    by: startedBy,
-  }
 }
 
 function asValue(state: SwitchState | null): SwitchValue | null {
