@@ -411,7 +411,7 @@ export class FileBuffer {
       last !== undefined &&
       !last.sealed &&
       last.lastRecord <= drainedThrough &&
-      last.bytes >= ROLL_DRAINED_BYTES_MIN
+      (last.keep || last.bytes >= ROLL_DRAINED_BYTES_MIN)
     ) {
       await this.#writer.sealIfIdle()
     }

@@ -276,7 +276,8 @@ export class Writer {
     this.#active = null
     active.file.sealed = true
     await active.handle.close().catch(() => {})
-    if (active.file.records > 0) return
+    // Not its records: those that turned out to be damaged are not counted any more, and their bytes are kept.
+    if (active.file.bytes > FILE_HEADER_BYTES) return
     this.#options.files.remove(active.file)
     await this.#options.disk.unlink(active.file.path).catch(() => {})
   }

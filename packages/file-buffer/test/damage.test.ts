@@ -271,6 +271,41 @@ describe('damage on disk', () => {
     await buffer.close()
   })
 
+  it('G10: the file being written is kept too when nothing of it can be read any more', async () => {
+    const disk = new FaultDisk()
+    let nowMs = 1_000_000
+    const options = { directory: DIRECTORY, disk, bufferBytesMax: 2 ** 30, diskFreeBytesMin: 0, clock: () => nowMs }
+    const buffer = await openFileBuffer(options)
+    await buffer.append(sourceOf(BODIES))
+    const contents = disk.contents(FILE)
+    disk.fail('read', 'EIO', { times: 1_000 })
+    for (let times = 0; times < 10; times++) {
+      await expect(readAll(buffer)).rejects.toMatchObject({ code: 'EIO' })
+      nowMs += 1_000
+    }
+    expect(await readAll(buffer)).toMatchObject({ bodies: [], setAside: [{ number: 1, lastNumber: BODIES.length }] })
+    expect(buffer.stats).toMatchObject({ pendingRecords: 0, quarantinedRecords: 1 })
+    disk.heal()
+    await buffer.drained(BODIES.length)
+    await buffer.close()
+    const again = await openFileBuffer(options)
+    await again.setDrainedThrough(BODIES.length)
+    expect((await again.append(sourceOf(['next']))).first).toBeGreaterThan(BODIES.length)
+    expect(disk.contents(`${FILE}.aside`)).toEqual(contents)
+    await again.close()
+  })
+
+  it('G10: damage in all of the file being written costs no bytes before they are drained', async () => {
+    const disk = new FaultDisk()
+    const buffer = await open(disk)
+    await buffer.append(sourceOf(['only']))
+    disk.flipBit(FILE, (HEADERS_END + 33) * 8)
+    const contents = disk.contents(FILE)
+    expect((await readAll(buffer)).setAside).toMatchObject([{ number: 1 }])
+    await buffer.close()
+    expect(disk.contents(FILE)).toEqual(contents)
+  })
+
   it('a disk that stumbles now and then is never given up', async () => {
     const disk = diskWith((await fileOf(BODIES)).contents)
     let nowMs = 1_000_000
