@@ -81,10 +81,16 @@ export async function openFileBuffer(options: FileBufferOptions): Promise<FileBu
   const disk = options.disk ?? nodeDisk
   const { directory } = options
   await disk.makeDirectory(directory)
-  const ownership = { lost: () => {} }
+  let isLost = false
+  const ownership = {
+    lost: () => {
+      isLost = true
+    },
+  }
   const lock = await disk.lock(directory, () => ownership.lost())
   try {
     const buffer = await FileBuffer.open(options, disk, lock)
+    if (isLost) throw new FileBufferError('LOCKED', `another process took ${directory} over while it was being opened`)
     ownership.lost = () => buffer.lockLost()
     return buffer
   } catch (error) {

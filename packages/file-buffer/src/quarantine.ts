@@ -11,7 +11,7 @@
  */
 import { join } from 'node:path'
 import { crc32 } from './crc32.ts'
-import type { Disk } from './disk.ts'
+import { type Disk, isOfLostBytes } from './disk.ts'
 import { FileBufferError } from './errors.ts'
 import { readSmallFile, removeDrafts, writeFileAtomically } from './state-files.ts'
 
@@ -176,7 +176,12 @@ export class Quarantine {
 
   async #read(id: string): Promise<QuarantineEntry | null> {
     if (!this.#known.has(id)) return null
-    const bytes = await readSmallFile(this.#disk, join(this.#directory, id + ENTRY_SUFFIX), this.#limits.bytesMax)
+    const path = join(this.#directory, id + ENTRY_SUFFIX)
+    const bytes = await readSmallFile(this.#disk, path, this.#limits.bytesMax).catch((error: unknown) => {
+      // As one that is damaged; the others of the page are as they are.
+      if (isOfLostBytes(error)) return Buffer.alloc(0)
+      throw error
+    })
     return bytes === null ? null : decode(id, bytes)
   }
 
@@ -189,7 +194,7 @@ export class Quarantine {
         this.#gone.set(id, file?.toString('utf8') ?? '')
       } else if (name.endsWith(ENTRY_SUFFIX)) {
         const id = name.slice(0, -ENTRY_SUFFIX.length)
-        const bytes = await readSmallFile(this.#disk, path, this.#limits.bytesMax).catch(() => null)
+        const bytes = await readSmallFile(this.#disk, path, this.#limits.bytesMax).catch(() => Buffer.alloc(0))
         if (bytes !== null) this.#remember(decode(id, bytes), bytes.length)
       }
     }

@@ -1,5 +1,6 @@
 /**
- * Start-up: reads every file once and rebuilds what memory must know. Start-up never fails because of a bad file.
+ * Start-up: reads every file once and rebuilds what memory must know. Start-up never fails because of a bad file; one that
+ * belongs to another user is not bad, and ends it.
  *
  *   header unreadable or of a later version ─▶ an entry in the quarantine, renamed `.aside`; its numbers are never reused
  *   header unfinished, no record behind it ──▶ removed: nothing in it was ever acknowledged
@@ -15,12 +16,14 @@ import { join } from 'node:path'
 import { BufferFile } from './buffer-file.ts'
 import { type DamageRecorder, setDamageAside, setFileAside } from './damage.ts'
 import { type Disk, type DiskFile, readAround, readFully, writeFully } from './disk.ts'
+import { errnoOf } from './errors.ts'
 import { ASIDE_SUFFIX, decodeFileHeader, FILE_HEADER_BYTES, type FileHeader, firstRecordOfName } from './file-header.ts'
 import type { FileSet } from './file-set.ts'
 import { type Damage, RecordWalk, recordsWithin } from './record-walk.ts'
 
 const SCAN_CHUNK_BYTES = 4 * 1024 * 1024
 const ATTEMPTS = 3
+const ERRORS_OF_ACCESS = new Set(['EACCES', 'EPERM'])
 /** Long enough for a descriptor to be freed or a bus to be reset, short enough for a start with many bad files. */
 const ATTEMPT_DISTANCE_MS = 50
 
@@ -129,6 +132,8 @@ async function recoverPatiently(options: RecoveryOptions, found: InOrder, certai
     try {
       return await recoverFile(options, found, certainLast, isDoubtful)
     } catch (error) {
+      // Another user's: nothing is wrong with it, and what is renamed now could not be taken back later.
+      if (ERRORS_OF_ACCESS.has(errnoOf(error) ?? '')) throw error
       isDoubtful ||= error instanceof SyncFailed
       if (attempt === ATTEMPTS) return { state: 'aside', reason: `it cannot be read: ${String(error)}` }
       await new Promise((resolve) => setTimeout(resolve, ATTEMPT_DISTANCE_MS))

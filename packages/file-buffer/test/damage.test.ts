@@ -306,6 +306,25 @@ describe('damage on disk', () => {
     expect(disk.contents(FILE)).toEqual(contents)
   })
 
+  it('G1: a file of another user ends the start: nothing is wrong with it', async () => {
+    const { contents } = await fileOf(BODIES)
+    const disk = diskWith(contents)
+    await (await open(disk)).close()
+    const denied = { times: 1_000 }
+    const opening = disk.open.bind(disk)
+    disk.open = (path, mode) => {
+      if (path === FILE && denied.times-- > 0)
+        return Promise.reject(Object.assign(new Error(`EACCES: ${path}`), { code: 'EACCES' }))
+      return opening(path, mode)
+    }
+    await expect(open(disk)).rejects.toMatchObject({ code: 'EACCES' })
+    denied.times = 0
+    const buffer = await open(disk)
+    expect(await readAll(buffer)).toMatchObject({ bodies: BODIES, setAside: [] })
+    expect(buffer.stats.quarantinedRecords).toBe(0)
+    await buffer.close()
+  })
+
   it('a disk that stumbles now and then is never given up', async () => {
     const disk = diskWith((await fileOf(BODIES)).contents)
     let nowMs = 1_000_000

@@ -449,6 +449,23 @@ describe('an owner that is robbed of its directory while it is frozen', () => {
     await last.close()
   })
 
+  it('in the middle of opening it does not open it', async () => {
+    const disk = new FaultDisk()
+    const lost = Promise.withResolvers<void>()
+    const { freeBytes } = disk
+    Object.assign(disk, {
+      lock: async (_: string, onLost: () => void) => {
+        setImmediate(() => {
+          onLost()
+          lost.resolve()
+        })
+        return { isHeld: () => true, release: async () => {} }
+      },
+      freeBytes: () => lost.promise.then(() => freeBytes.call(disk)),
+    })
+    await expect(open(disk)).rejects.toMatchObject({ code: 'LOCKED' })
+  })
+
   it('its own next file gives way to that of its successor, and is shown', async () => {
     const disk = new FaultDisk()
     const first = await open(disk)

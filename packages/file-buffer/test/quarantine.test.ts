@@ -107,6 +107,25 @@ describe('G8: quarantine', () => {
     await third.close()
   })
 
+  it('G10: an entry that cannot be read stays visible too, and hides no other', async () => {
+    const disk = new FaultDisk()
+    const buffer = await open(disk)
+    for (const id of ['a', 'b']) await buffer.quarantine.add(entry(id))
+    const lost = { id: 'a', number: null, error: 'the quarantine entry itself is damaged' }
+    // The first of the two, and all of it.
+    disk.fail('read', 'EIO', { times: 4 })
+    expect(await buffer.quarantine.list()).toMatchObject([lost, { id: 'b', error: 'no such thing' }])
+    disk.restart()
+    // Behind the identity and the two slots of the progress.
+    disk.fail('read', 'EIO', { skip: 1, times: 4 })
+    const again = await open(disk)
+    expect(again.stats.quarantinedRecords).toBe(2)
+    disk.heal()
+    expect(await again.quarantine.list()).toHaveLength(2)
+    expect(await again.quarantine.remove('a')).toBe(true)
+    await again.close()
+  })
+
   it.each([
     ['its head', () => 200],
     ['the bytes that were set aside', (bytes: Buffer) => bytes.length * 8 - 1],
