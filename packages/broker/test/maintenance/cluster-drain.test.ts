@@ -1,5 +1,5 @@
 /** A round of one instance, and what the others hear of it: the cluster drain itself over a scripted store and buffer. */
-import { expect, it } from 'vitest'
+import { afterEach, expect, it, vi } from 'vitest'
 import { ClusterDrain } from '../../src/engine/drain/cluster-drain.ts'
 import type { Drain } from '../../src/engine/drain/drain.ts'
 import { HorizonLog } from '../../src/engine/drain/horizon-log.ts'
@@ -14,9 +14,18 @@ import { StoreError } from '../../src/ports/store-error.ts'
 const DRAINING = { enabled: false, draining: true, epoch: 1 }
 const HOLD = { promises: () => false, untilMs: () => null }
 
+afterEach(() => {
+  vi.useRealTimers()
+})
+
 /** An instance with five records; `now` says what its buffer and its first sync answer. */
 function instance() {
-  const now: { read: Error | null; sync: Error | null; report: Error | null } = { read: null, sync: null, report: null }
+  const now: { read: Error | null; hangs: boolean; sync: Error | null; report: Error | null } = {
+    read: null,
+    hangs: false,
+    sync: null,
+    report: null,
+  }
   const reports: DrainReport[] = []
   const fail = async (error: Error | null) => {
     if (error !== null) throw error
@@ -36,7 +45,7 @@ function instance() {
   } as unknown as DrainStore
   const drain = {
     sync: () => fail(now.sync),
-    run: () => fail(now.read).then(() => 'empty'),
+    run: () => (now.hangs ? new Promise(() => {}) : fail(now.read).then(() => 'empty')),
   } as unknown as Drain
   const cluster = new ClusterDrain({
     instanceId: 'b',
@@ -93,4 +102,19 @@ it('G2 whoever fails before its first report in a drain makes one: the others wa
   expect(await round()).toBe('gone')
   now.report = null
   expect(await round()).toBe('busy')
+})
+
+it('G2 whose step hangs is waited for for minutes, and not for ever', async () => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] })
+  const { now, reports, round } = instance()
+  now.hangs = true
+  void round()
+  await vi.advanceTimersByTimeAsync(100_000)
+  const before = reports.length
+  expect(before).toBeGreaterThan(100)
+  await vi.advanceTimersByTimeAsync(30_000)
+  const after = reports.length
+  expect(after).toBeGreaterThan(before)
+  await vi.advanceTimersByTimeAsync(60_000)
+  expect(reports).toHaveLength(after)
 })

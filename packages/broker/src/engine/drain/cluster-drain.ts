@@ -68,6 +68,8 @@ interface Reported {
 const NEAR_RECORDS = 2_000
 // An instance that stores for longer without a report would look dead, and hold the others up.
 const RUN_MS = 500
+// What hangs for longer than any step takes (each statement ends after seconds) is no work: a disk that never answers.
+const AT_WORK_MS_MAX = 120_000
 // Staged ahead of the others, it only makes the database larger.
 const STAGED_MAX = 400_000
 // How long an answer is waited for while no push waits with it.
@@ -176,11 +178,12 @@ export class ClusterDrain {
     return { status: left === 'more' || merges ? 'busy' : 'waiting' }
   }
 
-  /** Reports while a step takes longer than it should: this instance is at work, not gone. */
+  /** Reports while a step takes longer than it should: this instance is at work, not gone. Not for ever: then it is. */
   async #noticed<T>(hold: Hold, work: () => Promise<T>): Promise<T> {
     let reporting = false
+    const endsAt = performance.now() + AT_WORK_MS_MAX
     const timer = setInterval(() => {
-      if (reporting || hold.promises()) return
+      if (reporting || performance.now() > endsAt || hold.promises()) return
       reporting = true
       // Never a promise: it would not cover what the step still does.
       this.#report(hold, true)
