@@ -1,19 +1,24 @@
 /** What a running broker writes, and that it goes on when nobody takes it. */
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { closeSync, mkdirSync, openSync, rmSync } from 'node:fs'
+import { closeSync, constants, mkdirSync, openSync, rmSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createDatabase, freePort, type TestDatabase } from '@queen/embedded-postgres/testing'
 import pg from 'pg'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { readConfig } from '../../packages/broker/src/config/read-config.ts'
 import { greeting } from '../../packages/broker/src/launch/greeting.ts'
+import { openTerminal } from '../../packages/cli/test/support/pty.ts'
 import { PROJECT_DIR } from './clone.ts'
 import { killLeftovers, runQueen } from './queen-process.ts'
 
 const MAIN = join(PROJECT_DIR, 'packages', 'broker', 'src', 'main.ts')
 const COMMAND = [process.execPath, MAIN] as const
+const CTRL_C = '\u0003'
+/** Freezes a terminal, and thaws it. */
+const CTRL_S = '\u0013'
+const CTRL_Q = '\u0011'
 /** With what a shell takes amiss in its name. */
 const dir = join(tmpdir(), `queen's "output" ${randomBytes(6).toString('hex')}`)
 let database: TestDatabase
@@ -63,6 +68,21 @@ describe('the greeting', () => {
   })
 })
 
+/** A real one, unlike those that child_process makes. */
+function fullPipe(name: string): { readonly path: string; readonly reader: number; readonly writer: number } {
+  const path = join(dir, name)
+  execFileSync('mkfifo', [path])
+  const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  const filler = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK)
+  try {
+    for (;;) writeSync(filler, `${'.'.repeat(1023)}\n`)
+  } catch (error) {
+    expect(error).toMatchObject({ code: 'EAGAIN' })
+  }
+  closeSync(filler)
+  return { path, reader, writer: openSync(path, 'w') }
+}
+
 describe('an output that takes nothing', () => {
   const env = async () => ({
     QUEEN_DATA_DIR: join(dir, 'output'),
@@ -91,5 +111,51 @@ describe('an output that takes nothing', () => {
     await untilServing(settings.PORT)
     queen.signal('SIGTERM')
     expect(await queen.outcome).toMatchObject({ code: 0, stderr: '' })
+  })
+
+  test.runIf(process.platform === 'linux')('a pipe that nobody reads does not stop the broker', async () => {
+    const settings = await env()
+    const pipe = fullPipe('asleep')
+    const queen = runQueen({ command: COMMAND, env: { ...settings, LOG_LEVEL: 'debug' }, stdout: pipe.writer })
+    closeSync(pipe.writer)
+    await untilServing(settings.PORT)
+    const body = JSON.stringify({ items: [{ queue: 'hello', payload: 1 }] })
+    const pushed = await fetch(`http://127.0.0.1:${settings.PORT}/api/v1/push`, { method: 'POST', body })
+    expect(pushed.status).toBe(201)
+    const reader = runQueen({ command: ['cat', pipe.path] })
+    closeSync(pipe.reader)
+    await reader.untilPrinted(/DEBUG /)
+    queen.signal('SIGTERM')
+    expect(await queen.outcome).toMatchObject({ code: 0, stderr: '' })
+    const lines = (await reader.outcome).stdout.replace(/^\.+\n/gm, '')
+    for (const line of [/Queen 1\.0\.0 is running/, / SIGTERM: stopping/, / stopped\n$/]) expect(lines).toMatch(line)
+  })
+
+  test.runIf(process.platform === 'linux')('a broker whose output nobody reads ends when it is told to', async () => {
+    const settings = await env()
+    const pipe = fullPipe('unread')
+    const queen = runQueen({ command: COMMAND, env: settings, stdout: pipe.writer })
+    closeSync(pipe.writer)
+    await untilServing(settings.PORT)
+    queen.signal('SIGTERM')
+    expect(await queen.outcome).toMatchObject({ code: 0, stderr: '' })
+    closeSync(pipe.reader)
+  })
+
+  test('a frozen terminal does not stop the broker', async () => {
+    const settings = await env()
+    const { PATH = '' } = process.env
+    const terminal = openTerminal(COMMAND[0], [COMMAND[1]], { ...settings, PATH })
+    onTestFinished(terminal.end)
+    await terminal.until('Ctrl-C stops everything')
+    terminal.press(CTRL_S)
+    const post = (path: string, body: unknown) =>
+      fetch(`http://127.0.0.1:${settings.PORT}/api/v1/${path}`, { method: 'POST', body: JSON.stringify(body) })
+    for (const enabled of [true, false]) expect((await post('system/maintenance', { enabled })).status).toBe(200)
+    expect((await post('push', { items: [{ queue: 'hello', payload: 1 }] })).status).toBe(201)
+    terminal.press(CTRL_Q)
+    await terminal.until(/maintenance/)
+    terminal.press(CTRL_C)
+    expect(await terminal.ended).toMatch(/ stopped/)
   })
 })

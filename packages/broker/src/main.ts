@@ -19,6 +19,7 @@ import { greeting, running, usage } from './launch/greeting.ts'
 import { makeWritable } from './launch/make-writable.ts'
 import { startupSentence } from './launch/startup-sentence.ts'
 import { createLog } from './observe/log.ts'
+import { openStdout } from './observe/stdout.ts'
 
 /** Started or starting: a signal in the middle of a start waits for the part and then stops it. */
 interface Parts {
@@ -66,7 +67,7 @@ async function run(): Promise<void> {
     const started = { version: version(), brokerUrl: broker.url, embedded: postgres ?? null }
     // Whoever collects lines of JSON is to find nothing else.
     if (config.log.format === 'json') log.info(running(config, started), 'Queen is running')
-    else process.stdout.write(greeting(config, started))
+    else openStdout().write(greeting(config, started))
   } catch (error) {
     // A start that a signal interrupted may fail for that reason; the signal's handler ends the process.
     if (stopping.requested) return

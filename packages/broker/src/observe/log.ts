@@ -4,18 +4,19 @@
  */
 import pino from 'pino'
 import type { LogFormat, LogLevel } from '../config/config.ts'
+import { openStdout } from './stdout.ts'
 
+const LOST = 'lines of this log were lost, because nobody took them'
 /** Fields that are noise in a terminal. */
 const HIDDEN = new Set(['level', 'time', 'msg', 'pid', 'hostname', 'err'])
 
 export function createLog(settings: { readonly level: LogLevel; readonly format: LogFormat }): pino.Logger {
   const options: pino.LoggerOptions = { level: settings.level, base: null }
-  // Synchronous: the last lines before an exit are the ones that matter. The hot paths log nothing.
-  const stdout = pino.destination({ dest: 1, sync: true })
-  // A closed pipe (a pager that quit) must not stop the broker.
-  stdout.on('error', () => {})
-  if (settings.format === 'json') return pino(options, stdout)
-  return pino(options, { write: (line: string) => void stdout.write(textLine(line)) })
+  const form = settings.format === 'json' ? (line: string) => line : textLine
+  const output = openStdout()
+  output.lostLine = (lines) =>
+    form(`${JSON.stringify({ level: pino.levels.values.warn, time: Date.now(), lines, msg: LOST })}\n`)
+  return pino(options, { write: (line: string) => output.write(form(line)) })
 }
 
 /** One JSON line → `12:38:30.321 INFO  drained {rate=1000}`. */
