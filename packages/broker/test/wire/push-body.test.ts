@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { Refusal } from '../../src/engine/refusal.ts'
 import type { PushItem } from '../../src/engine/types.ts'
 import { pushAnswer, pushAnswerInSlices } from '../../src/http/wire/push-answer.ts'
-import { parsePushBody, parsePushBodyInSlices } from '../../src/http/wire/push-body.ts'
+import { parsePushBody, parsePushBodyInSlices, SLICED_BODY_BYTES } from '../../src/http/wire/push-body.ts'
 
 const limits = { itemsMax: 10, payloadBytesMax: 100 }
 const parse = (body: unknown) =>
@@ -16,6 +16,8 @@ const parse = (body: unknown) =>
     null,
   )
 const one = (item: unknown) => parse({ items: [item] }).items[0]!
+/** Comparing the bytes of all items with those of all others takes seconds. */
+const withoutSource = ({ source: _, ...item }: PushItem) => item
 const payloadOf = (item: PushItem) => item.source.utf8Slice(item.payloadStart, item.payloadEnd)
 
 function codeOf(body: unknown): string {
@@ -210,11 +212,70 @@ describe('the body of a push', () => {
     const answer = await pushAnswerInSlices(sliced.items)
     clearImmediate(next)
     const whole = parsePushBody(body, wide, null)
-    expect(sliced).toEqual(whole)
+    expect(sliced.items.map(withoutSource)).toEqual(whole.items.map(withoutSource))
     expect(answer).toBe(pushAnswer(whole.items))
     expect(turns).toBeGreaterThanOrEqual(5)
     const broken = Buffer.concat([body.subarray(0, -1), Buffer.from(',')])
     await expect(parsePushBodyInSlices(broken, wide, null)).rejects.toMatchObject({ code: 'INVALID_JSON' })
+  })
+
+  test('reads the same wherever a slice ends, within an item and its values too', () => {
+    const outcome = (body: string, sliceBytes?: number): unknown => {
+      try {
+        return parsePushBody(Buffer.from(body), limits, 'p', sliceBytes)
+      } catch (error) {
+        return [(error as Refusal).code, (error as Refusal).message]
+      }
+    }
+    const nested = '{"a":[1,{"b":[]},"x\\u0000"],"c":-1.5e3}'
+    const names =
+      '"queue":"q","partition":"p\\u0061","transactionId":"t","traceId":"01A20857-5575-7000-B149-144250048D64"'
+    for (const body of [
+      `{"ignored":${nested},"items":[{"x":${nested},${names},"payload":{"n":[1,[2]]},"y":${nested}},{"queue":"é"}],"bufferMs":5,"bufferMax":7}`,
+      `{"items":[{"data":${nested},"queue":"q"},{"queue":"q","payload":${nested},"payload":[[1]]},{"queue":"q","data":[3]}]}`,
+      `{"items":[{"queue":${nested},"payload":1},{"queue":"q","partition":null,"traceId":[${nested}]},{"queue":"q","partition":[[]]}]}`,
+      `{"bufferMs":${nested},"items":[1,[2,[3]],{"queue":"q"}],"items":{"a":[]}}`,
+      `{"items":[${'{"queue":"q","payload":[1]},'.repeat(limits.itemsMax)}{"queue":[2]}]}`,
+      `[${nested},${nested}]`,
+      '{"items":[{"queue":"q","payload":[1,{"a":]}]}',
+      '{"items":[{"queue":"q","payload":[1',
+    ]) {
+      const whole = outcome(body)
+      for (let sliceBytes = 1; sliceBytes <= body.length; sliceBytes++) {
+        expect(outcome(body, sliceBytes), `slices of ${sliceBytes} bytes of ${body}`).toEqual(whole)
+      }
+    }
+  })
+
+  test.each([
+    ['keys of an item that are ignored', (filler: string) => `{"items":[{"queue":"q",${filler}"payload":1}]}`],
+    ['a payload', (filler: string) => `{"items":[{"queue":"q","payload":{${filler}"n":1}}]}`],
+    ['a long text', () => `{"items":[{"queue":"q","payload":"${'\\n\\u00e9é'.repeat(500_000)}"}]}`],
+    ['keys of the body', (filler: string) => `{${filler}"items":[{"queue":"q"}]}`],
+    ['values that are no items', (filler: string) => `{"items":[{${filler}"n":1},${'0,'.repeat(500_000)}0]}`],
+    ['an array instead of a body', (filler: string) => `[${filler.replaceAll('"a":', '')}1]`],
+  ])('G9 others have their turns while %s are read', async (_, bodyOf) => {
+    const body = Buffer.from(bodyOf('"a":1,'.repeat(500_000)))
+    let turns = 0
+    let next = setImmediate(function count() {
+      turns++
+      next = setImmediate(count)
+    })
+    await parsePushBodyInSlices(body, limits, null).catch(() => {})
+    clearImmediate(next)
+    expect(turns).toBeGreaterThanOrEqual(Math.floor(body.length / SLICED_BODY_BYTES) - 1)
+  })
+
+  test('checks a long text to its end', async () => {
+    const read = (end: string) =>
+      parsePushBodyInSlices(
+        Buffer.from(`{"items":[{"queue":"q","payload":"${'\\n\\"é'.repeat(800_000)}${end}"}]}`),
+        limits,
+        null,
+      )
+    expect((await read('\\\\')).items).toMatchObject([{ status: 'failed', code: 'PAYLOAD_TOO_LARGE' }])
+    expect((await read('\\u0000')).items).toMatchObject([{ status: 'failed', code: 'INVALID_PAYLOAD' }])
+    for (const end of ['\u0001', '\\x', '\\']) await expect(read(end)).rejects.toMatchObject({ code: 'INVALID_JSON' })
   })
 
   test('accepts the limits themselves, and anything in fields it ignores', () => {

@@ -23,6 +23,8 @@ const ARRAY_OPEN = 0x5b
 const ARRAY_CLOSE = 0x5d
 const DELETE = 0x7f
 const LOWER_U = 0x75
+// In a text of this size a string may take milliseconds: skipValue stops in it, too.
+const LONG_STRING_BYTES = 4 * 1024 * 1024
 /** No UTF-16 unit takes more bytes of JSON text than as an escape. */
 export const ESCAPE_BYTES = 6
 
@@ -42,6 +44,8 @@ export class JsonScanner {
   stringEscaped = false
   /** Set when an escape \u0000 is met; the caller resets it. */
   sawNulEscape = false
+  /** Where skipValue stops in the middle of a value, so that the caller can let others have their turn. */
+  pauseAt: number
   readonly #end: number
   // The whole text, when it is ASCII without DEL: then an unescaped string needs no decoding and has no forbidden character.
   readonly #plainText: string | null
@@ -50,11 +54,16 @@ export class JsonScanner {
   readonly #straight: string | null
   // Open containers while skipping a value: 1 = object, 0 = array.
   #open = new Uint8Array(64)
+  // How many are open around the value in or before which skipValue stopped; -1 = it did not stop.
+  #stoppedIn = -1
+  #stoppedInString = false
+  readonly #pausesInStrings: boolean
 
   /** Throws JsonSyntaxError when the bytes are not UTF-8. */
   constructor(source: Buffer) {
     this.source = source
     this.#end = source.length
+    this.pauseAt = source.length + 1
     if (isAscii(source)) {
       this.#plainText = source.includes(DELETE) ? null : source.latin1Slice(0, source.length)
     } else {
@@ -63,6 +72,7 @@ export class JsonScanner {
     }
     const plain = this.#plainText
     this.#straight = plain !== null && !source.includes(BACKSLASH) && !CONTROL.test(plain) ? plain : null
+    this.#pausesInStrings = this.#straight === null && source.length >= LONG_STRING_BYTES
   }
 
   /** Whether an unescaped string of this text can hold neither control characters nor anything beyond ASCII. */
@@ -193,14 +203,34 @@ export class JsonScanner {
     return true
   }
 
-  /** Moves past any value and checks all of it. */
-  skipValue(): void {
-    const source = this.source
-    let depth = 0
+  /** Moves past any value and checks all of it. False = it stopped at `pauseAt`; the rest is skipRest's. */
+  skipValue(): boolean {
+    return this.#skip(0)
+  }
+
+  /** Goes on where skipValue stopped, if it did. False = it stopped again. */
+  skipRest(): boolean {
+    const depth = this.#stoppedIn
+    this.#stoppedIn = -1
+    return depth < 0 || this.#skip(depth)
+  }
+
+  /** Moves past the value that comes next in so many open containers, and to the end of them. */
+  #skip(depth: number): boolean {
+    const { source, pauseAt } = this
     for (;;) {
-      const byte = this.peek()
+      if (this.position >= pauseAt) {
+        this.#stoppedIn = depth
+        return false
+      }
+      const byte = this.#stoppedInString ? QUOTE : this.peek()
       if (byte === QUOTE) {
-        this.#scanString()
+        if (!this.#pausesInStrings) {
+          this.#scanString()
+        } else if (!this.#skipString()) {
+          this.#stoppedIn = depth
+          return false
+        }
       } else if (byte === OBJECT_OPEN) {
         if (this.enterObject()) {
           depth = this.#push(depth, 1)
@@ -225,7 +255,7 @@ export class JsonScanner {
       }
       // A value has ended: close what it ends.
       for (;;) {
-        if (depth === 0) return
+        if (depth === 0) return true
         if (this.#open[depth - 1] === 1) {
           if (this.nextMember()) {
             this.readKey()
@@ -241,9 +271,9 @@ export class JsonScanner {
 
   /** The integer or number that comes next. */
   readNumber(): number {
-    this.peek()
+    const first = this.peek()
     const start = this.position
-    this.skipValue()
+    this.#skipNumber(first)
     return Number(this.source.latin1Slice(start, this.position))
   }
 
@@ -296,6 +326,35 @@ export class JsonScanner {
     }
     this.position = end
     this.fail('a string does not end')
+  }
+
+  /** The same of a string that nobody reads, up to `pauseAt`. False = it goes on. */
+  #skipString(): boolean {
+    const { source, pauseAt } = this
+    let position = this.#stoppedInString ? this.position : this.position + 1
+    this.#stoppedInString = false
+    while (position < this.#end) {
+      if (position >= pauseAt) {
+        this.#stoppedInString = true
+        this.position = position
+        return false
+      }
+      const byte = source[position]!
+      if (byte === QUOTE) {
+        this.position = position + 1
+        return true
+      }
+      if (byte === BACKSLASH) {
+        position = this.#escape(position + 1)
+      } else if (byte < 0x20) {
+        this.position = position
+        this.fail('a control character stands in a string')
+      } else {
+        position++
+      }
+    }
+    this.position = this.#end
+    return this.fail('a string does not end')
   }
 
   #escape(at: number): number {

@@ -34,11 +34,18 @@ const KEY_UNITS_MAX = 'transactionId'.length + 1
 
 // So many items are read in one go, about a quarter of a millisecond: the next small request waits no longer than that.
 const SLICE_ITEMS = 250
+// And so many bytes, within an item too: of nothing but brackets and commas they take about a millisecond.
+const SLICE_BYTES = 256 * 1024
 /** A body of this size may take longer to read than others should wait. */
-export const SLICED_BODY_BYTES = 256 * 1024
+export const SLICED_BODY_BYTES = SLICE_BYTES
 
-export function parsePushBody(body: Buffer, limits: PushLimits, producerSub: string | null): ParsedPush {
-  const steps = readSteps(body, limits, producerSub)
+export function parsePushBody(
+  body: Buffer,
+  limits: PushLimits,
+  producerSub: string | null,
+  sliceBytes = SLICE_BYTES,
+): ParsedPush {
+  const steps = readSteps(body, limits, producerSub, sliceBytes)
   for (;;) {
     const step = steps.next()
     if (step.done === true) return step.value
@@ -51,7 +58,7 @@ export async function parsePushBodyInSlices(
   limits: PushLimits,
   producerSub: string | null,
 ): Promise<ParsedPush> {
-  const steps = readSteps(body, limits, producerSub)
+  const steps = readSteps(body, limits, producerSub, SLICE_BYTES)
   for (;;) {
     const step = steps.next()
     if (step.done === true) return step.value
@@ -59,10 +66,15 @@ export async function parsePushBodyInSlices(
   }
 }
 
-function* readSteps(body: Buffer, limits: PushLimits, producerSub: string | null): Generator<void, ParsedPush> {
+function* readSteps(
+  body: Buffer,
+  limits: PushLimits,
+  producerSub: string | null,
+  sliceBytes: number,
+): Generator<void, ParsedPush> {
   if (body.length === 0) throw new Refusal('BODY_REQUIRED')
   try {
-    return yield* new PushBodyReader(body, limits, producerSub).read()
+    return yield* new PushBodyReader(body, limits, producerSub, sliceBytes).read()
   } catch (error) {
     if (error instanceof JsonSyntaxError)
       throw new Refusal('INVALID_JSON', `The request body is not valid JSON: ${error.message}`)
@@ -70,22 +82,26 @@ function* readSteps(body: Buffer, limits: PushLimits, producerSub: string | null
   }
 }
 
-/** Reads the body; yields after every slice of items. */
+/** Reads the body; yields after every slice of it. */
 class PushBodyReader {
   readonly #scanner: JsonScanner
   readonly #limits: PushLimits
   readonly #producerSub: string | null
+  readonly #sliceBytes: number
   // The names of the item before: most requests repeat them.
   #queueBefore: NameBefore = { start: 0, end: 0, text: '' }
   #partitionBefore: NameBefore = { start: 0, end: 0, text: '' }
+  #half: HalfItem | null = null
 
-  constructor(body: Buffer, limits: PushLimits, producerSub: string | null) {
+  constructor(body: Buffer, limits: PushLimits, producerSub: string | null, sliceBytes: number) {
     try {
       this.#scanner = new JsonScanner(body)
     } catch (error) {
       if (error instanceof JsonSyntaxError) throw new Refusal('INVALID_JSON', 'The request body is not valid UTF-8')
       throw error
     }
+    this.#sliceBytes = sliceBytes
+    this.#scanner.pauseAt = sliceBytes
     this.#limits = limits
     this.#producerSub = producerSub
   }
@@ -97,7 +113,7 @@ class PushBodyReader {
     let bufferMs = 0
     let bufferMax: number = LIMITS.bufferMaxDefault
     if (scanner.peek() !== OBJECT_OPEN) {
-      scanner.skipValue()
+      if (!scanner.skipValue()) yield* this.#pause()
       scanner.expectEnd()
       throw new Refusal('INVALID_BODY', 'The request body must be a JSON object')
     }
@@ -120,6 +136,7 @@ class PushBodyReader {
         } else {
           scanner.skipValue()
         }
+        if (this.#sliceEnded) yield* this.#pause()
       } while (scanner.nextMember())
     }
     scanner.expectEnd()
@@ -127,6 +144,18 @@ class PushBodyReader {
     if (shape !== null) throw shape
     if (items === null) throw new Refusal('INVALID_BODY', "'items' must be an array", { details: { field: 'items' } })
     return { items, bufferMs, bufferMax }
+  }
+
+  get #sliceEnded(): boolean {
+    return this.#scanner.position >= this.#scanner.pauseAt
+  }
+
+  /** Until the value that the scanner has stopped in, if any, is read to its end. */
+  *#pause(): Generator<void, void> {
+    do {
+      yield
+      this.#scanner.pauseAt = this.#scanner.position + this.#sliceBytes
+    } while (!this.#scanner.skipRest())
   }
 
   // By name: of a field that is repeated the last one counts.
@@ -168,9 +197,15 @@ class PushBodyReader {
       } else if (count > this.#limits.itemsMax || refusal !== null) {
         scanner.skipValue()
       } else {
-        items.push(this.#readItem())
-        if (count % SLICE_ITEMS === 0) yield
+        let item = this.#readItem()
+        while (item === null) {
+          yield* this.#pause()
+          item = this.#readItem()
+        }
+        items.push(item)
+        if (count % SLICE_ITEMS === 0) yield* this.#pause()
       }
+      if (this.#sliceEnded) yield* this.#pause()
     } while (scanner.nextElement())
     if (refusal === null && count > this.#limits.itemsMax) {
       refusal = new Refusal(
@@ -181,8 +216,10 @@ class PushBodyReader {
     return refusal
   }
 
-  #readItem(): PushItem {
+  /** null = its end lies beyond this slice: what was read of it is kept for the next call, which goes on. */
+  #readItem(): PushItem | null {
     const scanner = this.#scanner
+    const half = this.#half
     let queue: string | null = null
     let partition: string | null = DEFAULT_PARTITION
     let transactionId: string | null = ''
@@ -198,54 +235,80 @@ class PushBodyReader {
     let badPartition = false
     let badTransactionId = false
     let badTraceId = false
-    if (scanner.enterObject()) {
-      do {
-        scanner.readKey()
-        switch (this.#field()) {
-          case 'queue':
-            queue = this.#readName(this.#queueBefore)
-            badQueue = queue === null || !this.#isName(queue, scanner.stringEscaped)
-            break
-          case 'partition':
-            if (scanner.kind() === 'null') {
-              scanner.skipValue()
-              partition = DEFAULT_PARTITION
-              badPartition = false
-            } else {
-              partition = this.#readName(this.#partitionBefore)
-              badPartition = partition === null || !this.#isName(partition, scanner.stringEscaped)
-            }
-            break
-          case 'payload':
-            scanner.peek()
-            scanner.sawNulEscape = false
-            payloadStart = scanner.position
+    let more: boolean
+    if (half === null) {
+      more = scanner.enterObject()
+    } else {
+      this.#half = null
+      ;({ queue, partition, transactionId, idStart, traceId } = half)
+      ;({ payloadStart, payloadEnd, payloadNul, dataStart, dataEnd, dataNul } = half)
+      ;({ badQueue, badPartition, badTransactionId, badTraceId } = half)
+      // The slice may have ended in the middle of one of these.
+      if (half.field === 'payload') {
+        payloadEnd = scanner.position
+        payloadNul = scanner.sawNulEscape
+      } else if (half.field === 'data') {
+        dataEnd = scanner.position
+        dataNul = scanner.sawNulEscape
+      }
+      more = scanner.nextMember()
+    }
+    while (more) {
+      scanner.readKey()
+      const field = this.#field()
+      switch (field) {
+        case 'queue':
+          queue = this.#readName(this.#queueBefore)
+          badQueue = queue === null || !this.#isName(queue, scanner.stringEscaped)
+          break
+        case 'partition':
+          if (scanner.kind() === 'null') {
             scanner.skipValue()
-            payloadEnd = scanner.position
-            payloadNul = scanner.sawNulEscape
-            break
-          case 'data':
-            scanner.peek()
-            scanner.sawNulEscape = false
-            dataStart = scanner.position
-            scanner.skipValue()
-            dataEnd = scanner.position
-            dataNul = scanner.sawNulEscape
-            break
-          case 'transactionId':
-            transactionId = this.#readText()
-            idStart = this.#textStart
-            badTransactionId =
-              transactionId === null || (transactionId !== '' && !this.#isName(transactionId, scanner.stringEscaped))
-            break
-          case 'traceId':
-            traceId = this.#readText()
-            badTraceId = traceId === null || (traceId !== '' && !isUuid(traceId))
-            break
-          default:
-            scanner.skipValue()
+            partition = DEFAULT_PARTITION
+            badPartition = false
+          } else {
+            partition = this.#readName(this.#partitionBefore)
+            badPartition = partition === null || !this.#isName(partition, scanner.stringEscaped)
+          }
+          break
+        case 'payload':
+          scanner.peek()
+          scanner.sawNulEscape = false
+          payloadStart = scanner.position
+          scanner.skipValue()
+          payloadEnd = scanner.position
+          payloadNul = scanner.sawNulEscape
+          break
+        case 'data':
+          scanner.peek()
+          scanner.sawNulEscape = false
+          dataStart = scanner.position
+          scanner.skipValue()
+          dataEnd = scanner.position
+          dataNul = scanner.sawNulEscape
+          break
+        case 'transactionId':
+          transactionId = this.#readText()
+          idStart = this.#textStart
+          badTransactionId =
+            transactionId === null || (transactionId !== '' && !this.#isName(transactionId, scanner.stringEscaped))
+          break
+        case 'traceId':
+          traceId = this.#readText()
+          badTraceId = traceId === null || (traceId !== '' && !isUuid(traceId))
+          break
+        default:
+          scanner.skipValue()
+      }
+      if (scanner.position >= scanner.pauseAt) {
+        this.#half = {
+          ...{ field, queue, partition, transactionId, idStart, traceId },
+          ...{ payloadStart, payloadEnd, payloadNul, dataStart, dataEnd, dataNul },
+          ...{ badQueue, badPartition, badTransactionId, badTraceId },
         }
-      } while (scanner.nextMember())
+        return null
+      }
+      more = scanner.nextMember()
     }
     if (payloadStart === -1) {
       payloadStart = dataStart
@@ -362,6 +425,27 @@ class PushBodyReader {
     if (this.#scanner.plain && !escaped) return text.length !== 0 && text.length <= LIMITS.nameCodePointsMax
     return isName(text)
   }
+}
+
+/** An item that is read to the end of its slice. */
+interface HalfItem {
+  /** Whose value was read last, or is being read. */
+  readonly field: string
+  readonly queue: string | null
+  readonly partition: string | null
+  readonly transactionId: string | null
+  readonly idStart: number
+  readonly traceId: string | null
+  readonly payloadStart: number
+  readonly payloadEnd: number
+  readonly payloadNul: boolean
+  readonly dataStart: number
+  readonly dataEnd: number
+  readonly dataNul: boolean
+  readonly badQueue: boolean
+  readonly badPartition: boolean
+  readonly badTransactionId: boolean
+  readonly badTraceId: boolean
 }
 
 interface NameBefore {
