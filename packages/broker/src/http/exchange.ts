@@ -65,6 +65,10 @@ export class Exchange {
     return this.#request.raw
   }
 
+  get response(): ServerResponse {
+    return this.#reply.raw
+  }
+
   /** Raw query, without the question mark. */
   get search(): string {
     return this.#request.query as string
@@ -149,7 +153,8 @@ export class Exchange {
     const { raw: response } = this.#reply
     context.bodies.give(this.bodyBytes)
     this.#request.body = undefined
-    context.unread.forget(response, this.connection.exchanges.size > 0)
+    const [next] = this.connection.exchanges
+    context.unread.forget(response, next?.response)
     if (!this.answered) this.waiting?.abandon()
     this.waiting = null
     context.running.delete(this)

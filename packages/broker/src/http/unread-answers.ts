@@ -6,6 +6,7 @@
  * Invariant: an answer is begun only while there is room, so together they pass the budget by one answer at most.
  */
 import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import type { ByteBudget } from './byte-budget.ts'
 
 export class UnreadAnswers {
@@ -33,20 +34,27 @@ export class UnreadAnswers {
     if (bytes === 0) return
     this.#budget.force(bytes)
     this.#bytes.set(response, bytes)
-    // The socket's own timer counts every byte that the client takes as progress, within one large write too. When it
-    // runs out, node destroys the socket. The first time it takes the write itself for progress: hence half of the time.
-    response.req.socket.setTimeout(this.#stallTimeMs / 2)
+    // Behind others it has no socket yet, and nobody can take anything of it.
+    if (response.socket !== null) this.#cutWhenStalled(response.socket)
+    else response.once('socket', (socket: Socket) => this.#cutWhenStalled(socket))
   }
 
-  /** The answer has left or its connection is gone. `more` = others wait behind it on the connection. */
-  forget(response: ServerResponse, more: boolean): void {
+  #cutWhenStalled(socket: Socket): void {
+    // The socket's own timer counts every byte that the client takes as progress, within one large write too. When it
+    // runs out, node destroys the socket. The first time it takes the write itself for progress: hence half of the time.
+    socket.setTimeout(this.#stallTimeMs / 2)
+  }
+
+  /** The answer has left or its connection is gone. `next` = the one that was waiting behind it on the connection. */
+  forget(response: ServerResponse, next: ServerResponse | undefined): void {
     if (this.#bytes.size === 0) return
     const bytes = this.#bytes.get(response)
     if (bytes === undefined) return
     this.#bytes.delete(response)
     this.#budget.give(bytes)
     if (this.#waiting.length > 0 && this.hasRoom()) for (const look of this.#waiting.splice(0)) look()
-    // Without others node has set its keep-alive timer by now; with others a long poll may be the next.
-    if (more) response.req.socket.setTimeout(0)
+    // Without others node has set its keep-alive timer by now, and of an answer that is there its own runs; the next may be
+    // a long poll.
+    if (next !== undefined && !this.#bytes.has(next)) response.req.socket.setTimeout(0)
   }
 }

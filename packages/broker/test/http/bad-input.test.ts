@@ -329,6 +329,49 @@ describe('G9 bounded: time', () => {
     }
   })
 
+  it('does not count the time that an answer waits behind another', async () => {
+    const times = vi.spyOn(Socket.prototype, 'setTimeout')
+    const poll = Promise.withResolvers<PopAnswer>()
+    let meanwhile: unknown[] = []
+    const answerPoll = () => {
+      meanwhile = times.mock.calls.map(([ms]) => ms)
+      poll.resolve(EMPTY_POP)
+    }
+    try {
+      const { port } = await startServer(
+        // Its answer is there when the sockets have their turn again.
+        { popMessages: () => poll.promise, pushMessages: async () => void setImmediate().then(answerPoll) },
+        { limits: { answerStallTimeMs: 44_444 } },
+      )
+      const client = await rawClient(port)
+      const push = requestBytes('POST', '/api/v1/push', '{"items":[{"queue":"q"}]}')
+      client.send(Buffer.concat([requestBytes('GET', '/api/v1/pop/queue/a?wait=true'), push]))
+      expect([(await client.answer()).status, (await client.answer()).status]).toEqual([204, 201])
+      expect(meanwhile).not.toContain(22_222)
+      client.socket.destroy()
+    } finally {
+      times.mockRestore()
+    }
+  })
+
+  it('cuts a client that takes one of its answers and nothing of the next', async () => {
+    const sizes = [3_000_000, 30_000_000]
+    const server = await startServer(
+      { popMessages: async () => onePop(JSON.stringify('x'.repeat(sizes.shift() ?? 1))) },
+      // Enough for the first answer on a machine that does other things.
+      { limits: { answerStallTimeMs: 2_000, answersBytesMax: 20_000_000 } },
+    )
+    const client = await rawClient(server.port)
+    const pop = requestBytes('GET', '/api/v1/pop/queue/a')
+    client.send(Buffer.concat([pop, pop]))
+    await client.answer()
+    client.socket.pause()
+    await new Promise((resolve) => {
+      client.socket.on('close', resolve)
+      waitForFreePop(server).then(() => client.socket.resume())
+    })
+  })
+
   it('cuts a client that takes nothing of its answer, and stays bounded meanwhile', async () => {
     const large = onePop(JSON.stringify('x'.repeat(30_000_000)))
     const server = await startServer(
