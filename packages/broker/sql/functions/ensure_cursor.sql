@@ -46,8 +46,9 @@ BEGIN
 END
 $$;
 
--- Where groups that are subscribed to the queue and have no cursor on the partition will start there.
-CREATE FUNCTION queen.unread_positions(p_queue uuid, p_partition uuid, p_start bigint)
+-- Where groups that read the queue and have no cursor on the partition will start there: those that are subscribed, and
+-- p_queue_mode (NULL = it does not read the queue), which has no subscription and starts at the oldest message.
+CREATE FUNCTION queen.unread_positions(p_queue uuid, p_partition uuid, p_start bigint, p_queue_mode text)
 RETURNS TABLE (group_name text, position_at bigint)
 LANGUAGE plpgsql STABLE
 AS $$
@@ -57,6 +58,10 @@ BEGIN
     SELECT c.group_name, CASE WHEN c.mode = 'all' THEN p_start ELSE queen.offset_at(p_partition, c.starts_at, c.mode = 'new') END
       FROM queen.queues q JOIN queen.consumer_groups c ON c.queue_name = q.name
      WHERE q.id = p_queue
-       AND NOT EXISTS (SELECT FROM queen.cursors k WHERE k.partition_id = p_partition AND k.group_name = c.group_name);
+       AND NOT EXISTS (SELECT FROM queen.cursors k WHERE k.partition_id = p_partition AND k.group_name = c.group_name)
+    UNION ALL
+    SELECT p_queue_mode, p_start
+     WHERE p_queue_mode IS NOT NULL
+       AND NOT EXISTS (SELECT FROM queen.cursors k WHERE k.partition_id = p_partition AND k.group_name = p_queue_mode);
 END
 $$;

@@ -11,7 +11,9 @@ CREATE FUNCTION queen.expire_messages(
   -- What all groups have finished goes when it was stored before it; NULL = nothing.
   p_completed timestamptz,
   p_evidence timestamptz,
-  p_segments_max int
+  p_segments_max int,
+  -- The group of queue mode, when it reads the queue.
+  p_queue_mode text
 ) RETURNS TABLE (next_name text, aged bigint, completed bigint, segments bigint, more boolean)
 LANGUAGE plpgsql
 AS $$
@@ -51,7 +53,7 @@ BEGIN
         SELECT min(k.committed) INTO v_done FROM queen.cursors k WHERE k.partition_id = v_page.id;
         -- Groups of the queue that have not read the partition yet stand where they will start.
         IF v_done > v_cut THEN
-          SELECT least(v_done, min(u.position_at)) INTO v_done FROM queen.unread_positions(p_queue, v_page.id, v_start) u;
+          SELECT least(v_done, min(u.position_at)) INTO v_done FROM queen.unread_positions(p_queue, v_page.id, v_start, p_queue_mode) u;
         END IF;
         IF v_done > v_cut THEN
           v_done := least(v_done, queen.offset_at(v_page.id, p_completed, false));

@@ -1,8 +1,10 @@
 -- What has waited too long in one page of a queue's partitions: for each group, the offsets below the first message
 -- stored at p_before or later that it has not finished and that no live lease holds; the groups are those that have read
--- the partition and those that are subscribed to its queue. Where there are none it comes with the group p_nobody. A last
+-- the partition and those that will (queen.unread_positions). Where there are none it comes with the group p_nobody. A last
 -- row without a partition says where the page ended (name NULL = the last page).
-CREATE FUNCTION queen.overdue_messages(p_queue uuid, p_after text, p_limit int, p_before timestamptz, p_nobody text)
+CREATE FUNCTION queen.overdue_messages(
+  p_queue uuid, p_after text, p_limit int, p_before timestamptz, p_nobody text, p_queue_mode text
+)
 RETURNS TABLE (partition_id uuid, name text, group_name text, cut bigint, offsets text)
 LANGUAGE plpgsql STABLE
 AS $$
@@ -34,11 +36,11 @@ BEGIN
                 FROM queen.cursors k WHERE k.partition_id = v_page.id
               UNION ALL
               SELECT u.group_name, int8multirange(int8range(least(u.position_at, v_cut), v_cut)) - queen.finished_from_start(v_page.id)
-                FROM queen.unread_positions(p_queue, v_page.id, v_page.start_offset) u
+                FROM queen.unread_positions(p_queue, v_page.id, v_page.start_offset, p_queue_mode) u
               UNION ALL
               SELECT p_nobody, int8multirange(int8range(v_page.start_offset, v_cut)) - queen.finished_from_start(v_page.id)
                WHERE NOT EXISTS (SELECT FROM queen.cursors k WHERE k.partition_id = v_page.id)
-                 AND NOT EXISTS (SELECT FROM queen.unread_positions(p_queue, v_page.id, v_page.start_offset))) w
+                 AND NOT EXISTS (SELECT FROM queen.unread_positions(p_queue, v_page.id, v_page.start_offset, p_queue_mode))) w
        -- Also where nothing waits: the partition may start later now.
        ORDER BY w.group_name;
   END LOOP;

@@ -24,15 +24,20 @@ export interface RemovalStore {
     /** Segments stored longer ago than this are no evidence of what is stored already. */
     readonly evidenceSeconds: number
     readonly segmentsMax: number
+    /** The group of queue mode, when it reads the queue; it is subscribed to nothing. */
+    readonly queueMode: string | null
   }): Promise<{ next: string | null; aged: number; completed: number; segments: number; more: boolean }>
-  /** A partition nobody has read comes with the group `nobody`. */
-  overdueMessages(
-    queueId: string,
-    after: string,
-    limit: number,
-    seconds: number,
-    nobody: string,
-  ): Promise<{ overdue: OverdueMessages[]; next: string | null }>
+  /** Whether the group has read any partition of the queue. */
+  hasRead(queueId: string, group: string): Promise<boolean>
+  /** A partition nobody reads comes with the group `nobody`. */
+  overdueMessages(query: {
+    readonly queueId: string
+    readonly after: string
+    readonly limit: number
+    readonly seconds: number
+    readonly nobody: string
+    readonly queueMode: string | null
+  }): Promise<{ overdue: OverdueMessages[]; next: string | null }>
   raiseStart(partitionId: string, cut: number): Promise<void>
   /** Holds a cluster-wide turn for `name` while `work` runs; false = another instance has it. */
   inTurn(name: string, work: () => Promise<void>): Promise<boolean>

@@ -33,7 +33,7 @@ export function createRemovalStore({ admin }: Pick<Database, 'admin'>): RemovalS
         `SELECT * FROM queen.expire_messages($1::uuid, $2::text, $3::int,
            CASE WHEN $4::bigint > 0 THEN clock_timestamp() - $4::bigint * interval '1 second' END,
            CASE WHEN $5::bigint > 0 THEN clock_timestamp() - $5::bigint * interval '1 second' END,
-           clock_timestamp() - $6::bigint * interval '1 second', $7::int)`,
+           clock_timestamp() - $6::bigint * interval '1 second', $7::int, $8::text)`,
         [
           query.queueId,
           query.after,
@@ -42,6 +42,7 @@ export function createRemovalStore({ admin }: Pick<Database, 'admin'>): RemovalS
           query.completedSeconds,
           query.evidenceSeconds,
           query.segmentsMax,
+          query.queueMode,
         ],
       )
       return {
@@ -53,7 +54,19 @@ export function createRemovalStore({ admin }: Pick<Database, 'admin'>): RemovalS
       }
     },
 
-    async overdueMessages(queueId, after, limit, seconds, nobody) {
+    async hasRead(queueId, group) {
+      // A cursor may also have been made for it, when a message was moved to its dead letters.
+      const [row] = await admin.run<{ found: boolean }>(
+        'has_read',
+        `SELECT EXISTS (SELECT FROM queen.partitions p
+                          JOIN queen.cursors k ON k.partition_id = p.id AND k.group_name = $2::text
+                         WHERE p.queue_id = $1::uuid AND k.last_consumed_at IS NOT NULL) AS found`,
+        [queueId, group],
+      )
+      return row!.found
+    },
+
+    async overdueMessages({ queueId, after, limit, seconds, nobody, queueMode }) {
       const rows = await admin.run<{
         partition_id: string | null
         name: string | null
@@ -63,8 +76,8 @@ export function createRemovalStore({ admin }: Pick<Database, 'admin'>): RemovalS
       }>(
         'overdue_messages',
         `SELECT * FROM queen.overdue_messages($1::uuid, $2::text, $3::int,
-           clock_timestamp() - $4::bigint * interval '1 second', $5::text)`,
-        [queueId, after, limit, seconds, nobody],
+           clock_timestamp() - $4::bigint * interval '1 second', $5::text, $6::text)`,
+        [queueId, after, limit, seconds, nobody, queueMode],
       )
       return {
         overdue: rows.flatMap((row) =>

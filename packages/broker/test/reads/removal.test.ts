@@ -166,6 +166,32 @@ describe('retention', () => {
     expect(await listed('begun')).toEqual([])
   })
 
+  it('keeps what queue mode has not begun to read, once it reads the queue (G2)', async () => {
+    await configure('modes', { retentionEnabled: true, completedRetentionSeconds: 60, dedupWindowSeconds: 0 })
+    await queen.push('modes', 'p', ['m1'])
+    await queen.push('modes', 'other', ['o1'])
+    await queen.pop('modes', 'consumerGroup=fast&autoAck=true&batch=9&partitions=9')
+    await queen.pop('modes/partition/other', 'autoAck=true')
+    await age('modes', 120)
+    await removal.expire(30)
+    expect(await listed('modes')).toEqual(['m1'])
+    expect(ids((await queen.pop('modes', 'autoAck=true')).messages)).toEqual(['m1'])
+    await removal.expire(30)
+    expect(await listed('modes')).toEqual([])
+  })
+
+  it('waits for no queue mode that never read the queue', async () => {
+    await configure('bus', { retentionEnabled: true, completedRetentionSeconds: 60, dedupWindowSeconds: 0 })
+    const untouched = await queen.push('bus', 'dead', ['d1'])
+    // Nobody reads the partition: its dead letters are those of queue mode.
+    await queen.post(`/api/v1/messages/${untouched}/d1/dlq`)
+    await queen.push('bus', 'p', ['m1'])
+    await queen.pop('bus/partition/p', 'consumerGroup=fast&autoAck=true')
+    await age('bus', 120)
+    await removal.expire(30)
+    expect(await listed('bus')).toEqual(['d1'])
+  })
+
   it('leaves dead letters their copy, which can come back and is not taken again before it is read', async () => {
     await configure('copy', { retentionEnabled: true, retentionSeconds: 60, dedupWindowSeconds: 0, retryLimit: 0 })
     const partitionId = await queen.push('copy', 'p', ['m1'])
@@ -222,6 +248,20 @@ describe('eviction', () => {
     ])
     expect(messages[0]).toMatchObject({ errorMessage: 'maxWaitTimeSeconds exceeded', retryCount: 0 })
     expect(await queen.ask('GET', '/api/v1/pop/queue/letters?consumerGroup=late')).toMatchObject({ status: 204 })
+  })
+
+  it('moves them to the dead letters of queue mode too, where it reads the queue and not yet the partition', async () => {
+    await configure('modes-letters', { maxWaitTimeSeconds: 60, deadLetterQueue: true })
+    await queen.push('modes-letters', 'p', ['m1'])
+    await queen.push('modes-letters', 'unread', ['u1'])
+    await queen.pop('modes-letters/partition/p', 'autoAck=true')
+    await queen.pop('modes-letters/partition/p', 'consumerGroup=a&autoAck=true')
+    await age('modes-letters', 120)
+    await removal.evict()
+    const { messages } = await queen.get('/api/v1/dlq?queue=modes-letters')
+    const groups = messages.map((each: { consumerGroup: string }) => each.consumerGroup)
+    expect(groups.sort()).toEqual(['__QUEUE_MODE__', 'a'])
+    expect(ids(messages)).toEqual(['u1', 'u1'])
   })
 
   it('runs on one instance at a time', async () => {

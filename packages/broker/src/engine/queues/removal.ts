@@ -38,8 +38,14 @@ const TRACES_STEP = 1_000
 const LOST_FLUSH_SECONDS = 60
 
 export function createRemoval({ store, messages, activity, log, wake }: RemovalParts) {
+  /** Its group, when it reads the queue: then it is waited for on every partition, as those that are subscribed are. */
+  const queueModeOf = async ({ id }: QueueEntry): Promise<string | null> =>
+    (await store.hasRead(id, QUEUE_MODE_GROUP)) ? QUEUE_MODE_GROUP : null
+
   async function expireQueue(queue: QueueEntry, bufferedSeconds: number): Promise<void> {
     const { retentionEnabled, retentionSeconds, completedRetentionSeconds, dedupWindowSeconds } = queue.options
+    const completedSeconds = retentionEnabled ? completedRetentionSeconds : 0
+    const queueMode = completedSeconds === 0 ? null : await queueModeOf(queue)
     let after = ''
     let aged = 0
     let completed = 0
@@ -50,9 +56,10 @@ export function createRemoval({ store, messages, activity, log, wake }: RemovalP
         after: from,
         limit: PAGE_PARTITIONS,
         ageSeconds: retentionEnabled ? retentionSeconds : 0,
-        completedSeconds: retentionEnabled ? completedRetentionSeconds : 0,
+        completedSeconds,
         evidenceSeconds: Math.max(dedupWindowSeconds, LOST_FLUSH_SECONDS) + bufferedSeconds,
         segmentsMax: PAGE_SEGMENTS,
+        queueMode,
       })
       aged += page.aged
       completed += page.completed
@@ -67,17 +74,19 @@ export function createRemoval({ store, messages, activity, log, wake }: RemovalP
   }
 
   async function evictQueue(queue: QueueEntry): Promise<void> {
+    const queueMode = await queueModeOf(queue)
     let after: string | null = ''
     let evicted = 0
     while (after !== null) {
-      const page: { overdue: OverdueMessages[]; next: string | null } = await store.overdueMessages(
-        queue.id,
+      const page: { overdue: OverdueMessages[]; next: string | null } = await store.overdueMessages({
+        queueId: queue.id,
         after,
-        PAGE_PARTITIONS,
-        queue.options.maxWaitTimeSeconds,
+        limit: PAGE_PARTITIONS,
+        seconds: queue.options.maxWaitTimeSeconds,
         // Messages nobody ever asked for wait for queue mode; without dead letters they just go.
-        queue.options.deadLetterQueue ? QUEUE_MODE_GROUP : '',
-      )
+        nobody: queue.options.deadLetterQueue ? QUEUE_MODE_GROUP : '',
+        queueMode,
+      })
       for (const [partitionId, groups] of Map.groupBy(page.overdue, (each) => each.partitionId)) {
         for (const each of groups) if (each.offsets.length > 0 && each.group !== '') await evict(queue, each)
         await store.raiseStart(partitionId, groups[0]!.cut)
