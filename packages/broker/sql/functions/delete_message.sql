@@ -13,6 +13,8 @@ DECLARE
 BEGIN
   -- Cursors that are being made or moved without knowing of the deletion are there after this; later ones know of it.
   PERFORM pg_advisory_xact_lock(queen.new_cursors_key());
+  -- Cursors before partitions, each in its order, as transactions lock them.
+  PERFORM FROM queen.cursors k WHERE k.partition_id = p_partition ORDER BY k.group_name COLLATE "C" FOR UPDATE;
   SELECT p.start_offset INTO v_start FROM queen.partitions p WHERE p.id = p_partition FOR UPDATE;
   IF v_start IS NULL THEN
     RETURN false;
@@ -22,8 +24,7 @@ BEGIN
   INSERT INTO queen.tombstones AS t (partition_id, offsets) VALUES (p_partition, v_offset)
   ON CONFLICT (partition_id) DO UPDATE SET offsets = (t.offsets + v_offset) * int8multirange(int8range(v_start, NULL));
   FOR v_group IN
-    SELECT k.group_name FROM queen.cursors k
-     WHERE k.partition_id = p_partition AND k.committed <= p_offset ORDER BY k.group_name FOR UPDATE
+    SELECT k.group_name FROM queen.cursors k WHERE k.partition_id = p_partition AND k.committed <= p_offset
   LOOP
     PERFORM queen.finish_offsets(p_partition, v_group, v_offset);
   END LOOP;

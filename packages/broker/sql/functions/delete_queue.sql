@@ -19,7 +19,9 @@ BEGIN
   IF v_id IS NULL THEN
     RETURN false;
   END IF;
-  -- Locked in id order first, as pushes do.
+  -- Cursors before partitions, each in its order, as transactions lock them.
+  PERFORM FROM queen.partitions p JOIN queen.cursors c ON c.partition_id = p.id
+    WHERE p.queue_id = v_id ORDER BY c.partition_id, c.group_name COLLATE "C" FOR UPDATE OF c;
   SELECT pg_catalog.array_agg(l.id) INTO v_partitions
     FROM (SELECT p.id FROM queen.partitions p WHERE p.queue_id = v_id ORDER BY p.id FOR UPDATE) l;
   DELETE FROM queen.partitions p WHERE p.id = ANY (v_partitions);

@@ -3,7 +3,8 @@
 -- Two steps, both by whole segments. What is too old leaves at once for every reader: the partition starts behind it.
 -- Its segments are deleted when they are no dedup evidence any more, that is when they are older than p_evidence.
 -- A restored message holds the start back until its groups have finished it, or for as long as p_age.
--- One row: where the page ended (NULL = the last page), what was removed for which reason, and whether segments are left.
+-- One row: where the page ended (NULL = the last page), what was removed for which reason, and whether segments are left:
+-- then the page has to be taken once more.
 CREATE FUNCTION queen.expire_messages(
   p_queue uuid, p_after text, p_limit int,
   -- Everything stored before it goes; NULL = nothing for its age.
@@ -34,11 +35,14 @@ BEGIN
   segments := 0;
   more := false;
   FOR v_page IN
-    SELECT p.id, p.name, p.start_offset, p.next_offset FROM queen.partitions p
-     WHERE p.queue_id = p_queue AND p.name > p_after ORDER BY p.name LIMIT p_limit
+    SELECT g.*, max(g.name) OVER () AS last_name FROM (
+      SELECT p.id, p.name, p.start_offset, p.next_offset FROM queen.partitions p
+       WHERE p.queue_id = p_queue AND p.name > p_after ORDER BY p.name LIMIT p_limit) g
+     -- The order in which pushes lock partitions.
+     ORDER BY g.id
   LOOP
     v_pages := v_pages + 1;
-    next_name := v_page.name;
+    next_name := v_page.last_name;
     SELECT s.first_offset, s.created_at INTO v_first, v_oldest FROM queen.segments s
      WHERE s.partition_id = v_page.id ORDER BY s.first_offset LIMIT 1;
     CONTINUE WHEN NOT FOUND;

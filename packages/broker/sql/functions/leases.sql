@@ -65,28 +65,46 @@ BEGIN
 END
 $$;
 
--- Ends leases whose messages could not be delivered. They are available again at once and nothing is counted.
+-- Ends leases whose messages could not be delivered. They are available again at once and nothing is counted. Rows are
+-- locked in the one order.
 CREATE FUNCTION queen.release_claim(p_partition uuid[], p_group text, p_lease text) RETURNS void
 LANGUAGE sql
 AS $$
+  WITH held AS MATERIALIZED (
+    SELECT o.partition_id
+      FROM (SELECT c.partition_id FROM unnest(p_partition) AS c (partition_id) ORDER BY c.partition_id) o
+     CROSS JOIN LATERAL (
+       SELECT FROM queen.cursors k
+        WHERE k.partition_id = o.partition_id AND k.group_name = p_group AND k.lease_id = p_lease
+          AND k.lease_until IS NOT NULL FOR UPDATE) k
+  )
   UPDATE queen.cursors k
      SET lease_until = NULL, leased = '{}', batch_count = k.batch_count - 1
-    FROM unnest(p_partition) AS c (partition_id)
-   WHERE k.partition_id = c.partition_id AND k.group_name = p_group AND k.lease_id = p_lease AND k.lease_until IS NOT NULL
+    FROM held h
+   WHERE k.partition_id = h.partition_id AND k.group_name = p_group
 $$;
 
 -- After an outage of that length, which ended p_ended ago: leases that did not run out before it get the time of it back
 -- that they lived through. One that has run out since stays run out, one that was resolved is left alone. They count as
--- leased anew at its end, so that several instances that saw the same outage credit it once. How many were credited.
+-- leased anew at its end, so that several instances that saw the same outage credit it once. How many were credited. Rows
+-- are locked in the one order.
 CREATE FUNCTION queen.credit_leases(p_outage interval, p_ended interval) RETURNS bigint
-LANGUAGE sql
+LANGUAGE plpgsql
 AS $$
-  WITH credited AS (
-    UPDATE queen.cursors k
-       SET lease_until = k.lease_until + (o.ended - greatest(o.ended - p_outage, k.leased_at)), leased_at = o.ended
-      FROM (SELECT clock_timestamp() - p_ended AS ended) o
-     WHERE k.lease_until > o.ended - p_outage AND k.leased_at < o.ended
-    RETURNING 1
+DECLARE
+  v_ended constant timestamptz := clock_timestamp() - p_ended;
+  v_count bigint;
+BEGIN
+  WITH held AS MATERIALIZED (
+    SELECT k.partition_id, k.group_name FROM queen.cursors k
+     WHERE k.lease_until > v_ended - p_outage AND k.leased_at < v_ended
+     ORDER BY k.partition_id, k.group_name COLLATE "C" FOR UPDATE
   )
-  SELECT count(*) FROM credited
+  UPDATE queen.cursors k
+     SET lease_until = k.lease_until + (v_ended - greatest(v_ended - p_outage, k.leased_at)), leased_at = v_ended
+    FROM held h
+   WHERE k.partition_id = h.partition_id AND k.group_name = h.group_name;
+  GET DIAGNOSTICS v_count = ROW_COUNT;
+  RETURN v_count;
+END
 $$;

@@ -25,18 +25,24 @@ DECLARE
   v_switch   constant jsonb := queen.drain_switch();
   v_fenced   constant boolean := coalesce((v_switch ->> 'enabled')::boolean OR (v_switch ->> 'draining')::boolean, false);
 BEGIN
-  -- As ensure_cursor does, but before any partition.
+  -- As ensure_cursor does, but before any row.
   PERFORM pg_advisory_xact_lock_shared(queen.new_cursors_key());
-  -- Partitions are locked in id order, as everywhere.
+  -- Cursors before partitions, each in its order, as transactions lock them; those of other groups may be moved too.
+  FOR v_cursor IN
+    SELECT d.partition_id, d.group_name FROM queen.dead_letters d
+     WHERE d.id = ANY (p_ids) GROUP BY 1, 2 ORDER BY d.partition_id, d.group_name COLLATE "C"
+  LOOP
+    PERFORM queen.ensure_cursor(v_cursor.partition_id, v_cursor.group_name);
+  END LOOP;
+  PERFORM FROM queen.cursors c
+    WHERE c.partition_id IN (SELECT d.partition_id FROM queen.dead_letters d WHERE d.id = ANY (p_ids))
+    ORDER BY c.partition_id, c.group_name COLLATE "C" FOR UPDATE;
   FOR v_cursor IN
     SELECT d.partition_id, d.queue_id, d.group_name, array_agg(d.id) AS ids FROM queen.dead_letters d
      WHERE d.id = ANY (p_ids) GROUP BY 1, 2, 3 ORDER BY 1, 3
   LOOP
     SELECT p.start_offset INTO v_start FROM queen.partitions p WHERE p.id = v_cursor.partition_id FOR UPDATE;
     CONTINUE WHEN NOT FOUND;
-    PERFORM queen.ensure_cursor(v_cursor.partition_id, v_cursor.group_name);
-    PERFORM FROM queen.cursors c
-      WHERE c.partition_id = v_cursor.partition_id AND c.group_name = v_cursor.group_name FOR UPDATE;
     v_offsets := '{}';
     v_count := 0;
     FOR v_letter IN

@@ -11,6 +11,7 @@ import { openDatabase, type QueenDatabase } from '../../src/store/pool.ts'
 import { popMessages } from '../../src/store/pop.ts'
 import { createMessageActions } from '../../src/store/reads/message-actions.ts'
 import { createReadStores } from '../../src/store/reads/read-stores.ts'
+import { createRemovalStore } from '../../src/store/removal.ts'
 import { runBroker } from '../reads/running-broker.ts'
 import { silent, testLimits } from '../store/test-database.ts'
 import { acksOf, type ConsumeFixture, delivered, never, openFixture, popRequest } from './fixture.ts'
@@ -87,15 +88,19 @@ async function blocked(statement: Promise<unknown>): Promise<void> {
   )
 }
 
-/** Runs `statement` into a cursor that is held, and takes the other rows before it lets go: nobody may have them. */
-async function meet(held: string, free: readonly [string, string][], statement: () => Promise<unknown>): Promise<void> {
+type Row = [table: 'cursors' | 'partitions', partitionId: string]
+
+const lock = ([table, id]: Row, how: string) =>
+  holder.query(`SELECT FROM queen.${table} WHERE ${table === 'cursors' ? 'partition_id' : 'id'} = $1 FOR ${how}`, [id])
+
+/** Runs `statement` into a row that is held, and takes the other rows before it lets go: nobody may have them. */
+async function meet(held: Row, free: readonly Row[], statement: () => Promise<unknown>): Promise<void> {
   await holder.query('BEGIN')
-  await holder.query('SELECT FROM queen.cursors WHERE partition_id = $1 FOR UPDATE', [held])
+  await lock(held, 'UPDATE')
   const met = statement()
   await blocked(met)
-  for (const [table, id] of free) {
-    const key = table === 'cursors' ? 'partition_id' : 'id'
-    await holder.query(`SELECT FROM queen.${table} WHERE ${key} = $1 FOR UPDATE NOWAIT`, [id]).catch(async (error) => {
+  for (const row of free) {
+    await lock(row, 'UPDATE NOWAIT').catch(async (error) => {
       await holder.query('ROLLBACK')
       await met.catch(() => {})
       throw error
@@ -103,6 +108,20 @@ async function meet(held: string, free: readonly [string, string][], statement: 
   }
   await holder.query('COMMIT')
   await met
+}
+
+/** Everything that is locked behind the cursor of the lower partition. */
+function all(low: string, high: string): Row[] {
+  return [
+    ['cursors', high],
+    ['partitions', low],
+    ['partitions', high],
+  ]
+}
+
+/** A lease on each, given in the order opposite to that of acks, so that the rows lie in it. */
+async function leasedBackwards(low: string, high: string): Promise<void> {
+  for (const id of [high, low]) await fixture.store.popMessages([claim(id, `lease-${id}`)], 1 << 20)
 }
 
 it('first claims of a group make its cursors in one order, whatever the order of their partitions', async () => {
@@ -122,7 +141,7 @@ it('a transaction locks what its leases hold and what its acks mean in the order
   const consumer = fixture.consumer({ store: createConsumeStore(patient) })
   const pop = (partition: string) => consumer.popMessages(popRequest({ queue, partition }), never)
   const [acked, required] = [await pop('z'), await pop('a')]
-  await meet(low, [['cursors', high]], async () => {
+  await meet(['cursors', low], [['cursors', high]], async () => {
     const operations = [{ type: 'ack' as const, item: acksOf(acked)[0]! }]
     expect((await consumer.executeTransaction(operations, [required.leaseId])).rejected).toBeNull()
   })
@@ -131,7 +150,7 @@ it('a transaction locks what its leases hold and what its acks mean in the order
 it('a seek moves cursors in the order of acks', async () => {
   const { queueId, low, high } = await scene()
   await fixture.store.popMessages([claim(low), claim(high)], 1 << 20)
-  await meet(low, [['cursors', high]], async () => {
+  await meet(['cursors', low], [['cursors', high]], async () => {
     const seek = { queueId, group: 'g', partition: null, after: null, limit: 9, time: null }
     const moved = await createReadStores(patient).groups.seek(seek)
     // Pages go on behind the last name.
@@ -142,15 +161,93 @@ it('a seek moves cursors in the order of acks', async () => {
 it('clearing a queue locks cursors in the order of acks, and before partitions as transactions do', async () => {
   const { queue, low, high } = await scene()
   await fixture.store.popMessages([claim(low), claim(high)], 1 << 20)
-  const free: [string, string][] = [
-    ['cursors', high],
-    ['partitions', low],
-    ['partitions', high],
-  ]
-  await meet(low, free, async () => {
+  await meet(['cursors', low], all(low, high), async () => {
     expect(await patient.admin.run('test_clear', 'SELECT messages FROM queen.clear_queue($1, NULL)', [queue])).toEqual([
       { messages: '2' },
     ])
+  })
+})
+
+it('deleting a queue locks cursors in the order of acks, and before partitions as transactions do', async () => {
+  const { queue, low, high } = await scene()
+  await leasedBackwards(low, high)
+  await meet(['cursors', low], all(low, high), async () => {
+    const deleted = await patient.admin.run('test_delete', 'SELECT queen.delete_queue($1) AS deleted', [queue])
+    expect(deleted).toEqual([{ deleted: true }])
+  })
+})
+
+it('deleting a group locks its cursors in the order of acks', async () => {
+  const { low, high } = await scene()
+  await leasedBackwards(low, high)
+  await meet(['cursors', low], [['cursors', high]], async () => {
+    expect(await createReadStores(patient).groups.deleteGroup('g', null, true)).toBeGreaterThanOrEqual(2)
+  })
+})
+
+it('giving a claim of several partitions back locks their cursors in the order of acks', async () => {
+  const { low, high } = await scene()
+  // Among few, PostgreSQL may look at all cursors, in their order.
+  await fixture.sql(
+    `INSERT INTO queen.cursors (partition_id, group_name) SELECT gen_random_uuid(), 'g' FROM generate_series(1, 5000)`,
+  )
+  const claims = [high, low].map((id) => ({ ...claim(id, 'given-back'), want: 2, shared: true }))
+  const claimed = await fixture.store.popMessages(claims, 1 << 20)
+  expect(claimed).toMatchObject([{ state: 'claimed' }, { state: 'claimed' }])
+  await meet(['cursors', low], [['cursors', high]], () =>
+    createConsumeStore(patient).releaseClaim([high, low], 'g', 'given-back'),
+  )
+  const free = 'SELECT FROM queen.cursors WHERE partition_id = ANY ($1::uuid[]) AND lease_until IS NULL'
+  expect(await fixture.sql(free, [[low, high]])).toHaveLength(2)
+})
+
+it('a credit for an outage locks cursors in the order of acks', async () => {
+  const { low, high } = await scene()
+  await leasedBackwards(low, high)
+  await meet(['cursors', low], [['cursors', high]], async () => {
+    expect(await createConsumeStore(patient).creditLeases(60_000)).toBeGreaterThanOrEqual(2)
+  })
+})
+
+it('deleting a message locks cursors before the partition, as transactions do', async () => {
+  const { low } = await scene()
+  await fixture.store.popMessages([claim(low, 'held')], 1 << 20)
+  const [segment] = await fixture.sql<{ body: Buffer }>(
+    'SELECT body FROM queen.segments WHERE partition_id = $1::uuid',
+    [low],
+  )
+  await meet(['cursors', low], [['partitions', low]], async () => {
+    expect(await createMessageActions(patient).deleteMessage(low, 'm0', 0, 0, segment!.body)).toBe(true)
+  })
+})
+
+it('retrying dead letters locks cursors in the order of acks, and before partitions as transactions do', async () => {
+  const { queueId, low, high } = await scene()
+  const ids: string[] = []
+  for (const partitionId of [high, low]) {
+    const [row] = await fixture.sql<{ id: string }>(
+      `INSERT INTO queen.dead_letters (partition_id, group_name, message_offset, queue_id, message_id, transaction_id, frame,
+                                       retry_count, created_at)
+       VALUES ($1::uuid, 'g', 0, $2::uuid, gen_random_uuid(), 'm0', '', 0, now()) RETURNING id`,
+      [partitionId, queueId],
+    )
+    ids.push(row!.id)
+  }
+  await leasedBackwards(low, high)
+  await meet(['cursors', low], all(low, high), async () => {
+    const letters = ids.map((id) => ({ id, key: Buffer.alloc(16) }))
+    expect(await createMessageActions(patient).retryDeadLetters(letters)).toHaveLength(2)
+  })
+})
+
+it('retention locks partitions in the order of pushes', async () => {
+  const { queueId, low, high } = await scene()
+  const old = "UPDATE queen.segments SET created_at = created_at - interval '1 hour' WHERE partition_id = $1::uuid"
+  for (const id of [low, high]) await fixture.sql(old, [id])
+  await meet(['partitions', low], [['partitions', high]], async () => {
+    const query = { queueId, after: '', limit: 9, completedSeconds: 0, segmentsMax: 9, queueMode: null }
+    const page = await createRemovalStore(patient).expireMessages({ ...query, ageSeconds: 60, evidenceSeconds: 0 })
+    expect(page).toMatchObject({ aged: 2, segments: 2, next: null })
   })
 })
 

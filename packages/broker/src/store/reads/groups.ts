@@ -88,12 +88,16 @@ export function createGroupStore({ admin }: { readonly admin: Sql }): GroupStore
     async deleteGroup(group, queue, metadata) {
       const [row] = await admin.run<{ deleted: string }>(
         `delete_group${queue === null ? '' : ' queue'}`,
-        `WITH gone AS (
-           DELETE FROM queen.cursors k WHERE k.group_name = $1::text AND ${
+        // Cursors are locked in the order in which acks lock them.
+        `WITH held AS MATERIALIZED (
+           SELECT k.partition_id FROM queen.cursors k WHERE k.group_name = $1::text AND ${
              queue === null
                ? '$2::text IS NULL'
                : 'k.partition_id IN (SELECT p.id FROM queen.partitions p JOIN queen.queues q ON q.id = p.queue_id WHERE q.name = $2::text)'
-           } RETURNING 1
+           } ORDER BY k.partition_id FOR UPDATE
+         ), gone AS (
+           DELETE FROM queen.cursors k USING held h
+            WHERE k.partition_id = h.partition_id AND k.group_name = $1::text RETURNING 1
          ), forgotten AS (
            DELETE FROM queen.consumer_groups c
             WHERE $3::boolean AND c.group_name = $1::text AND ($2::text IS NULL OR c.queue_name = $2::text)
