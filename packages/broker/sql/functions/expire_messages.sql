@@ -2,7 +2,8 @@
 --
 -- Two steps, both by whole segments. What is too old leaves at once for every reader: the partition starts behind it.
 -- Its segments are deleted when they are no dedup evidence any more, that is when they are older than p_evidence.
--- A restored message holds the start back until its groups have finished it, or for as long as p_age.
+-- A restored message holds the start back until its groups have finished it, or for as long as p_age. Dead letters come
+-- back under the lock of the partition (retry_dead_letters), so under it is decided what goes.
 -- One row: where the page ended (NULL = the last page), what was removed for which reason, and whether segments are left:
 -- then the page has to be taken once more.
 CREATE FUNCTION queen.expire_messages(
@@ -25,6 +26,7 @@ DECLARE
   v_oldest  timestamptz;
   v_cut     bigint;
   v_done    bigint;
+  v_lowest  bigint;
   v_first   bigint;
   v_held    bigint;
   v_start   bigint;
@@ -43,7 +45,7 @@ BEGIN
   LOOP
     v_pages := v_pages + 1;
     next_name := v_page.last_name;
-    SELECT s.first_offset, s.created_at INTO v_first, v_oldest FROM queen.segments s
+    SELECT s.first_offset, s.created_at INTO v_lowest, v_oldest FROM queen.segments s
      WHERE s.partition_id = v_page.id ORDER BY s.first_offset LIMIT 1;
     CONTINUE WHEN NOT FOUND;
     v_start := v_page.start_offset;
@@ -71,6 +73,12 @@ BEGIN
       ELSE
         v_done := v_cut;
       END IF;
+      IF v_done > v_start THEN
+        PERFORM FROM queen.partitions p WHERE p.id = v_page.id FOR NO KEY UPDATE;
+        IF EXISTS (SELECT FROM queen.cursors k WHERE k.partition_id = v_page.id AND k.committed < v_done) THEN
+          v_done := v_cut;
+        END IF;
+      END IF;
       DELETE FROM queen.restored_messages r
        WHERE r.partition_id = v_page.id
          AND (r.message_offset < v_start OR r.restored_at < p_age
@@ -88,7 +96,8 @@ BEGIN
         END IF;
       END IF;
     END IF;
-    IF v_start > 0 AND segments < p_segments_max THEN
+    IF v_lowest < v_start AND v_oldest < p_evidence AND segments < p_segments_max THEN
+      SELECT p.start_offset INTO v_start FROM queen.partitions p WHERE p.id = v_page.id FOR KEY SHARE;
       DELETE FROM queen.segments s
        WHERE s.partition_id = v_page.id AND s.first_offset IN (
          SELECT e.first_offset FROM queen.segments e

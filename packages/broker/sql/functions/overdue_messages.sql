@@ -48,10 +48,12 @@ BEGIN
 END
 $$;
 
--- Lets the partition start at p_cut, or before it where some group has not finished.
+-- Lets the partition start at p_cut, or before it where some group has not finished. Dead letters come back under the lock
+-- of the partition, so under it is seen who has finished.
 CREATE FUNCTION queen.raise_start(p_partition uuid, p_cut bigint) RETURNS void
 LANGUAGE sql
 AS $$
+  SELECT FROM queen.partitions p WHERE p.id = p_partition FOR NO KEY UPDATE;
   UPDATE queen.partitions p SET start_offset = n.start_offset
     FROM (SELECT least(p_cut, min(k.committed)) AS start_offset FROM queen.cursors k WHERE k.partition_id = p_partition) n
    WHERE p.id = p_partition AND p.start_offset < n.start_offset

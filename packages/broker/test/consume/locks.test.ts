@@ -251,6 +251,46 @@ it('retention locks partitions in the order of pushes', async () => {
   })
 })
 
+it.each([
+  ['retention passes its message', 0, 'retention'],
+  ['retention has passed its message', 1, 'retention'],
+  ['retention takes its segment', 2, 'retention'],
+  ['eviction passes its message', 0, 'eviction'],
+])('a dead letter comes back also while %s (G2)', async (_, start, remover) => {
+  const { queue, queueId, low } = await scene()
+  await fixture.append(low, ['m1'])
+  const [first] = await fixture.store.popMessages([{ ...claim(low), want: 2 }], 1 << 20)
+  expect(first).toMatchObject({ state: 'claimed', leasedTo: 2 })
+  await fixture.sql(
+    "UPDATE queen.segments SET created_at = created_at - interval '1 hour' WHERE partition_id = $1::uuid",
+    [low],
+  )
+  await fixture.sql('UPDATE queen.partitions SET start_offset = $2::bigint WHERE id = $1::uuid', [low, start])
+  const segment = await fixture.sql<{ body: Buffer; keys: Buffer }>(
+    'SELECT body, keys FROM queen.segments WHERE partition_id = $1::uuid AND first_offset = 0',
+    [low],
+  )
+  const [letter] = await fixture.sql<{ id: string }>(
+    `INSERT INTO queen.dead_letters (partition_id, group_name, message_offset, queue_id, message_id, transaction_id, frame,
+                                     retry_count, created_at)
+     VALUES ($1::uuid, 'g', 0, $2::uuid, gen_random_uuid(), 'm0', $3::bytea, 0, now() - interval '1 hour') RETURNING id`,
+    [low, queueId, segment[0]!.body.subarray(1)],
+  )
+  let removed: Promise<unknown> | null = null
+  const removal = createRemovalStore(patient)
+  await patient.transaction('hot', async (sql) => {
+    const retry = 'SELECT messages FROM queen.retry_dead_letters(ARRAY[$1::bigint], ARRAY[$2::bytea])'
+    expect(await sql.run('test_retry', retry, [letter!.id, segment[0]!.keys])).toEqual([{ messages: '1' }])
+    const query = { queueId, after: '', limit: 9, ageSeconds: 0, evidenceSeconds: 0, segmentsMax: 9, queueMode: null }
+    removed =
+      remover === 'eviction' ? removal.raiseStart(low, 2) : removal.expireMessages({ ...query, completedSeconds: 60 })
+    await blocked(removed)
+  })
+  await removed
+  const request = popRequest({ queue, partition: 'z', consumerGroup: 'g', batch: 9 })
+  expect(delivered(await fixture.consumer().popMessages(request, never))).toEqual(['m0'])
+})
+
 it.each(['claim', 'seek'])('a message that is deleted while a %s places a cursor is not delivered', async (way) => {
   const { queue, queueId, low } = await scene()
   await fixture.append(low, ['m1'])
