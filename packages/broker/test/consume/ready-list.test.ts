@@ -34,3 +34,30 @@ it('serves the longest unserved first, also when it has forgotten void entries',
   }
   expect(served).toEqual(['a', 'b', 'named'])
 })
+
+it('takes no partition back that it has forgotten, whatever comes of a claim of it', () => {
+  const outcomes: ((list: ReadyList, state: ReturnType<ReadyList['state']>) => void)[] = [
+    (list, state) => list.toReady(state, 1),
+    (list, state) => list.toReady(state, 1, true),
+    (list, state) => list.toIdle(state, 1),
+    (list, state) => list.toSleep(state, 'busy', 2, 1),
+  ]
+  for (const outcome of outcomes) {
+    const list = new ReadyList(100)
+    const before = list.state('p', 0)
+    list.toReady(before, 0)
+    list.toClaiming(before, 0)
+    // Its queue is deleted while the claim is under way, and made anew.
+    list.clear()
+    outcome(list, before)
+    list.wake(10)
+    expect([first(list), list.readyCount, list.claimingCount, list.nextWakeMs]).toEqual([
+      undefined,
+      0,
+      0,
+      Number.POSITIVE_INFINITY,
+    ])
+    list.toReady(list.state('p', 20), 20)
+    expect(list.first(() => true)).not.toBe(before)
+  }
+})

@@ -7,8 +7,9 @@
  *     └─────────────── lease ended, nothing left ──┘
  *
  * Invariants: a partition is in one place only; the longest unserved one is taken first; what happens while a
- * partition is claiming or leased is remembered (`again`), never lost. The number of partitions kept is bounded; when
- * one that matters has to be dropped the list says so (`complete` false) and a reconcile finds it again.
+ * partition is claiming or leased is remembered (`again`), never lost. What was forgotten while it was claiming does not
+ * come back: its queue is another one by then. The number of partitions kept is bounded; when one that matters has to be
+ * dropped the list says so (`complete` false) and a reconcile finds it again.
  *
  * It does no I/O and knows no requests.
  */
@@ -24,6 +25,7 @@ export interface PartitionState {
   place: 'idle' | 'ready' | 'claiming' | 'asleep'
   /** Changes whenever the place does; entries of queues and heaps with an old ticket are void. */
   ticket: number
+  forgotten: boolean
   /** Why it sleeps. */
   reason: SleepReason | null
   wakeAtMs: number
@@ -93,6 +95,7 @@ export class ReadyList {
       id,
       place: 'idle',
       ticket: 0,
+      forgotten: false,
       reason: null,
       wakeAtMs: 0,
       again: false,
@@ -118,6 +121,7 @@ export class ReadyList {
     if (state === undefined) return
     this.#leave(state)
     state.place = 'idle'
+    state.forgotten = true
     this.#states.delete(id)
   }
 
@@ -152,6 +156,7 @@ export class ReadyList {
   }
 
   toReady(state: PartitionState, nowMs: number, first = false): void {
+    if (state.forgotten) return
     this.#leave(state)
     this.#enter(state, 'ready', nowMs)
     const entry = { state, ticket: state.ticket }
@@ -164,11 +169,13 @@ export class ReadyList {
   }
 
   toIdle(state: PartitionState, nowMs: number): void {
+    if (state.forgotten) return
     this.#leave(state)
     this.#enter(state, 'idle', nowMs)
   }
 
   toClaiming(state: PartitionState, nowMs: number): void {
+    if (state.forgotten) return
     this.#leave(state)
     this.#enter(state, 'claiming', nowMs)
     this.#claiming++
@@ -177,6 +184,7 @@ export class ReadyList {
   }
 
   toSleep(state: PartitionState, reason: SleepReason, wakeAtMs: number, nowMs: number): void {
+    if (state.forgotten) return
     this.#leave(state)
     this.#enter(state, 'asleep', nowMs)
     state.reason = reason
