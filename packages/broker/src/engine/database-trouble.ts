@@ -44,6 +44,11 @@ export class DatabaseTrouble {
     if (this.#available) this.#onEnd()
   }
 
+  /** What was to be asked was not, so nobody knows: somebody else tries. */
+  notAsked(): void {
+    if (this.#failing) this.#timer ??= setTimeout(() => this.#try(), CONFLICT_MS)
+  }
+
   setAvailable(available: boolean): void {
     if (this.#available === available) return
     this.#available = available

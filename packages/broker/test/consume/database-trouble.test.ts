@@ -39,3 +39,21 @@ it('probes no more once the database is known to be back from elsewhere', () => 
   vi.advanceTimersByTime(10_000)
   expect(seen).toEqual(['over'])
 })
+
+it('lets the next probe through when one found nothing to ask', () => {
+  const seen: string[] = []
+  const trouble = new DatabaseTrouble(
+    () => seen.push('probe'),
+    () => seen.push('over'),
+  )
+  trouble.notAsked()
+  vi.advanceTimersByTime(10_000)
+  expect(seen).toEqual([])
+  trouble.failed(false)
+  vi.advanceTimersByTime(100)
+  trouble.notAsked()
+  vi.advanceTimersByTime(10_000)
+  expect(seen).toEqual(['probe', 'probe'])
+  trouble.worked()
+  expect(seen).toEqual(['probe', 'probe', 'over'])
+})

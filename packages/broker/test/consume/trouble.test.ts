@@ -52,6 +52,94 @@ describe('while the database is away', () => {
     expect(delivered(await Promise.race(waits))).toEqual(['m0', 'm1'])
   })
 
+  it('asks it no more often because requests arrive that need no asking', async () => {
+    await filled('known', 1)
+    const store = shaky()
+    const consumer = fixture.consumer({ store })
+    // Everything of it is in memory after this.
+    const named = popRequest({ queue: 'known', partition: 'Default', autoAck: true })
+    expect(delivered(await consumer.popMessages(named, never))).toEqual(['m0'])
+    store.down = true
+    const gone = new AbortController()
+    const waiting = consumer.popMessages(popRequest({ queue: 'known', wait: true }), gone.signal)
+    const prompt = await consumer.popMessages(popRequest({ queue: 'known' }), never)
+    expect(prompt.emptyReason).toBe('database_unavailable')
+    for (let i = 0; i < 300; i++) await consumer.popMessages({ ...named, wait: true, timeoutMs: 0 }, never)
+    expect(store.calls).toBeLessThan(100)
+    gone.abort()
+    await waiting
+  })
+
+  it('takes no claim that was never sent for an answer of the database', async () => {
+    await filled('unsent', 1)
+    let looks = 0
+    let fail = (): void => {}
+    const consumer = fixture.consumer({
+      store: {
+        ...fixture.store,
+        reconcilePartitions(query) {
+          looks++
+          return fixture.store.reconcilePartitions(query)
+        },
+        async popMessages() {
+          await new Promise<void>((resolve) => {
+            fail = resolve
+          })
+          throw new StoreError('unavailable', 'down')
+        },
+      },
+    })
+    const pop = (consumerGroup: string, gone: AbortController) =>
+      consumer.popMessages(popRequest({ queue: 'unsent', wait: true, consumerGroup }), gone.signal)
+    const [gone, left] = [new AbortController(), new AbortController()]
+    const waits = [pop('a', gone)]
+    // Both groups look for what there is; then the second waits until the first has read it, and its request does not.
+    await vi.waitFor(() => expect(consumer.stats().claimStatements).toBe(1))
+    waits.push(pop('b', left))
+    await vi.waitFor(() => expect(looks).toBe(2))
+    // A statement of its own comes back behind the look.
+    await fixture.store.probeCursors()
+    for (let turn = 0; turn < 100; turn++) await new Promise((resolve) => setImmediate(resolve))
+    left.abort()
+    fail()
+    await new Promise((resolve) => setImmediate(resolve))
+    // Known to be in trouble: not even a look.
+    const prompt = await consumer.popMessages(popRequest({ queue: 'unsent' }), never)
+    expect(prompt.emptyReason).toBe('database_unavailable')
+    expect(looks).toBe(2)
+    gone.abort()
+    await Promise.all(waits)
+  })
+
+  it('goes on trying when the request that was to find out has gone meanwhile', async () => {
+    await filled('gone', 1)
+    let tries = 0
+    let fail = (): void => {}
+    const store: ConsumeStore = {
+      ...fixture.store,
+      async recordSubscriptions(...query) {
+        if (++tries > 2) return fixture.store.recordSubscriptions(...query)
+        if (tries === 2) {
+          await new Promise<void>((resolve) => {
+            fail = resolve
+          })
+        }
+        throw new StoreError('unavailable', 'down')
+      },
+    }
+    const consumer = fixture.consumer({ store })
+    const request = popRequest({ queue: 'gone', consumerGroup: 'g' })
+    const gone = new AbortController()
+    const first = consumer.popMessages({ ...request, wait: true }, gone.signal)
+    await vi.waitFor(() => expect(tries).toBe(2), { timeout: 10_000 })
+    gone.abort()
+    await first
+    fail()
+    await vi.waitFor(async () => expect(delivered(await consumer.popMessages(request, never))).toEqual(['m0']), {
+      timeout: 10_000,
+    })
+  })
+
   it('repeats an ack whose answer was lost, and tells the truth about it (G7)', async () => {
     const partitionId = await filled('lost', 3)
     const store = shaky()

@@ -51,8 +51,10 @@ export interface ClaimStats {
 export interface ClaimHandlers {
   /** Makes the entries of these partitions known; those that do not exist stay without. */
   resolve(states: readonly PartitionState[]): Promise<void>
-  /** Called once for each round, with a result for each claim. Must not throw. */
+  /** Called once for each round that PostgreSQL answered, with a result for each claim. Must not throw. */
   results(round: ClaimRound, results: readonly ClaimResult[]): void
+  /** Called instead for a round that was never sent. */
+  dropped(round: ClaimRound, results: readonly ClaimResult[]): void
   failure(rounds: readonly ClaimRound[], error: unknown): void
 }
 
@@ -146,7 +148,7 @@ export class ClaimBatch {
       const round = pending[at++]!
       // The request has gone, or its queue, or nobody could take its answer.
       if (!round.wait.mayClaim() || round.claims.some(({ feed }) => feed.queue === null)) {
-        this.#handlers.results(
+        this.#handlers.dropped(
           round,
           round.claims.map((claim) => ({ claim, outcome: UNUSED, cached: [] })),
         )

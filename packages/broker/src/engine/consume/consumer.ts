@@ -247,7 +247,7 @@ export function createConsumer(parts: ConsumeParts): Consumer {
     onStored(stored) {
       const { id, queue } = stored.partition
       // Worth the copy only where somebody reads at the end of the queue.
-      if (popper.followed(queue.id)) cache.put(storedSegment(stored))
+      if (popper.feeds.followed(queue.id)) cache.put(storedSegment(stored))
       popper.onStored(queue.id, id, stored.firstOffset + stored.segment.write.count)
     },
     onHint: (queueId, partitionIds) => popper.onHint(queueId, partitionIds),

@@ -6,6 +6,9 @@
  */
 import { GroupFeed } from './group-feed.ts'
 
+// A consumer that has not asked for this long will not find what is cached for it.
+const FOLLOWED_MS = 60_000
+
 export class Feeds {
   readonly #feedsMax: number
   readonly #partitionsMax: number
@@ -66,6 +69,14 @@ export class Feeds {
 
   ofQueue(queueId: string): ReadonlySet<GroupFeed> | undefined {
     return this.#byQueueId.get(queueId)
+  }
+
+  /** Whether somebody reads at the end of this queue, so that new segments will be wanted at once. */
+  followed(queueId: string): boolean {
+    for (const feed of this.ofQueue(queueId) ?? []) {
+      if (feed.list.readyCount === 0 && performance.now() - feed.lastUsedMs < FOLLOWED_MS) return true
+    }
+    return false
   }
 
   *all(): IterableIterator<GroupFeed> {

@@ -53,8 +53,6 @@ export interface PopParts {
 
 // After a defect in a claim: long enough not to spin, short enough to be noticed in the log and not by consumers.
 const DEFECT_MS = 1_000
-// A consumer that has not asked for this long will not find what is cached for it.
-const FOLLOWED_MS = 60_000
 
 export class Popper {
   readonly #parts: PopParts
@@ -99,7 +97,14 @@ export class Popper {
     })
     this.#batch = new ClaimBatch(parts.store, parts.cache, {
       resolve: (states) => this.#resolve(states),
-      results: (round, results) => this.#results(round, results),
+      results: (round, results) => {
+        this.#trouble.worked()
+        this.#results(round, results)
+      },
+      dropped: (round, results) => {
+        this.#trouble.notAsked()
+        this.#results(round, results)
+      },
       failure: (rounds, error) => this.#failure(rounds, error),
     })
     this.ahead = new LeasesAhead(parts, {
@@ -204,14 +209,6 @@ export class Popper {
     this.#trouble.setAvailable(available)
   }
 
-  /** Whether somebody reads at the end of this queue, so that new segments will be wanted at once. */
-  followed(queueId: string): boolean {
-    for (const feed of this.feeds.ofQueue(queueId) ?? []) {
-      if (feed.list.readyCount === 0 && performance.now() - feed.lastUsedMs < FOLLOWED_MS) return true
-    }
-    return false
-  }
-
   start(): void {
     this.#stopped = false
   }
@@ -232,7 +229,8 @@ export class Popper {
 
   // ── arrival ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #prepare(wait: PopWait): void {
+  /** `probe`: it is asked whether the database is back. Others may find what they look for in memory. */
+  #prepare(wait: PopWait, probe = false): void {
     const { queue, partition, consumerGroup } = wait.request
     if (queue !== null && partition === null) {
       // The common case without a promise: everything is known already.
@@ -244,17 +242,17 @@ export class Popper {
           feed.lastUsedMs = wait.arrivedMs
           wait.feeds = [feed]
           this.#enter(wait)
+          if (probe) this.#trouble.notAsked()
           return
         }
       }
     }
     const found = (): void => {
-      this.#trouble.worked()
+      if (probe) this.#trouble.worked()
       if (!wait.done) this.#enter(wait)
     }
     this.#lookup.lookUp(wait, found).catch((error) => {
-      if (wait.done) return
-      this.#unready.add(wait)
+      if (!wait.done) this.#unready.add(wait)
       this.#databaseError(error, wait)
     })
   }
@@ -396,7 +394,6 @@ export class Popper {
   }
 
   #results(round: ClaimRound, results: readonly ClaimResult[]): void {
-    this.#trouble.worked()
     const { wait } = round
     wait.claiming = false
     const nowMs = performance.now()
@@ -441,6 +438,8 @@ export class Popper {
       for (const each of [...this.#waits]) if (!each.request.wait && !each.claiming) each.finish('database_unavailable')
       return
     }
+    // It answers, and says that the statement is wrong.
+    this.#trouble.worked()
     this.#parts.log.error({ err: error }, 'A statement of the consume path failed')
     wait?.fail(error)
   }
@@ -451,7 +450,7 @@ export class Popper {
   #probe(): void {
     this.#batch.statementsMax = 1
     for (const wait of this.#unready) {
-      this.#prepare(wait)
+      this.#prepare(wait, true)
       return
     }
     for (const wait of this.#waits) {
