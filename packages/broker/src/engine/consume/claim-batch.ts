@@ -16,7 +16,7 @@ import { Gathering } from '../gathering.ts'
 import { StatementGate } from '../statement-gate.ts'
 import type { DecodedSegment } from '../types.ts'
 import type { GroupFeed } from './group-feed.ts'
-import { claimedAsKnown, type KnownRound, knownClaim, knownRound, leaseMsOf } from './known-claims.ts'
+import { claimedAsKnown, type KnownRound, knownClaim, knownRound } from './known-claims.ts'
 import type { PopWait } from './pop-wait.ts'
 import { ReadAhead } from './read-ahead.ts'
 import type { PartitionState } from './ready-list.ts'
@@ -265,7 +265,7 @@ export class ClaimBatch {
           want: wait.remaining,
           leaseId: wait.request.autoAck ? null : wait.leaseIdFor(() => partitionLeaseId(state.id)),
           shared: wait.shared,
-          leaseMs: leaseMsOf(leaseTime),
+          leaseMs: leaseTime * 1000,
           delayMs: delayedProcessing * 1000,
           windowMs: windowBuffer * 1000,
           cachedFrom: run[0]?.firstOffset ?? 0,

@@ -28,11 +28,6 @@ export interface KnownRound extends KnownRun {
 
 // As for claims that read: an answer may exceed it by one segment.
 const CLAIM_BYTES_MAX = 1024 * 1024
-const LEASE_TIME_SECONDS = 60
-
-export function leaseMsOf(leaseTime: number): number {
-  return (leaseTime === 0 ? LEASE_TIME_SECONDS : leaseTime) * 1000
-}
 
 /** The claim that needs no reading, or null when the round has to take the full one. */
 export function knownRound(cache: SegmentCache, round: ClaimRound): KnownRound | null {
@@ -73,7 +68,7 @@ export function knownClaim({ round, leasedTo, short }: KnownRound): KnownClaim {
     leasedTo,
     short,
     leaseId: wait.request.autoAck ? null : wait.leaseIdFor(() => partitionLeaseId(state.id)),
-    leaseMs: leaseMsOf(feed.queue!.options.leaseTime),
+    leaseMs: feed.queue!.options.leaseTime * 1000,
   }
 }
 

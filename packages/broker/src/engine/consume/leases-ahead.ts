@@ -24,7 +24,7 @@ import { claimedRuns } from './claimed-runs.ts'
 import type { Feeds } from './feeds.ts'
 import { FollowHabit } from './follow-habit.ts'
 import type { GroupFeed } from './group-feed.ts'
-import { claimedAsKnown, knownRun, leaseMsOf } from './known-claims.ts'
+import { claimedAsKnown, knownRun } from './known-claims.ts'
 import type { PopWait } from './pop-wait.ts'
 import type { PartitionState } from './ready-list.ts'
 import type { SegmentCache } from './segment-cache.ts'
@@ -114,7 +114,7 @@ export class LeasesAhead {
     if (feed?.queue?.id !== partition.queue.id || state === undefined || state.leaseId !== leaseId) return null
     if (state.position !== held.leasedTo || state.entry === null) return null
     const habit = this.#habit(feed)
-    const leaseMs = leaseMsOf(feed.queue.options.leaseTime)
+    const leaseMs = feed.queue.options.leaseTime * 1000
     const room = this.#count < HELD_MAX && this.#bytes < HELD_BYTES_MAX
     const free = this.#hooks.open() && leaseMs >= LEASE_MS_MIN && room && feed.list.readyCount === 0
     const wanted = feed.waiting === 0 ? habit.strong : nextTakes(feed, partition.id, want)

@@ -12,7 +12,6 @@ import type { LeaseBook } from '../settle/lease-book.ts'
 import type { Claim, ClaimResult } from './claim-batch.ts'
 import { claimedRuns } from './claimed-runs.ts'
 import type { GroupFeed } from './group-feed.ts'
-import { leaseMsOf } from './known-claims.ts'
 import type { PopWait } from './pop-wait.ts'
 import type { PartitionState } from './ready-list.ts'
 import type { SegmentCache } from './segment-cache.ts'
@@ -56,7 +55,7 @@ export class ClaimOutcomes {
     }
     if (state.entry === null || feed.queue === null) throw new Error('claimed a partition that is not known')
     const autoAck = wait.request.autoAck
-    const leaseMs = leaseMsOf(feed.queue.options.leaseTime)
+    const leaseMs = feed.queue.options.leaseTime * 1000
     state.cursorKnown = true
     state.nextOffset = outcome.nextOffset
     if (wait.full && !autoAck) {

@@ -28,8 +28,6 @@ export type Configuration = Pick<Engine, 'configureQueue' | 'deleteQueue' | 'cle
   purge(): Promise<void>
 }
 
-// 0 as a lease time is read as this: what clients that never set one have always got.
-const LEASE_SECONDS_FOR_ZERO = 60
 // A bite takes some milliseconds for small segments and about a second for the largest.
 const PURGE_SEGMENTS = 1_000
 
@@ -101,8 +99,7 @@ function sparseOptions(options: ConfigureRequest['options']): {
 } {
   const set: Record<string, number | boolean> = {}
   const unset: string[] = []
-  for (const [name, requested] of Object.entries(options)) {
-    const value = name === 'leaseTime' && requested === 0 ? LEASE_SECONDS_FOR_ZERO : requested
+  for (const [name, value] of Object.entries(options)) {
     if (value === null || value === QUEUE_OPTIONS[name as QueueOptionName].default) unset.push(name)
     else if (value !== undefined) set[name] = value
   }
