@@ -1,9 +1,10 @@
 -- Deletes one message for good, leased or not: no group gets it any more, its dead letters and traces go, and p_body
 -- (the segment's body with the payload blanked) takes its bytes off the disk. The key stays: it is dedup evidence.
--- Whether the message was there.
+-- p_before is the SHA-256 of the body that p_body was made of; without a segment all three are NULL.
+-- deleted | missing (the partition) | changed (the segment's body is another one by now; nothing was done)
 CREATE FUNCTION queen.delete_message(
-  p_partition uuid, p_transaction text, p_offset bigint, p_first_offset bigint, p_body bytea
-) RETURNS boolean
+  p_partition uuid, p_transaction text, p_offset bigint, p_first_offset bigint, p_before bytea, p_body bytea
+) RETURNS text
 LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -17,7 +18,11 @@ BEGIN
   PERFORM FROM queen.cursors k WHERE k.partition_id = p_partition ORDER BY k.group_name COLLATE "C" FOR UPDATE;
   SELECT p.start_offset INTO v_start FROM queen.partitions p WHERE p.id = p_partition FOR UPDATE;
   IF v_start IS NULL THEN
-    RETURN false;
+    RETURN 'missing';
+  END IF;
+  IF EXISTS (SELECT FROM queen.segments s
+              WHERE s.partition_id = p_partition AND s.first_offset = p_first_offset AND sha256(s.body) <> p_before) THEN
+    RETURN 'changed';
   END IF;
   DELETE FROM queen.dead_letters d WHERE d.partition_id = p_partition AND d.message_offset = p_offset;
   PERFORM queen.delete_traces(ARRAY[p_partition], p_transaction);
@@ -29,6 +34,6 @@ BEGIN
     PERFORM queen.finish_offsets(p_partition, v_group, v_offset);
   END LOOP;
   UPDATE queen.segments s SET body = p_body WHERE s.partition_id = p_partition AND s.first_offset = p_first_offset;
-  RETURN true;
+  RETURN 'deleted';
 END
 $$;

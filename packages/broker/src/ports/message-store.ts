@@ -74,6 +74,13 @@ export interface DeadLetterCopy extends DeadMark {
   readonly createdAt: string
 }
 
+/** A segment that one message is to be taken out of: its body as it was read, and as it is to be. */
+export interface BlankedSegment {
+  readonly firstOffset: number
+  readonly before: Buffer
+  readonly after: Buffer
+}
+
 export interface BuriedMessage {
   readonly offset: number
   readonly messageId: string
@@ -130,13 +137,13 @@ export interface MessageStore {
   ): Promise<{ hits: readonly KeyHit[]; complete: boolean }>
   readDeadLetterCopies(partitionId: string, transactionId: string): Promise<DeadLetterCopy[]>
 
+  /** `blanked` null: only dead letters have the message. `changed` = the segment is not what it was; nothing was done. */
   deleteMessage(
     partitionId: string,
     transactionId: string,
     offset: number,
-    firstOffset: number,
-    body: Buffer,
-  ): Promise<boolean>
+    blanked: BlankedSegment | null,
+  ): Promise<'deleted' | 'missing' | 'changed'>
   /** Which offsets were finished; null = the partition does not exist. */
   buryMessages(request: BuryRequest): Promise<{ done: OffsetSet; ended: boolean } | null>
   /** Null: in a maintenance window, and one of them would have to be stored anew. Then nothing was done. */

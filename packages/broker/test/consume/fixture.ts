@@ -3,6 +3,7 @@
  * several consumers on it.
  */
 import { randomUUID } from 'node:crypto'
+import { zstdCompressSync } from 'node:zlib'
 import type { QueueOptions } from '@queen/protocol'
 import { type ConsumeParts, type Consumer, createConsumer } from '../../src/engine/consume/consumer.ts'
 import { frameBytes, writeFrame } from '../../src/engine/format/frame.ts'
@@ -122,6 +123,11 @@ export async function openFixture(): Promise<ConsumeFixture> {
   }
 }
 
+/** A body that is only read, and small enough to fill large segments with. */
+function packed(frames: Buffer): Buffer {
+  return Buffer.concat([Buffer.of(1), zstdCompressSync(frames)])
+}
+
 export function segmentBytes(transactionIds: readonly string[], payload: string): { body: Buffer; keys: Buffer } {
   const contents = transactionIds.map((transactionId) => ({
     flags: 0,
@@ -137,7 +143,7 @@ export function segmentBytes(transactionIds: readonly string[], payload: string)
     at = writeFrame(frames, at, content)
     writeTransactionKey(transactionIds[index]!, keys, index * KEY_BYTES)
   })
-  return { body: encodeSegmentBody(frames, true), keys }
+  return { body: frames.length < 4096 ? encodeSegmentBody(frames) : packed(frames), keys }
 }
 
 export function popRequest(request: Partial<PopRequest> = {}): PopRequest {

@@ -216,8 +216,9 @@ it('deleting a message locks cursors before the partition, as transactions do', 
     'SELECT body FROM queen.segments WHERE partition_id = $1::uuid',
     [low],
   )
+  const blanked = { firstOffset: 0, before: segment!.body, after: segment!.body }
   await meet(['cursors', low], [['partitions', low]], async () => {
-    expect(await createMessageActions(patient).deleteMessage(low, 'm0', 0, 0, segment!.body)).toBe(true)
+    expect(await createMessageActions(patient).deleteMessage(low, 'm0', 0, blanked)).toBe('deleted')
   })
 })
 
@@ -302,17 +303,18 @@ it.each(['claim', 'seek'])('a message that is deleted while a %s places a cursor
     'SELECT body FROM queen.segments WHERE partition_id = $1::uuid AND first_offset = 1',
     [low],
   )
-  let deletion: Promise<boolean> | null = null
+  let deletion: Promise<string> | null = null
   await patient.transaction('hot', async (sql) => {
     if (way === 'claim') await popMessages(sql, [claim(low)], 1 << 20)
     else {
       const first = "pg_catalog.timestamptz '2020-01-01'"
       await sql.run('test_seek', `SELECT * FROM queen.seek_group($1, 'g', 'z', NULL, 1, ${first})`, [queueId])
     }
-    deletion = createMessageActions(patient).deleteMessage(low, 'm1', 1, 1, segment!.body)
+    const blanked = { firstOffset: 1, before: segment!.body, after: segment!.body }
+    deletion = createMessageActions(patient).deleteMessage(low, 'm1', 1, blanked)
     await blocked(deletion)
   })
-  expect(await deletion).toBe(true)
+  expect(await deletion).toBe('deleted')
   const request = popRequest({ queue, partition: 'z', consumerGroup: 'g', batch: 9 })
   const left = way === 'claim' ? ['m2'] : ['m0', 'm2']
   expect(delivered(await fixture.consumer().popMessages(request, never))).toEqual(left)

@@ -1,6 +1,11 @@
 /** Single messages over real HTTP: list, detail, delete, retry, dead letters. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { acks, ids, type RunningBroker, runBroker } from './running-broker.ts'
+import { createMessageActions } from '../../src/engine/reads/message-actions.ts'
+import type { MessageStore } from '../../src/ports/message-store.ts'
+import { openDatabase } from '../../src/store/pool.ts'
+import { createReadStores } from '../../src/store/reads/read-stores.ts'
+import { silent, testLimits } from '../store/test-database.ts'
+import { acks, ids, type Json, type RunningBroker, runBroker } from './running-broker.ts'
 
 let queen: RunningBroker
 
@@ -194,6 +199,47 @@ describe('DELETE /api/v1/messages/:partitionId/:transactionId', () => {
       'SELECT count(*)::int AS n FROM queen.segments WHERE position(\'{"id":"two"}\'::bytea IN body) > 0',
     )
     expect(rows[0].n).toBe(0)
+  })
+
+  it('leaves none of the bytes of two that are deleted from one segment at once', async () => {
+    const partitionId = await queen.push('both-gone', 'p', ['first', 'second', 'third'])
+    const database = openDatabase({ url: queen.databaseUrl, ...testLimits, log: silent })
+    try {
+      const { messages } = createReadStores(database)
+      const read = Promise.withResolvers<void>()
+      let readers = 0
+      const store: MessageStore = {
+        ...messages,
+        async deleteMessage(...deletion) {
+          // Each has read the segment before the other rewrites it.
+          if (++readers === 2) read.resolve()
+          await read.promise
+          return messages.deleteMessage(...deletion)
+        },
+      }
+      const actions = createMessageActions({ store, wake: () => {} })
+      await Promise.all(['first', 'second'].map((id) => actions.deleteMessage(partitionId, id)))
+    } finally {
+      await database.close()
+    }
+    const { rows } = await queen.sql.query('SELECT body FROM queen.segments WHERE partition_id = $1', [partitionId])
+    expect(['first', 'second', 'third'].filter((id) => rows[0].body.includes(`{"id":"${id}"}`))).toEqual(['third'])
+    expect(ids((await queen.pop('both-gone', 'batch=9')).messages)).toEqual(['third'])
+  })
+
+  it('stores what is left as it was: what a pop may hold is counted in stored bytes (G9)', async () => {
+    const payload = { text: 'x'.repeat(50_000) }
+    const partitionId = await queen.push('as-it-was', 'p', ['one', 'two', 'three'], { payload })
+    await queen.ask('DELETE', `/api/v1/messages/${partitionId}/two`)
+    const { rows } = await queen.sql.query(
+      'SELECT octet_length(body) AS bytes FROM queen.segments WHERE partition_id = $1',
+      [partitionId],
+    )
+    expect(rows[0].bytes).toBeGreaterThan(100_000)
+    expect((await queen.pop('as-it-was', 'batch=9')).messages.map((each: Json) => each.data)).toEqual([
+      payload,
+      payload,
+    ])
   })
 
   it('ends a lease whose last message it was, and leaves dedup evidence', async () => {

@@ -1,25 +1,20 @@
 /**
  * A segment's body: one codec byte, then its frames back to back.
  *
- *   0  the frames as they are
- *   1  zstd of the frames
+ *   0  the frames as they are: what is written
+ *   1  zstd of the frames: read, not written. What a claim may hold is counted in stored bytes, before anybody knows what
+ *      they unpack to, and bytes of a push that repeat themselves unpack to thousands of times as many (G9).
  *
  * Invariant: what is decoded is exactly what was encoded, message count included; anything else throws, so that a
  * damaged segment is noticed where it is read and set aside there (see segment-reader.ts).
  */
-import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
+import { zstdDecompressSync } from 'node:zlib'
 import type { DecodedSegment } from '../types.ts'
 import { emptyFrameParts, readFrame } from './frame.ts'
 
 const RAW = 0
 const ZSTD = 1
 
-// Below 4 KiB a segment saves less than one disk page, and the call costs more than writing the bytes.
-const COMPRESS_BYTES_MIN = 4096
-// Kept only when at least a fifth is saved: reading it back costs time too.
-const KEEP_RATIO_MAX = 0.8
-// Level 1: 400 MB/s and more. Higher levels gain a few per cent and would make compression the cost of a push.
-const OPTIONS = { params: { [constants.ZSTD_c_compressionLevel]: 1 } }
 // A hostile or damaged body must not unpack without bound. Far above the largest segment a push can make.
 const DECODED_BYTES_MAX = 512 * 1024 * 1024
 
@@ -33,17 +28,7 @@ export interface SegmentRow {
   readonly body: Buffer
 }
 
-/** The body for `frames`; `compress` false leaves out the attempt (bytes that are encrypted do not shrink). */
-export function encodeSegmentBody(frames: Uint8Array, compress: boolean): Buffer {
-  if (compress && frames.length >= COMPRESS_BYTES_MIN) {
-    const packed = zstdCompressSync(frames, OPTIONS)
-    if (packed.length < frames.length * KEEP_RATIO_MAX) {
-      const body = Buffer.allocUnsafe(packed.length + 1)
-      body[0] = ZSTD
-      body.set(packed, 1)
-      return body
-    }
-  }
+export function encodeSegmentBody(frames: Uint8Array): Buffer {
   const body = Buffer.allocUnsafe(frames.length + 1)
   body[0] = RAW
   body.set(frames, 1)

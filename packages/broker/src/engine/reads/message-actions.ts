@@ -50,17 +50,29 @@ export function createMessageActions({ store, wake }: ActionParts) {
   }
 
   return {
-    /** @throws Refusal MESSAGE_NOT_FOUND */
+    /** @throws Refusal MESSAGE_NOT_FOUND, OVERLOADED */
     async deleteMessage(partitionId: string, transactionId: string): Promise<void> {
-      const message = await locateMessage(store, partitionId, transactionId)
-      const { place, segment, offset } = message
-      const body = segment === null ? Buffer.alloc(0) : blankedBody(segment, offset - segment.firstOffset)
-      const existed = await answering(() =>
-        store.deleteMessage(place.id, message.view.transactionId, offset, segment?.firstOffset ?? -1, body),
-      )
-      if (!existed) throw new Refusal('MESSAGE_NOT_FOUND')
-      // A lease may have ended with it.
-      wake(place.queueId, place.id)
+      const deadlineMs = performance.now() + DEADLINE_MS
+      for (;;) {
+        const { place, segment, stored, offset, view } = await locateMessage(store, partitionId, transactionId)
+        const blanked =
+          segment === null || stored === null
+            ? null
+            : {
+                firstOffset: segment.firstOffset,
+                before: stored,
+                after: blankedBody(segment, offset - segment.firstOffset),
+              }
+        const outcome = await answering(() => store.deleteMessage(place.id, view.transactionId, offset, blanked))
+        if (outcome === 'missing') throw new Refusal('MESSAGE_NOT_FOUND')
+        if (outcome === 'deleted') {
+          // A lease may have ended with it.
+          wake(place.queueId, place.id)
+          return
+        }
+        // Another message of the segment was deleted meanwhile: from the start, or its payload would be stored again.
+        if (performance.now() > deadlineMs) throw new Refusal('OVERLOADED')
+      }
     },
 
     /** The groups that get it again. @throws Refusal MESSAGE_NOT_FOUND, NOT_DEAD_LETTERED, MAINTENANCE */
@@ -163,7 +175,7 @@ function blankedBody({ frames, starts }: DecodedSegment, index: number): Buffer 
   const { transactionId } = viewFrame(frames, starts[index]!)
   const blank = frameWith(0, { transactionId, traceId: null, producerSub: null }, Buffer.from('null'))
   const parts = [frames.subarray(0, starts[index]!), blank, frames.subarray(starts[index + 1]!)]
-  return encodeSegmentBody(Buffer.concat(parts), true)
+  return encodeSegmentBody(Buffer.concat(parts))
 }
 
 function frameWith(

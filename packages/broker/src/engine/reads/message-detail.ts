@@ -53,6 +53,8 @@ export interface LocatedMessage {
   readonly view: FrameView
   /** null = only dead letters have it. */
   readonly segment: DecodedSegment | null
+  /** The segment's body as it was read. */
+  readonly stored: Buffer | null
 }
 
 export interface DetailParts {
@@ -81,6 +83,7 @@ export async function locateMessage(
         createdAt: isoMillisOf(row.createdAt),
         view: viewFrame(segment.frames, segment.starts[index]!),
         segment,
+        stored: row.body,
       }
     }
   }
@@ -102,7 +105,7 @@ async function deadLetterCopy(
   const [copy]: DeadLetterCopy[] = await answering(() => store.readDeadLetterCopies(place.id, transactionId))
   if (copy === undefined) return null
   const { offset, messageId: id, createdAt, frame } = copy
-  return { place, offset, id, createdAt, view: viewFrame(frame), segment: null }
+  return { place, offset, id, createdAt, view: viewFrame(frame), segment: null, stored: null }
 }
 
 /** @throws Refusal MESSAGE_NOT_FOUND, AMBIGUOUS_TRANSACTION_ID */

@@ -1,4 +1,5 @@
 /** The verbs that take single messages out of turn: delete, bury, retry, purge. Each is one statement and one commit. */
+import { createHash } from 'node:crypto'
 import { formatOffsets, parseOffsets } from '../../engine/format/offset-set.ts'
 import type { MessageStore } from '../../ports/message-store.ts'
 import { StoreError } from '../../ports/store-error.ts'
@@ -15,13 +16,20 @@ const IN_WINDOW = 'QM001'
 
 export function createMessageActions({ admin }: { readonly admin: Sql }): MessageActions {
   return {
-    async deleteMessage(partitionId, transactionId, offset, firstOffset, body) {
-      const [row] = await admin.run<{ existed: boolean }>(
+    async deleteMessage(partitionId, transactionId, offset, blanked) {
+      const [row] = await admin.run<{ outcome: 'deleted' | 'missing' | 'changed' }>(
         'delete_message',
-        'SELECT queen.delete_message($1::uuid, $2::text, $3::bigint, $4::bigint, $5::bytea) AS existed',
-        [partitionId, transactionId, offset, firstOffset, body],
+        'SELECT queen.delete_message($1::uuid, $2::text, $3::bigint, $4::bigint, $5::bytea, $6::bytea) AS outcome',
+        [
+          partitionId,
+          transactionId,
+          offset,
+          blanked?.firstOffset ?? null,
+          blanked === null ? null : createHash('sha256').update(blanked.before).digest(),
+          blanked?.after ?? null,
+        ],
       )
-      return row!.existed
+      return row!.outcome
     },
 
     async buryMessages({ partitionId, queueId, group, offsets, spareLeased, error, messages }) {
