@@ -2,10 +2,11 @@
  * The one place that builds the parts of a broker and wires them together. It starts with PostgreSQL down: then pushes
  * go to the file buffer, and everything else comes up when the database does (G11).
  */
-import { readFileSync } from 'node:fs'
-import { type Disk, type FileBufferEvent, openFileBuffer } from '@queen/file-buffer'
+
+import { type Disk, openFileBuffer } from '@queen/file-buffer'
 import type { Logger } from 'pino'
 import type { Config } from './config/config.ts'
+import { VERSION } from './config/version.ts'
 import { PayloadCipher } from './engine/cipher.ts'
 import { createConsumer } from './engine/consume/consumer.ts'
 import { withoutUndecryptable } from './engine/consume/undecryptable.ts'
@@ -50,6 +51,7 @@ import { createAuthentication } from './http/auth/authentication.ts'
 import { readPageFiles } from './http/page/page-files.ts'
 import { createHttpServer } from './http/server.ts'
 import { clusterMetrics } from './observe/cluster-metrics.ts'
+import { logBufferEvents } from './services/buffer-events.ts'
 import { followState } from './services/follow-state.ts'
 import { inOrder } from './services/in-order.ts'
 import { measure } from './services/measure.ts'
@@ -71,9 +73,6 @@ import { createStatsStore } from './store/reads/stats.ts'
 import { createRemovalStore } from './store/removal.ts'
 import { createSystemStore } from './store/system-state.ts'
 import { createWriteStore } from './store/write-side.ts'
-
-const VERSION = (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string })
-  .version
 
 export interface Broker {
   readonly url: string
@@ -101,14 +100,6 @@ const CONNECT_TIMEOUT_MS = 2_000
 const HEARTBEAT_MS = 2_000
 const REFRESH_MS = 5_000
 const START_WAIT_MS = 1_000
-// Messages that were acknowledged cannot be read, or the directory belongs to somebody else.
-const LOUD_EVENTS: ReadonlySet<FileBufferEvent['type']> = new Set([
-  'damaged',
-  'missing',
-  'file-aside',
-  'older-copy',
-  'lock-lost',
-])
 
 /**
  * @throws SchemaError when the database's schema is not for this broker, FileBufferError when the buffer's directory
@@ -126,7 +117,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     diskFreeBytesMin: limits.bufferDiskFreeBytesMin,
     recordClock: clock.nowMs,
     ...(seams.disk === undefined ? {} : { disk: seams.disk }),
-    onEvent: (event) => log[LOUD_EVENTS.has(event.type) ? 'error' : 'debug'](event, 'file buffer'),
+    onEvent: logBufferEvents(log),
   })
   const instanceId = config.instanceId ?? `q-${(buffer.formerIds.at(-1) ?? buffer.bufferId).slice(0, 8)}`
   let control: MaintenanceControl | null = null

@@ -5,7 +5,6 @@
  * Exit codes: 0 stopped as asked; 1 something broke; 2 it could not start, and one sentence on stderr says why;
  * 130 or 143 ended at once by a second signal. Decides nothing about messages.
  */
-import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -15,6 +14,7 @@ import { startBroker } from './app.ts'
 import type { Config } from './config/config.ts'
 import { driverVariables } from './config/driver-variables.ts'
 import { readConfig } from './config/read-config.ts'
+import { VERSION } from './config/version.ts'
 import { greeting, running, usage } from './launch/greeting.ts'
 import { makeWritable } from './launch/make-writable.ts'
 import { startupSentence } from './launch/startup-sentence.ts'
@@ -40,11 +40,6 @@ const STOP_TIMEOUT_MS = 25_000
 /** One key press may arrive twice, from the terminal and forwarded by npm; a person's second one comes later. */
 const DOUBLED_SIGNAL_MS = 300
 
-function version(): string {
-  const file = new URL('../package.json', import.meta.url)
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version
-}
-
 async function run(): Promise<void> {
   const around = { workingDir: process.cwd(), projectDir: PROJECT_DIR, hostname: hostname() }
   const { config, warnings } = readConfig(process.env, around)
@@ -64,7 +59,7 @@ async function run(): Promise<void> {
     parts.broker = startBroker(config, { databaseUrl, log, pageDir: PAGE_DIR })
     const broker = await parts.broker
     if (stopping.requested) return
-    const started = { version: version(), brokerUrl: broker.url, embedded: postgres ?? null }
+    const started = { version: VERSION, brokerUrl: broker.url, embedded: postgres ?? null }
     // Whoever collects lines of JSON is to find nothing else.
     if (config.log.format === 'json') log.info(running(config, started), 'Queen is running')
     else openStdout().write(greeting(config, started))
@@ -138,7 +133,7 @@ for (const output of [process.stdout, process.stderr]) output.on('error', () => 
 
 const [argument] = process.argv.slice(2)
 if (argument === '--help' || argument === '-h') process.stdout.write(usage())
-else if (argument === '--version') process.stdout.write(`${version()}\n`)
+else if (argument === '--version') process.stdout.write(`${VERSION}\n`)
 else if (argument !== undefined)
   fail(`${JSON.stringify(argument)} is not known; settings are environment variables, see --help.`)
 else {
