@@ -68,9 +68,13 @@ class HoldingProxy {
   }
 }
 
-test.each([0, 3600])(
-  'G3 is not stored a second time, dedupWindowSeconds %i',
-  async (dedupWindowSeconds) => {
+test.each([
+  // Without a window the same id is another message.
+  [0, 'before'],
+  [3600, 'late'],
+])(
+  'G2 G3 is stored, and not a second time, dedupWindowSeconds %i',
+  async (dedupWindowSeconds, transactionId) => {
     const directUrl = await temporaryDatabase()
     const proxy = new HoldingProxy(directUrl)
     atEnd(() => proxy.close())
@@ -78,7 +82,7 @@ test.each([0, 3600])(
     await api.post('/api/v1/configure', { queue: 'orders', options: { dedupWindowSeconds } })
     await api.push([{ queue: 'orders', transactionId: 'before' }])
     proxy.hold()
-    const [late] = (await api.push([{ queue: 'orders', transactionId: 'late' }])).body
+    const [late] = (await api.push([{ queue: 'orders', transactionId }])).body
     expect(late).toMatchObject({ status: 'buffered' })
     expect(proxy.held).toBeGreaterThan(0)
     const tables = await openTables(directUrl)
@@ -100,7 +104,7 @@ test.each([0, 3600])(
     const ids = (await api.pop('orders', { batch: 10 })).body.messages.map(
       (each: { transactionId: string }) => each.transactionId,
     )
-    expect(ids).toEqual(['before', 'late', 'after'])
+    expect(ids).toEqual(['before', transactionId, 'after'])
   },
   60_000,
 )
