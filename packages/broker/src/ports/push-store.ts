@@ -107,8 +107,17 @@ export interface PushStore {
   pushKnown(writes: readonly SegmentWrite[]): Promise<PushResult>
   /** pushMessages inside a transaction of the consume store (`session` is its handle): all places or none. @throws StoreError */
   pushInTransaction(session: unknown, writes: readonly SegmentWrite[]): Promise<PushResult>
-  /** Keys of the partition's segments stored within the window, from `fromOffset` on, oldest first, at most `keysMax` (and always whole segments). */
-  readKeys(partitionId: string, fromOffset: number, windowSeconds: number, keysMax: number): Promise<KnownKeys[]>
+  /**
+   * Keys of the partition's segments stored within the window, from `fromOffset` on, oldest first, at most `keysMax` (and
+   * always whole segments). `session`: as in pushInTransaction; who holds a connection must not wait for another.
+   */
+  readKeys(
+    partitionId: string,
+    fromOffset: number,
+    windowSeconds: number,
+    keysMax: number,
+    session?: unknown,
+  ): Promise<KnownKeys[]>
   /** How far a buffer is drained; 0 when nothing was. */
   readDrainProgress(bufferId: string): Promise<number>
   /**

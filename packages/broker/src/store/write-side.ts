@@ -46,8 +46,8 @@ export function createWriteStore(
     },
     pushKnown: (writes) => followed(pushKnown(hot, writes)),
     pushInTransaction: (session, writes) => pushMessages(session as Sql, writes, null, true),
-    readKeys: (partitionId, fromOffset, windowSeconds, keysMax) =>
-      readKeys(hot, partitionId, fromOffset, windowSeconds, keysMax),
+    readKeys: (partitionId, fromOffset, windowSeconds, keysMax, session) =>
+      readKeys((session as Sql | undefined) ?? hot, partitionId, fromOffset, windowSeconds, keysMax),
     readDrainProgress: (bufferId) => readDrainProgress(hot, bufferId),
     storedFlushes: (flushes) => storedFlushes(hot, flushes),
 

@@ -1,10 +1,12 @@
-/** The push half of a transaction over a scripted store. */
+/** The push half of a transaction. */
 import { expect, test } from 'vitest'
 import { MessageIdSource } from '../../src/engine/format/message-id.ts'
 import { DedupCache } from '../../src/engine/push/dedup-cache.ts'
 import { prepareTransactionPush } from '../../src/engine/push/push-transaction.ts'
 import type { PushResult, PushStore, SegmentWrite } from '../../src/ports/push-store.ts'
-import { item, place } from './push-stack.ts'
+import { openTestDatabase } from '../store/test-database.ts'
+import { item, PushStack, place } from './push-stack.ts'
+import { write } from './push-store-conformance.ts'
 
 test('G3 a partition that vanished takes with it what was known of it: its offsets are counted anew', async () => {
   const partition = place('a0000000-0000-4000-8000-000000000000', 'a')
@@ -36,4 +38,31 @@ test('G3 a partition that vanished takes with it what was known of it: its offse
     await expect(push.run({ session: null })).rejects.toMatchObject({ failure: 'conflict', outcomeUnknown: false })
   }
   expect([told, forgotten, dedup.bytes]).toEqual([[10, 0], ['orders', 'orders'], 0])
+})
+
+test('G9 a transaction that has to look through many keys needs no second connection', async () => {
+  await using opened = await openTestDatabase({ poolSize: 1 })
+  const { database } = opened
+  const stack = new PushStack(database)
+  const names = Array.from({ length: 70_000 }, (_, i) => `k${i}`)
+  for (let i = 0; i < names.length; i += 10_000)
+    await stack.store.pushMessages(
+      [write((await stack.catalog.ensurePartition('many', 'p')).id, names.slice(i, i + 10_000), { window: 0 })],
+      null,
+    )
+  const items = [item('many', 'p', 'k69999'), item('many', 'p', 'new')]
+  const push = await prepareTransactionPush(
+    {
+      store: stack.store,
+      dedup: stack.dedup,
+      ids: stack.ids,
+      nowMs: Date.now,
+      prepare: (list) => stack.push.prepare(list),
+      forget: () => {},
+      onStored: () => {},
+    },
+    items,
+  )
+  expect(await database.transaction('hot', (sql) => push.run({ session: sql }))).toBe(null)
+  expect(items.map(({ status }) => status)).toEqual(['duplicate', 'queued'])
 })

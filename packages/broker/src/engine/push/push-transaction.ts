@@ -70,7 +70,7 @@ export async function prepareTransactionPush(
         for (const { built: each, outcome } of done) settle(each, outcome)
         return null
       }
-      for (const [index, outcome] of result.outcomes.entries()) await learnFrom(parts, built[index]!, outcome)
+      for (const [index, outcome] of result.outcomes.entries()) await learnFrom(parts, session, built[index]!, outcome)
     }
     throw new StoreError('conflict', 'the transaction keeps losing races with other writers')
   }
@@ -123,6 +123,7 @@ function settle({ place, segment }: Built, outcome: WriteOutcome & { status: 'st
 
 async function learnFrom(
   parts: TransactionPushParts,
+  session: unknown,
   { known, place, segment }: Built,
   outcome: WriteOutcome,
 ): Promise<void> {
@@ -138,5 +139,9 @@ async function learnFrom(
   for (const { index, messageId } of outcome.duplicates) markDuplicate(segment.stored[index]!, messageId, place.id)
   for (const index of outcome.innocent) segment.suspects[index]!.innocentBelow = segment.write.knownTo
   if (outcome.unknownUpTo === null || known === null) return
-  await learnUpTo(parts, place.id, known, outcome.unknownUpTo, place.queue.options.dedupWindowSeconds)
+  const { dedup, store } = parts
+  // Waiting for another connection, as many transactions as there are connections would wait for each other.
+  const readKeys: PushStore['readKeys'] = (id, from, window, max) => store.readKeys(id, from, window, max, session)
+  const window = place.queue.options.dedupWindowSeconds
+  await learnUpTo({ dedup, store: { readKeys } }, place.id, known, outcome.unknownUpTo, window)
 }
