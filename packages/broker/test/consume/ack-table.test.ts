@@ -66,7 +66,7 @@ describe.each(['the lease book', 'the database'])('acks resolved from %s', (sour
   it('says MESSAGE_NOT_FOUND for what was deleted or cleared since it was delivered', async () => {
     const { acks, partitionId, queue } = await leased(4, 3)
     const notFound = { success: false, code: 'MESSAGE_NOT_FOUND' }
-    await fixture.sql(`SELECT queen.delete_message($1::uuid, 'm1', 1, -1, '')`, [partitionId])
+    await fixture.sql(`SELECT queen.delete_message($1::uuid, 'm1', 1, NULL, NULL, NULL)`, [partitionId])
     for (const more of [
       {},
       { leaseId: null },

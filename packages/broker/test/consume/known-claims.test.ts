@@ -147,7 +147,7 @@ describe('a claim from memory', () => {
       'a message deleted and blanked',
       ({ sql }) =>
         sql(
-          `SELECT queen.delete_message($1::uuid, 'm12', 12, 0, $2::bytea)`,
+          `SELECT queen.delete_message($1::uuid, 'm12', 12, 0, NULL, $2::bytea)`,
           segmentBytes(names('m', 100), '{"n":0}').body,
         ),
       ['m10', 'm11', ...names('m', 8, 13)],

@@ -187,7 +187,7 @@ async function change(
   const id = stored.ids[offset]
   if (id == null || offset < stored.start) return
   await fixture.sql(
-    `SELECT queen.delete_message($1::uuid, $2::text, $3::bigint, s.first_offset, s.body) FROM queen.segments s
+    `SELECT queen.delete_message($1::uuid, $2::text, $3::bigint, s.first_offset, sha256(s.body), s.body) FROM queen.segments s
       WHERE s.partition_id = $1::uuid AND s.first_offset <= $3::bigint ORDER BY s.first_offset DESC LIMIT 1`,
     [partitionId, id, offset],
   )

@@ -229,6 +229,31 @@ describe('a waiting pop', () => {
       'no_message',
     ])
   })
+
+  it('gives back, before it has stopped, what a claim brings that was under way', async () => {
+    const { partitionId } = await oneQueue('stopped')
+    await fixture.append(partitionId, ['a'])
+    const answers = Promise.withResolvers<void>()
+    const store: ConsumeStore = {
+      ...fixture.store,
+      async popMessages(candidates, bytesMax) {
+        const outcomes = await fixture.store.popMessages(candidates, bytesMax)
+        await answers.promise
+        return outcomes
+      },
+    }
+    const consumer = fixture.consumer({ store })
+    const answer = consumer.popMessages(waiting('stopped'), never)
+    const leased = () =>
+      fixture.sql('SELECT FROM queen.cursors WHERE partition_id = $1::uuid AND lease_until > now()', [partitionId])
+    await vi.waitFor(async () => expect(await leased()).toHaveLength(1))
+    const stopped = consumer.stop()
+    expect((await answer).runs).toEqual([])
+    answers.resolve()
+    await stopped
+    expect(await leased()).toHaveLength(0)
+  })
+
   it('claims nothing when there is no room for its answer any more, however long it has waited (G9)', async () => {
     const { queueId, partitionId } = await oneQueue('roomless')
     const consumer = fixture.consumer()

@@ -80,6 +80,7 @@ export class ClaimBatch {
   readonly #pending: Record<Kind, ClaimRound[]> = { leases: [], autoAck: [] }
   readonly #gates: Record<Kind, StatementGate>
   readonly #gathering = new Gathering(() => this.#flush())
+  readonly #underWay = new Set<Promise<void>>()
   /** Partitions that a full claim reads, and which. */
   readonly #reading = new Map<string, ClaimRound>()
   /** Rounds that wait until their partition is no longer being read. */
@@ -126,10 +127,20 @@ export class ClaimBatch {
       while (this.#pending[kind].length > 0 && this.#mayStart(kind)) {
         const { known, full } = this.#take(kind)
         this.#gathering.left(known.length + full.length)
-        if (known.length > 0) void this.#sendKnown(kind, known)
-        if (full.length > 0) void this.#sendFull(kind, full)
+        if (known.length > 0) this.#follow(this.#sendKnown(kind, known))
+        if (full.length > 0) this.#follow(this.#sendFull(kind, full))
       }
     }
+  }
+
+  #follow(statement: Promise<void>): void {
+    this.#underWay.add(statement)
+    void statement.finally(() => this.#underWay.delete(statement))
+  }
+
+  /** Resolves when no statement is under way any more; whoever still waits for one sends the next. */
+  async idle(): Promise<void> {
+    while (this.#underWay.size > 0) await Promise.all([...this.#underWay])
   }
 
   #mayStart(kind: Kind): boolean {

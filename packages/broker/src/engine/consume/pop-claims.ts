@@ -40,6 +40,7 @@ const HOLE_MS = 1_000
 export class ClaimOutcomes {
   readonly #parts: ClaimParts
   readonly #hooks: ClaimHooks
+  readonly #returning = new Set<Promise<void>>()
 
   constructor(parts: ClaimParts, hooks: ClaimHooks) {
     this.#parts = parts
@@ -64,7 +65,7 @@ export class ClaimOutcomes {
       state.settled = false
       list.toSleep(state, 'leased', nowMs + leaseMs, nowMs)
       state.leaseId = wait.leaseId
-      void this.#giveBack(claim, wait.leaseId)
+      this.#giveBack(claim, wait.leaseId)
       return
     }
     state.position = outcome.leasedTo
@@ -91,7 +92,7 @@ export class ClaimOutcomes {
     list.toSleep(state, 'leased', nowMs + leaseMs, nowMs)
     state.again = more
     state.leaseId = wait.leaseId
-    if (wait.done) void this.#giveBack(claim, wait.leaseId)
+    if (wait.done) this.#giveBack(claim, wait.leaseId)
     else if (claimed.count > 0) {
       const { position, leasedTo, leased, failures } = outcome
       const held = complete && leased === null && failures === null ? { position, leasedTo } : null
@@ -160,8 +161,19 @@ export class ClaimOutcomes {
     }
   }
 
+  /** Resolves when everything that was to be given back is. */
+  async returned(): Promise<void> {
+    while (this.#returning.size > 0) await Promise.all([...this.#returning])
+  }
+
   /** The claim of a request that has gone: available again at once. */
-  async #giveBack({ feed, state }: Claim, leaseId: string): Promise<void> {
+  #giveBack(claim: Claim, leaseId: string): void {
+    const back = this.#release(claim, leaseId)
+    this.#returning.add(back)
+    void back.finally(() => this.#returning.delete(back))
+  }
+
+  async #release({ feed, state }: Claim, leaseId: string): Promise<void> {
     try {
       await this.#parts.store.releaseClaim([state.id], feed.group, leaseId)
       this.#hooks.ended(feed, state.id, leaseId, -1)

@@ -18,6 +18,7 @@ import { Refusal } from '../refusal.ts'
 import type { LeaseEnd } from '../settle/ack.ts'
 import type { LeaseBook } from '../settle/lease-book.ts'
 import type { PopAnswer, PopRequest } from '../types.ts'
+import { inTime } from '../within.ts'
 import { chooseClaims } from './choose-claims.ts'
 import { ClaimBatch, type ClaimResult, type ClaimRound, type ClaimStats } from './claim-batch.ts'
 import { emptyReason } from './empty-reason.ts'
@@ -53,6 +54,8 @@ export interface PopParts {
 
 // After a defect in a claim: long enough not to spin, short enough to be noticed in the log and not by consumers.
 const DEFECT_MS = 1_000
+// Longer than a statement takes; what is not given back by then runs out.
+const STOP_MS = 3_000
 
 export class Popper {
   readonly #parts: PopParts
@@ -97,14 +100,8 @@ export class Popper {
     })
     this.#batch = new ClaimBatch(parts.store, parts.cache, {
       resolve: (states) => this.#resolve(states),
-      results: (round, results) => {
-        this.#trouble.worked()
-        this.#results(round, results)
-      },
-      dropped: (round, results) => {
-        this.#trouble.notAsked()
-        this.#results(round, results)
-      },
+      results: (round, results) => this.#results(round, results, true),
+      dropped: (round, results) => this.#results(round, results, false),
       failure: (rounds, error) => this.#failure(rounds, error),
     })
     this.ahead = new LeasesAhead(parts, {
@@ -223,7 +220,9 @@ export class Popper {
       feed.timer = null
     }
     this.ahead.drop()
-    await this.ahead.returned()
+    // What claims under way bring is given back too, while there are connections.
+    const returned = this.#batch.idle().then(() => Promise.all([this.#outcomes.returned(), this.ahead.returned()]))
+    await inTime(returned, STOP_MS)
     this.#leftOver.stop()
   }
 
@@ -393,7 +392,9 @@ export class Popper {
     for (const state of states) state.entry = entries.get(state.id) ?? null
   }
 
-  #results(round: ClaimRound, results: readonly ClaimResult[]): void {
+  #results(round: ClaimRound, results: readonly ClaimResult[], asked: boolean): void {
+    if (asked) this.#trouble.worked()
+    else this.#trouble.notAsked()
     const { wait } = round
     wait.claiming = false
     const nowMs = performance.now()
