@@ -9,6 +9,8 @@ AS $$
 DECLARE
   v_id         uuid;
   v_partitions uuid[];
+  v_cursor_partitions uuid[];
+  v_cursor_groups text[];
   v_messages   bigint;
   v_dead       bigint;
 BEGIN
@@ -18,9 +20,10 @@ BEGIN
     RETURN;
   END IF;
   -- Cursors before partitions, each in id order, as transactions lock them.
-  PERFORM FROM queen.partitions p JOIN queen.cursors c ON c.partition_id = p.id
-    WHERE p.queue_id = v_id AND (p_partition IS NULL OR p.name = p_partition)
-    ORDER BY c.partition_id, c.group_name COLLATE "C" FOR UPDATE OF c;
+  SELECT pg_catalog.array_agg(l.partition_id), pg_catalog.array_agg(l.group_name) INTO v_cursor_partitions, v_cursor_groups
+    FROM (SELECT c.partition_id, c.group_name FROM queen.partitions p JOIN queen.cursors c ON c.partition_id = p.id
+           WHERE p.queue_id = v_id AND (p_partition IS NULL OR p.name = p_partition)
+           ORDER BY c.partition_id, c.group_name COLLATE "C" FOR UPDATE OF c) l;
   -- No push into these partitions from here to the commit.
   SELECT coalesce(pg_catalog.array_agg(l.id), '{}') INTO v_partitions
     FROM (SELECT p.id FROM queen.partitions p
@@ -38,12 +41,13 @@ BEGIN
   ON CONFLICT (partition_id) DO UPDATE SET before_offset = greatest(u.before_offset, excluded.before_offset);
   UPDATE queen.partitions p SET start_offset = p.next_offset
    WHERE p.id = ANY (v_partitions) AND p.start_offset < p.next_offset;
+  -- Those that were made meanwhile stand before the new start, which counts. Somebody who waits for a partition may hold them.
   UPDATE queen.cursors c
      SET committed = p.next_offset, acked = '{}', failures = '{}', paused_until = NULL,
          lease_id = NULL, shared_lease_id = NULL, lease_until = NULL, leased_at = NULL,
          leased = '{}', released = '{}', released_failed = '{}'
-    FROM queen.partitions p
-   WHERE p.id = ANY (v_partitions) AND c.partition_id = p.id;
+    FROM unnest(v_cursor_partitions, v_cursor_groups) AS l (partition_id, group_name), queen.partitions p
+   WHERE c.partition_id = l.partition_id AND c.group_name = l.group_name AND p.id = l.partition_id;
   PERFORM queen.delete_traces(v_partitions, NULL);
   WITH gone AS (DELETE FROM queen.dead_letters d WHERE d.partition_id = ANY (v_partitions) RETURNING 1)
   SELECT pg_catalog.count(*) INTO v_dead FROM gone;

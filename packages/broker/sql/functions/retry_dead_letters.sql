@@ -27,16 +27,22 @@ DECLARE
 BEGIN
   -- As ensure_cursor does, but before any row.
   PERFORM pg_advisory_xact_lock_shared(queen.new_cursors_key());
-  -- Cursors before partitions, each in its order, as transactions lock them; those of other groups may be moved too.
+  -- Cursors before partitions, each in its order, as transactions lock them, those that are made among them; the cursors of
+  -- other groups may be moved too.
   FOR v_cursor IN
-    SELECT d.partition_id, d.group_name FROM queen.dead_letters d
-     WHERE d.id = ANY (p_ids) GROUP BY 1, 2 ORDER BY d.partition_id, d.group_name COLLATE "C"
+    SELECT o.partition_id, o.group_name, bool_or(o.dead) AS dead FROM (
+      SELECT d.partition_id, d.group_name, true AS dead FROM queen.dead_letters d WHERE d.id = ANY (p_ids)
+      UNION ALL
+      SELECT k.partition_id, k.group_name, false FROM queen.cursors k
+       WHERE k.partition_id IN (SELECT d.partition_id FROM queen.dead_letters d WHERE d.id = ANY (p_ids))) o
+     GROUP BY 1, 2 ORDER BY 1, o.group_name COLLATE "C"
   LOOP
-    PERFORM queen.ensure_cursor(v_cursor.partition_id, v_cursor.group_name);
+    IF v_cursor.dead THEN
+      PERFORM queen.ensure_cursor(v_cursor.partition_id, v_cursor.group_name);
+    END IF;
+    PERFORM FROM queen.cursors c
+      WHERE c.partition_id = v_cursor.partition_id AND c.group_name = v_cursor.group_name FOR UPDATE;
   END LOOP;
-  PERFORM FROM queen.cursors c
-    WHERE c.partition_id IN (SELECT d.partition_id FROM queen.dead_letters d WHERE d.id = ANY (p_ids))
-    ORDER BY c.partition_id, c.group_name COLLATE "C" FOR UPDATE;
   FOR v_cursor IN
     SELECT d.partition_id, d.queue_id, d.group_name, array_agg(d.id) AS ids FROM queen.dead_letters d
      WHERE d.id = ANY (p_ids) GROUP BY 1, 2, 3 ORDER BY 1, 3

@@ -88,10 +88,11 @@ async function blocked(statement: Promise<unknown>): Promise<void> {
   )
 }
 
-type Row = [table: 'cursors' | 'partitions', partitionId: string]
+const KEYS = { cursors: 'partition_id', partitions: 'id', consumer_groups: 'queue_name' }
+type Row = [table: keyof typeof KEYS, key: string]
 
-const lock = ([table, id]: Row, how: string) =>
-  holder.query(`SELECT FROM queen.${table} WHERE ${table === 'cursors' ? 'partition_id' : 'id'} = $1 FOR ${how}`, [id])
+const lock = ([table, key]: Row, how: string) =>
+  holder.query(`SELECT FROM queen.${table} WHERE ${KEYS[table]} = $1 FOR ${how}`, [key])
 
 /** Runs `statement` into a row that is held, and takes the other rows before it lets go: nobody may have them. */
 async function meet(held: Row, free: readonly Row[], statement: () => Promise<unknown>): Promise<void> {
@@ -117,6 +118,21 @@ function all(low: string, high: string): Row[] {
     ['partitions', low],
     ['partitions', high],
   ]
+}
+
+/** One of the first message of each. */
+async function deadLetters(queueId: string, partitionIds: readonly string[]): Promise<{ id: string; key: Buffer }[]> {
+  const letters = []
+  for (const partitionId of partitionIds) {
+    const [row] = await fixture.sql<{ id: string }>(
+      `INSERT INTO queen.dead_letters (partition_id, group_name, message_offset, queue_id, message_id, transaction_id, frame,
+                                       retry_count, created_at)
+       VALUES ($1::uuid, 'g', 0, $2::uuid, gen_random_uuid(), 'm0', '', 0, now()) RETURNING id`,
+      [partitionId, queueId],
+    )
+    letters.push({ id: row!.id, key: Buffer.alloc(16) })
+  }
+  return letters
 }
 
 /** A lease on each, given in the order opposite to that of acks, so that the rows lie in it. */
@@ -168,13 +184,37 @@ it('clearing a queue locks cursors in the order of acks, and before partitions a
   })
 })
 
-it('deleting a queue locks cursors in the order of acks, and before partitions as transactions do', async () => {
+it('deleting a queue locks cursors in the order of acks, before partitions as transactions do, before subscriptions', async () => {
   const { queue, low, high } = await scene()
   await leasedBackwards(low, high)
-  await meet(['cursors', low], all(low, high), async () => {
+  const record = "INSERT INTO queen.consumer_groups (queue_name, group_name, mode) VALUES ($1::text, 'g', 'all')"
+  await fixture.sql(record, [queue])
+  await meet(['cursors', low], [...all(low, high), ['consumer_groups', queue]], async () => {
     const deleted = await patient.admin.run('test_delete', 'SELECT queen.delete_queue($1) AS deleted', [queue])
     expect(deleted).toEqual([{ deleted: true }])
   })
+})
+
+it.each(['clear', 'delete'])('to %s a queue waits for no cursor that was made meanwhile', async (verb) => {
+  const { queue, low } = await scene()
+  await holder.query('BEGIN')
+  await lock(['partitions', low], 'UPDATE')
+  const emptied = patient.admin.run(
+    `test_${verb}_meanwhile`,
+    `SELECT queen.${verb}_queue($1${verb === 'clear' ? ', NULL' : ''})`,
+    [queue],
+  )
+  await blocked(emptied)
+  // Of a transaction that acks, and goes on to push into the partition.
+  await patient.transaction('hot', async (sql) => {
+    const made = "INSERT INTO queen.cursors (partition_id, group_name) VALUES ($1::uuid, 'late')"
+    await fixture.sql(made, [low])
+    await sql.run('test_hold', 'SELECT FROM queen.cursors WHERE partition_id = $1::uuid FOR UPDATE', [low])
+    await holder.query('COMMIT')
+    await emptied
+  })
+  const request = popRequest({ queue, partition: 'z', consumerGroup: 'late' })
+  expect(delivered(await fixture.consumer().popMessages(request, never))).toEqual([])
 })
 
 it('deleting a group locks its cursors in the order of acks', async () => {
@@ -224,21 +264,35 @@ it('deleting a message locks cursors before the partition, as transactions do', 
 
 it('retrying dead letters locks cursors in the order of acks, and before partitions as transactions do', async () => {
   const { queueId, low, high } = await scene()
-  const ids: string[] = []
-  for (const partitionId of [high, low]) {
-    const [row] = await fixture.sql<{ id: string }>(
-      `INSERT INTO queen.dead_letters (partition_id, group_name, message_offset, queue_id, message_id, transaction_id, frame,
-                                       retry_count, created_at)
-       VALUES ($1::uuid, 'g', 0, $2::uuid, gen_random_uuid(), 'm0', '', 0, now()) RETURNING id`,
-      [partitionId, queueId],
-    )
-    ids.push(row!.id)
-  }
+  const letters = await deadLetters(queueId, [high, low])
   await leasedBackwards(low, high)
   await meet(['cursors', low], all(low, high), async () => {
-    const letters = ids.map((id) => ({ id, key: Buffer.alloc(16) }))
     expect(await createMessageActions(patient).retryDeadLetters(letters)).toHaveLength(2)
   })
+})
+
+it('retrying dead letters makes cursors in the order in which it locks them', async () => {
+  const { queueId, low, high } = await scene()
+  const letters = await deadLetters(queueId, [high, low])
+  await fixture.store.popMessages([claim(low, 'held')], 1 << 20)
+  await holder.query('BEGIN')
+  await lock(['cursors', low], 'UPDATE')
+  const retried = createMessageActions(patient).retryDeadLetters(letters)
+  await blocked(retried)
+  await holder.query("INSERT INTO queen.cursors (partition_id, group_name) VALUES ($1, 'g')", [high])
+  await holder.query('COMMIT')
+  expect(await retried).toHaveLength(2)
+})
+
+it('purging dead letters leaves those alone that are being retried', async () => {
+  const { queue, queueId, low, high } = await scene()
+  const [first] = await deadLetters(queueId, [high, low])
+  await holder.query('BEGIN')
+  await holder.query('SELECT FROM queen.dead_letters WHERE id = $1 FOR UPDATE', [first!.id])
+  const filter = { queue, consumerGroup: null, partition: null, from: null, to: null }
+  expect(await createMessageActions(patient).purgeDeadLetters(filter, 9)).toBe(1)
+  await holder.query('ROLLBACK')
+  expect(await createMessageActions(patient).purgeDeadLetters(filter, 9)).toBe(1)
 })
 
 it('retention locks partitions in the order of pushes', async () => {

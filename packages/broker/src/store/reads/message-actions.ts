@@ -99,8 +99,10 @@ export function createMessageActions({ admin }: { readonly admin: Sql }): Messag
       const { used, from, values } = deadLetterFilter(filter)
       const [row] = await admin.run<{ deleted: string }>(
         `purge_dead_letters ${used}`,
-        `WITH gone AS (DELETE FROM queen.dead_letters x WHERE x.id IN (
-           SELECT d.id ${from} ORDER BY d.failed_at, d.id LIMIT $${values.length + 1}::int) RETURNING 1)
+        // What somebody else is taking out at this moment is left to them.
+        `WITH old AS MATERIALIZED (
+           SELECT d.id ${from} ORDER BY d.failed_at, d.id LIMIT $${values.length + 1}::int FOR UPDATE OF d SKIP LOCKED
+         ), gone AS (DELETE FROM queen.dead_letters x USING old o WHERE x.id = o.id RETURNING 1)
          SELECT count(*) AS deleted FROM gone`,
         [...values, limit],
       )
