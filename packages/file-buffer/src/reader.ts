@@ -115,9 +115,8 @@ export class Reader {
   readonly #recorder: DamageRecorder
   readonly #recovered: Recovered
   readonly #clockMs: () => number
-  /** The place that could not be read last. */
-  #failing: { readonly file: BufferFile; readonly offset: number; readonly sinceMs: number; times: number } | null =
-    null
+  /** Where a file could not be read when it was last tried; of each, for a read meets one after the other. */
+  readonly #failing = new WeakMap<BufferFile, { readonly offset: number; readonly sinceMs: number; times: number }>()
   #handle: { file: BufferFile; disk: DiskFile } | null = null
   /** Where the next chunk starts; null: at the first undrained record. */
   #next: FilePlace | null = null
@@ -262,7 +261,7 @@ export class Reader {
       if (!this.#isLost(place, error)) throw error
       return this.#setRestAside(place, extent, String(error))
     }
-    if (this.#failing?.file === file && this.#failing.offset === offset) this.#failing = null
+    if (this.#failing.get(file)?.offset === offset) this.#failing.delete(file)
     // Somebody removed it: what it held is missing, and what lies behind it must not wait for it.
     if (walked === null) return this.#setRestAside(place, extent, null)
     const { handle, walk, records, offsets, damages } = walked
@@ -320,10 +319,12 @@ export class Reader {
   /** Whether the bytes at this place are given up. */
   #isLost({ file, offset }: FilePlace, error: unknown): boolean {
     if (!isOfLostBytes(error)) return false
-    if (this.#failing?.file !== file || this.#failing.offset !== offset)
-      this.#failing = { file, offset, sinceMs: this.#clockMs(), times: 0 }
-    this.#failing.times++
-    return this.#failing.times >= FAILURES_MIN && this.#clockMs() - this.#failing.sinceMs >= FAILING_MS_MIN
+    const nowMs = this.#clockMs()
+    const before = this.#failing.get(file)
+    const failing = before?.offset === offset ? before : { offset, sinceMs: nowMs, times: 0 }
+    this.#failing.set(file, failing)
+    failing.times++
+    return failing.times >= FAILURES_MIN && nowMs - failing.sinceMs >= FAILING_MS_MIN
   }
 
   /**

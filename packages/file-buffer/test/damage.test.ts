@@ -271,6 +271,29 @@ describe('damage on disk', () => {
     await buffer.close()
   })
 
+  it('G8: several such files, one behind the other, are each given up', async () => {
+    const disk = new FaultDisk()
+    for (const body of ['one', 'two', 'three']) {
+      const buffer = await open(disk)
+      await buffer.append(sourceOf([body]))
+      await buffer.close()
+    }
+    let nowMs = 1_000_000
+    const options = { directory: DIRECTORY, disk, bufferBytesMax: 2 ** 30, diskFreeBytesMin: 0, clock: () => nowMs }
+    const buffer = await openFileBuffer(options)
+    disk.fail('read', 'EIO', { times: Number.POSITIVE_INFINITY })
+    for (let seconds = 0; seconds < 30; seconds++) {
+      await readAll(buffer).catch(() => buffer.rewind())
+      nowMs += 1_000
+    }
+    expect(await readAll(buffer)).toMatchObject({ through: 3 })
+    expect(buffer.stats.quarantinedRecords).toBe(3)
+    disk.heal()
+    await buffer.drained(3)
+    expect(disk.paths().filter((path) => path.endsWith('.aside'))).toHaveLength(3)
+    await buffer.close()
+  })
+
   it('G10: the file being written is kept too when nothing of it can be read any more', async () => {
     const disk = new FaultDisk()
     let nowMs = 1_000_000
