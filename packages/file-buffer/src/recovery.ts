@@ -16,7 +16,7 @@ import { join } from 'node:path'
 import { BufferFile } from './buffer-file.ts'
 import { type DamageRecorder, setDamageAside, setFileAside } from './damage.ts'
 import { type Disk, type DiskFile, readAround, readFully, writeFully } from './disk.ts'
-import { errnoOf } from './errors.ts'
+import { errnoOf, FileBufferError } from './errors.ts'
 import { ASIDE_SUFFIX, decodeFileHeader, FILE_HEADER_BYTES, type FileHeader, firstRecordOfName } from './file-header.ts'
 import type { FileSet } from './file-set.ts'
 import { type Damage, RecordWalk, recordsWithin } from './record-walk.ts'
@@ -109,6 +109,12 @@ export async function recoverFiles(options: RecoveryOptions): Promise<Recovered>
       // What nobody would hear of is left where the next start finds it again.
       if (await setFileAside(recorder, disk, { path, name, bytes, reason: outcome.reason }))
         await disk.rename(path, path + ASIDE_SUFFIX).catch(() => {})
+      // Unless that one could read it: newer records would be drained by then, and its own with them.
+      else if (outcome.isUnreadable === true)
+        throw new FileBufferError(
+          'BUFFER_UNAVAILABLE',
+          `${path}: ${outcome.reason}; and there is no room to note that: repair the disk, or make room on it`,
+        )
       asideBytes += bytes
       reserve(firstRecordOfName(name) ?? 0, bytes)
     } else if (outcome.state === 'used') {
@@ -135,7 +141,8 @@ async function recoverPatiently(options: RecoveryOptions, found: InOrder, certai
       // Another user's: nothing is wrong with it, and what is renamed now could not be taken back later.
       if (ERRORS_OF_ACCESS.has(errnoOf(error) ?? '')) throw error
       isDoubtful ||= error instanceof SyncFailed
-      if (attempt === ATTEMPTS) return { state: 'aside', reason: `it cannot be read: ${String(error)}` }
+      if (attempt === ATTEMPTS)
+        return { state: 'aside', reason: `it cannot be read: ${String(error)}`, isUnreadable: true }
       await new Promise((resolve) => setTimeout(resolve, ATTEMPT_DISTANCE_MS))
     }
   }
@@ -177,7 +184,9 @@ async function writeAgain(handle: DiskFile, bytes: number): Promise<void> {
 
 type Outcome =
   /** `certainLast` leaves out the numbers that damage at the end of the file may have held. */
-  { state: 'used'; file: BufferFile; certainLast: number } | { state: 'empty' } | { state: 'aside'; reason: string }
+  | { state: 'used'; file: BufferFile; certainLast: number }
+  | { state: 'empty' }
+  | { state: 'aside'; reason: string; isUnreadable?: true }
 
 async function recoverFile(
   options: RecoveryOptions,

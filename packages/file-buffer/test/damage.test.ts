@@ -348,6 +348,30 @@ describe('damage on disk', () => {
     await buffer.close()
   })
 
+  it('G1: a file that cannot be read, and not be noted as such, ends the start: read later, it would pass for drained', async () => {
+    const disk = diskWith((await fileOf(BODIES)).contents)
+    await (await open(disk)).close()
+    let isBad = true
+    const opening = disk.open.bind(disk)
+    disk.open = async (path, mode) => {
+      if (isBad && mode === 'create') throw Object.assign(new Error('ENOSPC'), { code: 'ENOSPC' })
+      const file = await opening(path, mode)
+      const reading = file.read.bind(file)
+      file.read = (...range) =>
+        isBad && path === FILE ? Promise.reject(Object.assign(new Error('EIO'), { code: 'EIO' })) : reading(...range)
+      return file
+    }
+    await expect(open(disk)).rejects.toMatchObject({
+      code: 'BUFFER_UNAVAILABLE',
+      message: expect.stringContaining('cannot be read'),
+    })
+    isBad = false
+    const buffer = await open(disk)
+    await buffer.setDrainedThrough(0)
+    expect(await readAll(buffer)).toMatchObject({ bodies: BODIES, setAside: [] })
+    await buffer.close()
+  })
+
   it('a disk that stumbles now and then is never given up', async () => {
     const disk = diskWith((await fileOf(BODIES)).contents)
     let nowMs = 1_000_000
