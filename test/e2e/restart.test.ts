@@ -149,5 +149,5 @@ describe('an older copy of the buffer directory', () => {
     expect(await delivered()).toEqual(['new 1', 'new 2'])
     await until('PostgreSQL has been heard', async () => (await api.maintenance()).body.quarantinedMessages === 0)
     expect((await api.maintenance()).body.instances).toMatchObject([{ live: true, bufferedMessages: 0 }])
-  })
+  }, 120_000)
 })

@@ -194,6 +194,8 @@ export class Writer {
     if (
       current !== null &&
       (current.file.lastRecord + 1 !== batch.firstRecord ||
+        // It gets its name for good when it is drained; until then a restart would forget that it is to be kept.
+        current.file.keep ||
         (current.file.records > 0 && current.file.bytes + batch.bytes > fileBytesMax))
     ) {
       await this.#seal()
