@@ -5,7 +5,7 @@
  * is what start-up will set aside. How far the records are drained only the database knows; it is not claimed here.
  */
 import { join } from 'node:path'
-import type { Disk } from './disk.ts'
+import { type Disk, isOfLostBytes } from './disk.ts'
 import { FileBufferError } from './errors.ts'
 import { FILE_HEADER_BYTES } from './file-header.ts'
 import { peekIdentity } from './identity.ts'
@@ -26,7 +26,7 @@ export interface FileCheck {
   readonly firstRecord: number | null
   readonly lastRecord: number | null
   readonly records: number
-  /** `ok`, `torn tail at byte N`, `damaged at record N`, `unknown version`, `damaged header` or `unfinished`. */
+  /** `ok`, `torn tail at byte N`, `damaged at record N`, `unknown version`, `damaged header`, `unfinished` or `unreadable`. */
   readonly verdict: string
   readonly clean: boolean
   readonly damages: readonly Damage[]
@@ -67,9 +67,12 @@ export async function checkBufferDirectory(
   let last: number | null = null
   for (const { name, bytes } of found) {
     const done = bytesDone
-    const checked = await checkFile(disk, directory, name, bytes, (count) =>
-      options.onProgress?.(done + count, bytesTotal),
-    )
+    const onProgress = (count: number): void => options.onProgress?.(done + count, bytesTotal)
+    const checked = await checkFile(disk, directory, name, bytes, onProgress).catch((error: unknown) => {
+      // Of the others there is something to say.
+      if (!isOfLostBytes(error)) throw error
+      return { check: { ...unread(name, bytes), verdict: 'unreadable' }, acknowledgedBefore: null }
+    })
     files.push(checked.check)
     if (last !== null && checked.acknowledgedBefore !== null && checked.acknowledgedBefore > last) {
       gaps.push({ firstRecord: last + 1, lastRecord: checked.acknowledgedBefore, beforeFile: name })
@@ -90,6 +93,11 @@ export async function checkBufferDirectory(
   }
 }
 
+function unread(file: string, bytes: number): Omit<FileCheck, 'verdict'> {
+  const nothing = { version: null, bufferId: null, firstRecord: null, lastRecord: null, records: 0 }
+  return { file, bytes, ...nothing, clean: false, damages: [], damageCount: 0, tornAtByte: null }
+}
+
 async function checkFile(
   disk: Disk,
   directory: string,
@@ -98,14 +106,15 @@ async function checkFile(
   onProgress: (bytes: number) => void,
 ): Promise<{ check: FileCheck; acknowledgedBefore: number | null }> {
   const path = join(directory, name)
-  const nothing = { file: name, bytes, version: null, bufferId: null, firstRecord: null, lastRecord: null, records: 0 }
-  const unread = { ...nothing, clean: false, damages: [], damageCount: 0, tornAtByte: null }
   const reading = await readHeader(disk, path)
   if (reading.state !== 'ok') {
     const version = reading.state === 'unknown version' ? reading.version : null
     const verdict = reading.state === 'damaged' ? 'damaged header' : reading.state
     // An unfinished file is what a crash leaves while a file is being made; start-up removes it, nothing is lost.
-    return { check: { ...unread, version, verdict, clean: verdict === 'unfinished' }, acknowledgedBefore: null }
+    return {
+      check: { ...unread(name, bytes), version, verdict, clean: verdict === 'unfinished' },
+      acknowledgedBefore: null,
+    }
   }
   const { header } = reading
   const handle = await disk.open(path, 'read')

@@ -375,6 +375,25 @@ describe('damage on disk', () => {
     await buffer.close()
   })
 
+  it('the offline check names a file that gives errors, and goes on with the others', async () => {
+    const disk = diskWith((await fileOf(BODIES)).contents)
+    const buffer = await open(disk)
+    await buffer.append(sourceOf(['in another file']))
+    await buffer.close()
+    const opening = disk.open.bind(disk)
+    disk.open = async (path, mode) => {
+      const file = await opening(path, mode)
+      const lost = () => Promise.reject(Object.assign(new Error('EIO'), { code: 'EIO' }))
+      return path === FILE ? { ...file, read: lost } : file
+    }
+    const { clean, files } = await checkBufferDirectory(DIRECTORY, { disk })
+    expect(clean).toBe(false)
+    expect(files).toMatchObject([
+      { verdict: 'unreadable', records: 0, firstRecord: null },
+      { verdict: 'ok', records: 1 },
+    ])
+  })
+
   it('a disk that stumbles now and then is never given up', async () => {
     const disk = diskWith((await fileOf(BODIES)).contents)
     let nowMs = 1_000_000

@@ -57,6 +57,7 @@ const CHECK: CommandSpec = {
     '',
     'torn tail at byte N     what start-up will cut: it was never acknowledged',
     'damaged at record N     what start-up will set aside; reading goes on behind it',
+    'unreadable              the disk gives errors: start-up sets the whole file aside',
   ].join('\n'),
   args: [arg('<dir>', 'the buffer directory', 'file')],
   flags: [toggle('--verbose', 'list every damage'), toggle('--live', 'although an instance is using it')],
