@@ -15,6 +15,7 @@ import { nextTurn } from './next-turn.ts'
 import { decodeSegment } from './path.ts'
 import type { Route } from './route.ts'
 import type { Caller } from './settings.ts'
+import { noRoom } from './unread-answers.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -30,6 +31,8 @@ const JSON_HEADERS = ['content-type', JSON_TYPE]
 // About what a socket on one host takes at once, in a small part of a millisecond.
 const SLICE_BYTES = 128 * 1024
 const SLICED_ANSWER_BYTES = 2 * SLICE_BYTES
+// Below it lies what an operator has to see just then: state, health, switches.
+const SMALL_ANSWER_CHARS = 64 * 1024
 
 export class Exchange {
   readonly context: HttpContext
@@ -97,6 +100,7 @@ export class Exchange {
    * CPU time of pushing one message.
    */
   answerJson(status: number, text: string, encoding: 'utf8' | 'latin1' = 'utf8'): void {
+    this.#requireRoom(text)
     const bytes = encoding === 'latin1' ? text.length : Buffer.byteLength(text)
     const response = this.#head(status, JSON_HEADERS, bytes)
     if (response === null) return
@@ -109,7 +113,15 @@ export class Exchange {
   }
 
   answer(status: number, value: unknown): void {
-    this.#send(status, JSON_TYPE, JSON.stringify(value))
+    const text = JSON.stringify(value)
+    this.#requireRoom(text)
+    this.#send(status, JSON_TYPE, text)
+  }
+
+  /** Throws when this would be one more large answer that only shows something, while clients do not take theirs. */
+  #requireRoom(text: string): void {
+    if (text.length < SMALL_ANSWER_CHARS || this.context.unread.hasRoom()) return
+    if (this.route?.method === 'GET' && this.route.consumes !== true) throw noRoom()
   }
 
   /** An answer that is not JSON. */

@@ -1,12 +1,13 @@
 /**
  * Watches answers that clients have not taken yet. A client that takes nothing for a while is cut off, and the bytes
  * that wait in all answers together are counted in a budget. Pops ask for room in it before they claim anything, and
- * again before they write what they claimed.
+ * again before they write what they claimed; a large answer that only shows something is refused without it.
  *
  * Invariant: an answer is begun only while there is room, so together they pass the budget by one answer at most.
  */
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { Refusal } from '../engine/refusal.ts'
 import type { ByteBudget } from './byte-budget.ts'
 
 export class UnreadAnswers {
@@ -57,4 +58,8 @@ export class UnreadAnswers {
     // a long poll.
     if (next !== undefined && !this.#bytes.has(next)) response.req.socket.setTimeout(0)
   }
+}
+
+export function noRoom(): Refusal {
+  return new Refusal('OVERLOADED', 'Clients do not take their answers')
 }

@@ -5,7 +5,7 @@ import { setImmediate } from 'node:timers/promises'
 import { describe, expect, it, vi } from 'vitest'
 import { Refusal } from '../../src/engine/refusal.ts'
 import type { PopAnswer } from '../../src/engine/types.ts'
-import { EMPTY_POP, ID, onePop } from './scripted-engine.ts'
+import { EMPTY_POP, ID, onePop, scriptedEngine } from './scripted-engine.ts'
 import { rawClient, requestBytes, startServer, type TestServer } from './test-server.ts'
 
 const WITH_BODY: [string, string][] = [
@@ -418,6 +418,32 @@ describe('an answer of megabytes', () => {
     }
     // Nothing of it counts any more.
     await waitForFreePop(server)
+  })
+})
+
+describe('G9 bounded: large answers that only show something', () => {
+  it('are refused while clients do not take theirs; small ones are not', async () => {
+    const bytes = 30_000_000
+    const { readMessage } = scriptedEngine()
+    const payload = Buffer.from(JSON.stringify('x'.repeat(bytes)))
+    const server = await startServer(
+      { readMessage: async (...which) => ({ ...(await readMessage(...which)), payload }) },
+      { limits: { answersBytesMax: 20_000_000 } },
+    )
+    const path = `/api/v1/messages/${ID}/a`
+    const client = await rawClient(server.port)
+    client.socket.pause()
+    client.send(requestBytes('GET', path))
+    let refused = await server.ask('GET', path)
+    while (refused.status === 200) refused = await server.ask('GET', path)
+    expect([refused.status, refused.json.code, refused.headers.get('retry-after')]).toEqual([503, 'OVERLOADED', '1'])
+    for (const small of ['/health', '/api/v1/status', '/api/v1/system/maintenance']) {
+      expect([small, (await server.ask('GET', small)).status]).toEqual([small, 200])
+    }
+    expect((await server.ask('POST', '/api/v1/push', '{"items":[{"queue":"q"}]}')).status).toBe(201)
+    client.socket.destroy()
+    while (refused.status !== 200) refused = await server.ask('GET', path)
+    expect(refused.json.payload).toHaveLength(bytes)
   })
 })
 

@@ -20,6 +20,7 @@ import {
   queryTimestamp,
 } from '../query.ts'
 import type { Parameter, Route } from '../route.ts'
+import { noRoom } from '../unread-answers.ts'
 import { requireName } from '../wire/json-body.ts'
 import { popAnswer } from '../wire/pop-answer.ts'
 
@@ -160,10 +161,6 @@ async function moreRoom(exchange: Exchange, answer: PopAnswer, context: HttpCont
   exchange.waiting = null
   await context.unread.moreRoom()
   return !isGone(exchange)
-}
-
-function noRoom(): Refusal {
-  return new Refusal('OVERLOADED', 'Clients do not take their answers')
 }
 
 /** What of the answer can be delivered after all. Anything but a payload that does not open is a defect. */
