@@ -309,16 +309,18 @@ export class FileBuffer {
    * was last heard, this directory is an older copy of itself, whose numbers are in use: it gets another id, and of that one
    * the database has drained nothing.
    */
-  setDrainedThrough(through: number): Promise<void> {
+  setDrainedThrough(claimed: number): Promise<void> {
     return this.#inTurn(async () => {
       const { nextRecord } = this.#writer
-      const isOlderCopy = through >= this.#givenFrom && nextRecord > this.#givenFrom
-      if (isOlderCopy && through > this.#files.drainedThrough) return this.#startOver(through)
+      const { drainedThrough, files } = this.#files
+      const isOlderCopy = claimed >= this.#givenFrom && nextRecord > this.#givenFrom
+      if (isOlderCopy && claimed > drainedThrough) return this.#startOver(claimed)
+      // Back only as far as there are records: drained ones whose files are gone are not missing.
+      const through = Math.max(claimed, Math.min(drainedThrough, (files[0]?.firstRecord ?? nextRecord) - 1))
       if (through >= nextRecord) this.#writer.skipTo(through + 1)
       await this.#moveDrained(through)
       this.#reader.rewind()
-      this.#givenFrom = Number.POSITIVE_INFINITY
-      await this.#saveProgress(through, true)
+      await this.#heard(through)
       await this.#unlinkDrained()
     })
   }
@@ -333,11 +335,19 @@ export class FileBuffer {
     await this.#saveProgress(through, true)
     await this.#unlinkDrained()
     const formerId = this.bufferId
+    await this.#mustOwn()
     this.#identity = await renewIdentity(this.#states, this.#identity)
-    this.#givenFrom = Number.POSITIVE_INFINITY
-    await this.#saveProgress(through, true)
+    await this.#heard(through)
     const { bufferId } = this
     this.#onEvent({ type: 'older-copy', bufferId, formerId, firstRecord, drainedThrough: claimed })
+  }
+
+  /** From here on numbers that were given out may be drained, which must never look like an older copy. */
+  async #heard(drainedThrough: number): Promise<void> {
+    this.#givenFrom = Number.POSITIVE_INFINITY
+    // In both slots: one that says otherwise would count again when a later write of the other one is torn.
+    await this.#saveProgress(drainedThrough, true)
+    await this.#saveProgress(drainedThrough, true)
   }
 
   /** A small value kept beside the records, or null when there is none or it is damaged. */
@@ -368,7 +378,7 @@ export class FileBuffer {
     await this.#writer.close()
     await this.#draining
     await this.#reader.close()
-    if (!this.#lost) {
+    if (await this.#owns()) {
       const { drainedThrough } = this.#files
       await this.#saveProgress(drainedThrough, true).catch(() => {})
     }
@@ -440,9 +450,18 @@ export class FileBuffer {
     await this.#disk.syncDirectory(this.#directory)
   }
 
+  /** Whoever took it over may have drained records that would seem to be an older copy's here, by what is known here. */
+  async #mustOwn(): Promise<void> {
+    if (!(await this.#owns())) throw lostLock()
+  }
+
+  async #owns(): Promise<boolean> {
+    return !this.#lost && (await this.#lock.isHeld())
+  }
+
   #inTurn<T>(run: () => Promise<T>): Promise<T> {
-    const done = this.#draining.then(() => {
-      if (this.#lost) throw lostLock()
+    const done = this.#draining.then(async () => {
+      await this.#mustOwn()
       return run()
     })
     this.#draining = done.catch(() => {})

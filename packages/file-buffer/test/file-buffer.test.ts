@@ -144,11 +144,16 @@ describe('file buffer', () => {
     const again = await open(disk)
     expect(again).toMatchObject({ bufferId, formerIds: [formerId] })
     await again.setDrainedThrough(0)
-    await again.append(sourceOf(['d']))
-    expect(await readAll(again)).toMatchObject({ bodies: ['a', 'b', 'c', 'd'], setAside: [] })
-    await again.drained(6)
-    expect(again.stats).toMatchObject({ pendingRecords: 0, pendingBytes: 0 })
-    await again.close()
+    disk.restart()
+    // What both had is not missing.
+    const last = await open(disk)
+    expect(last.stats.quarantinedRecords).toBe(0)
+    await last.setDrainedThrough(0)
+    await last.append(sourceOf(['d']))
+    expect(await readAll(last)).toMatchObject({ bodies: ['a', 'b', 'c', 'd'], setAside: [] })
+    await last.drained(6)
+    expect(last.stats).toMatchObject({ pendingRecords: 0, pendingBytes: 0 })
+    await last.close()
   })
 
   it('G1 G3: a crash while it becomes another one costs nothing and doubles nothing', async () => {
@@ -447,6 +452,18 @@ describe('an owner that is robbed of its directory while it is frozen', () => {
     await last.drained(5)
     expect(last.stats).toMatchObject({ pendingRecords: 0, pendingBytes: 0 })
     await last.close()
+  })
+
+  it('G3 takes nothing that its successor drained for what an older copy accepted', async () => {
+    const disk = new LosableDisk()
+    const buffer = await open(disk)
+    await buffer.append(sourceOf(['one', 'two']))
+    const contents = () => disk.paths().map((path) => [path, disk.contents(path)])
+    const before = contents()
+    disk.looks = 0
+    await expect(buffer.setDrainedThrough(2)).rejects.toMatchObject(refused)
+    await buffer.close()
+    expect(contents()).toEqual(before)
   })
 
   it('in the middle of opening it does not open it', async () => {

@@ -85,10 +85,12 @@ class Model {
   highest = 0
   #bodies = 0
   #pendingPower: number | null | undefined
-  #asked = true
+  #asked = false
+  #bufferId = ''
 
   async run(steps: Step[]): Promise<void> {
     this.buffer = await openOn(this.disk)
+    this.#bufferId = this.buffer.bufferId
     for (const one of steps) await this.#step(one)
     await this.#reopen(() => this.disk.restart())
   }
@@ -179,6 +181,8 @@ class Model {
 
   async #askDatabase(): Promise<void> {
     await this.buffer.setDrainedThrough(this.drainedThrough)
+    // Under another id it would all be drained a second time.
+    expect(this.buffer.bufferId).toBe(this.#bufferId)
     this.#asked = true
   }
 
@@ -245,4 +249,21 @@ describe('G1 G9 G10: any faults, any crash', () => {
       { numRuns: Number(process.env.FAULT_RUNS ?? 400), examples },
     )
   }, 60_000)
+
+  it('G3: whatever is left of the progress file, what was drained here is no sign of an older copy', async () => {
+    for (let seed = 0; seed < 100; seed++) {
+      const disk = new FaultDisk()
+      const first = await openOn(disk)
+      await first.append(sourceOf(['a']))
+      await first.setDrainedThrough(0)
+      await first.drained(1)
+      disk.powerLoss(diceOf(seed))
+      const second = await openOn(disk)
+      await second.append(sourceOf(['b']))
+      await second.setDrainedThrough(1)
+      expect(second.bufferId, `seed ${seed}`).toBe(first.bufferId)
+      expect((await readAll(second)).bodies).toEqual(['b'])
+      await second.close()
+    }
+  })
 })
