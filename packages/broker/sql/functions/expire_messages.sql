@@ -73,17 +73,19 @@ BEGIN
       ELSE
         v_done := v_cut;
       END IF;
-      IF v_done > v_start THEN
-        PERFORM FROM queen.partitions p WHERE p.id = v_page.id FOR NO KEY UPDATE;
+      IF v_done > v_start OR EXISTS (SELECT FROM queen.restored_messages r WHERE r.partition_id = v_page.id) THEN
+        SELECT p.start_offset INTO v_start FROM queen.partitions p WHERE p.id = v_page.id FOR NO KEY UPDATE;
+        -- Somebody was here since the page was read: what was made of it holds no more. The next run comes by.
+        CONTINUE WHEN v_start IS DISTINCT FROM v_page.start_offset;
         IF EXISTS (SELECT FROM queen.cursors k WHERE k.partition_id = v_page.id AND k.committed < v_done) THEN
           v_done := v_cut;
         END IF;
+        DELETE FROM queen.restored_messages r
+         WHERE r.partition_id = v_page.id
+           AND (r.message_offset < v_start OR r.restored_at < p_age
+                OR NOT EXISTS (SELECT FROM queen.cursors k
+                                WHERE k.partition_id = v_page.id AND k.committed <= r.message_offset AND NOT r.message_offset <@ k.acked));
       END IF;
-      DELETE FROM queen.restored_messages r
-       WHERE r.partition_id = v_page.id
-         AND (r.message_offset < v_start OR r.restored_at < p_age
-              OR NOT EXISTS (SELECT FROM queen.cursors k
-                              WHERE k.partition_id = v_page.id AND k.committed <= r.message_offset AND NOT r.message_offset <@ k.acked));
       SELECT min(r.message_offset) INTO v_held FROM queen.restored_messages r WHERE r.partition_id = v_page.id;
       v_cut := least(v_cut, coalesce(v_held, v_cut));
       v_done := least(v_done, coalesce(v_held, v_done));

@@ -140,6 +140,21 @@ async function leasedBackwards(low: string, high: string): Promise<void> {
   for (const id of [high, low]) await fixture.store.popMessages([claim(id, `lease-${id}`)], 1 << 20)
 }
 
+/** A dead letter of the partition's first message, with the key it comes back with. */
+async function deadLetter(queueId: string, partitionId: string): Promise<{ letter: string; key: Buffer }> {
+  const [segment] = await fixture.sql<{ body: Buffer; keys: Buffer }>(
+    'SELECT body, keys FROM queen.segments WHERE partition_id = $1::uuid AND first_offset = 0',
+    [partitionId],
+  )
+  const [row] = await fixture.sql<{ id: string }>(
+    `INSERT INTO queen.dead_letters (partition_id, group_name, message_offset, queue_id, message_id, transaction_id, frame,
+                                     retry_count, created_at)
+     VALUES ($1::uuid, 'g', 0, $2::uuid, gen_random_uuid(), 'm0', $3::bytea, 0, now() - interval '1 hour') RETURNING id`,
+    [partitionId, queueId, segment!.body.subarray(1)],
+  )
+  return { letter: row!.id, key: segment!.keys }
+}
+
 it('first claims of a group make its cursors in one order, whatever the order of their partitions', async () => {
   const { low, high } = await scene()
   const insert = "INSERT INTO queen.cursors (partition_id, group_name) VALUES ($1, 'g')"
@@ -321,21 +336,12 @@ it.each([
     [low],
   )
   await fixture.sql('UPDATE queen.partitions SET start_offset = $2::bigint WHERE id = $1::uuid', [low, start])
-  const segment = await fixture.sql<{ body: Buffer; keys: Buffer }>(
-    'SELECT body, keys FROM queen.segments WHERE partition_id = $1::uuid AND first_offset = 0',
-    [low],
-  )
-  const [letter] = await fixture.sql<{ id: string }>(
-    `INSERT INTO queen.dead_letters (partition_id, group_name, message_offset, queue_id, message_id, transaction_id, frame,
-                                     retry_count, created_at)
-     VALUES ($1::uuid, 'g', 0, $2::uuid, gen_random_uuid(), 'm0', $3::bytea, 0, now() - interval '1 hour') RETURNING id`,
-    [low, queueId, segment[0]!.body.subarray(1)],
-  )
+  const { letter, key } = await deadLetter(queueId, low)
   let removed: Promise<unknown> | null = null
   const removal = createRemovalStore(patient)
   await patient.transaction('hot', async (sql) => {
     const retry = 'SELECT messages FROM queen.retry_dead_letters(ARRAY[$1::bigint], ARRAY[$2::bytea])'
-    expect(await sql.run('test_retry', retry, [letter!.id, segment[0]!.keys])).toEqual([{ messages: '1' }])
+    expect(await sql.run('test_retry', retry, [letter, key])).toEqual([{ messages: '1' }])
     const query = { queueId, after: '', limit: 9, ageSeconds: 0, evidenceSeconds: 0, segmentsMax: 9, queueMode: null }
     removed =
       remover === 'eviction' ? removal.raiseStart(low, 2) : removal.expireMessages({ ...query, completedSeconds: 60 })
@@ -343,6 +349,32 @@ it.each([
   })
   await removed
   const request = popRequest({ queue, partition: 'z', consumerGroup: 'g', batch: 9 })
+  expect(delivered(await fixture.consumer().popMessages(request, never))).toEqual(['m0'])
+})
+
+it('a dead letter that comes back while retention is at another partition keeps what holds the start for it (G2)', async () => {
+  const { queue, queueId, low, high } = await scene()
+  await fixture.append(high, ['m1'])
+  const [first] = await fixture.store.popMessages([{ ...claim(high), want: 2 }], 1 << 20)
+  expect(first).toMatchObject({ state: 'claimed', leasedTo: 2 })
+  const old = "UPDATE queen.segments SET created_at = created_at - interval '1 hour' WHERE partition_id = $1::uuid"
+  for (const id of [low, high]) await fixture.sql(old, [id])
+  const { letter, key } = await deadLetter(queueId, high)
+  // Retention has been here before.
+  await fixture.sql('DELETE FROM queen.segments WHERE partition_id = $1::uuid AND first_offset = 0', [high])
+  await fixture.sql('UPDATE queen.partitions SET start_offset = 1 WHERE id = $1::uuid', [high])
+  const query = { queueId, after: '', limit: 9, evidenceSeconds: 0, segmentsMax: 9, queueMode: null }
+  const expire = () => createRemovalStore(patient).expireMessages({ ...query, ageSeconds: 60, completedSeconds: 0 })
+  await holder.query('BEGIN')
+  await lock(['partitions', low], 'UPDATE')
+  const removed = expire()
+  await blocked(removed)
+  const retry = 'SELECT messages FROM queen.retry_dead_letters(ARRAY[$1::bigint], ARRAY[$2::bytea])'
+  expect(await patient.admin.run('test_retry', retry, [letter, key])).toEqual([{ messages: '1' }])
+  await holder.query('COMMIT')
+  await removed
+  await expire()
+  const request = popRequest({ queue, partition: 'a', consumerGroup: 'g', batch: 9 })
   expect(delivered(await fixture.consumer().popMessages(request, never))).toEqual(['m0'])
 })
 
