@@ -27,6 +27,8 @@ BEGIN
            WHERE p.queue_id = v_id ORDER BY c.partition_id, c.group_name COLLATE "C" FOR UPDATE OF c) l;
   SELECT pg_catalog.array_agg(l.id) INTO v_partitions
     FROM (SELECT p.id FROM queen.partitions p WHERE p.queue_id = v_id ORDER BY p.id FOR UPDATE) l;
+  -- Cursors before subscriptions too: whoever deletes a group has both.
+  DELETE FROM queen.consumer_groups g WHERE g.queue_name = p_name;
   DELETE FROM queen.partitions p WHERE p.id = ANY (v_partitions);
   -- One that was made meanwhile may be held by somebody who waits for the partition: it goes when segments are purged.
   DELETE FROM queen.cursors c USING unnest(v_cursor_partitions, v_cursor_groups) AS l (partition_id, group_name)

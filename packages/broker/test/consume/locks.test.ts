@@ -232,6 +232,24 @@ it.each(['clear', 'delete'])('to %s a queue waits for no cursor that was made me
   expect(delivered(await fixture.consumer().popMessages(request, never))).toEqual([])
 })
 
+it('deleting a queue locks cursors before subscriptions, as deleting a group does', async () => {
+  const { queue, low, high } = await scene()
+  await leasedBackwards(low, high)
+  await fixture.sql("INSERT INTO queen.consumer_groups (queue_name, group_name, mode) VALUES ($1, 'g', 'all')", [queue])
+  await holder.query('BEGIN')
+  await lock(['cursors', low], 'UPDATE')
+  const deleted = patient.admin.run('test_delete', 'SELECT queen.delete_queue($1) AS deleted', [queue])
+  await blocked(deleted)
+  const subscription = 'SELECT FROM queen.consumer_groups WHERE queue_name = $1 FOR UPDATE NOWAIT'
+  const taken = await holder.query(subscription, [queue]).then(
+    ({ rowCount }) => rowCount,
+    (error) => error.message,
+  )
+  await holder.query('COMMIT')
+  expect([taken, await deleted]).toEqual([1, [{ deleted: true }]])
+  expect(await fixture.sql('SELECT FROM queen.consumer_groups WHERE queue_name = $1', [queue])).toEqual([])
+})
+
 it('deleting a group locks its cursors in the order of acks', async () => {
   const { low, high } = await scene()
   await leasedBackwards(low, high)
