@@ -126,45 +126,6 @@ describe('retention', () => {
     expect(await segments('lost-flush')).toBe(0)
   })
 
-  it('locks partitions in the order in which pushes do, whatever their names', async () => {
-    await configure('locked', { retentionEnabled: true, retentionSeconds: 60, dedupWindowSeconds: 100 })
-    for (let i = 0; i < 5; i++) await queen.push('locked', `p${i}`, ['m'])
-    await age('locked', 120)
-    const { rows } = await queen.sql.query(
-      `UPDATE queen.partitions p SET name = 'r' || n.place
-         FROM (SELECT p.id, row_number() OVER (ORDER BY p.id DESC) AS place
-                 FROM queen.partitions p JOIN queen.queues q ON q.id = p.queue_id WHERE q.name = 'locked') n
-        WHERE p.id = n.id RETURNING p.id, p.queue_id`,
-    )
-    const all = rows.map(({ id }) => id)
-    let expired: Promise<{ aged: number }> = Promise.reject(new Error('not begun'))
-    expired.catch(() => {})
-    await database.transaction('state', async (sql) => {
-      const lock = 'SELECT FROM queen.partitions p WHERE p.id = ANY ($1::uuid[]) ORDER BY p.id'
-      await sql.run('test_lock_first', `${lock} LIMIT 1 FOR UPDATE`, [all])
-      expired = database.dedicated({ lockTimeoutMs: 0, statementTimeoutMs: 0 }, (admin) =>
-        createRemovalStore({ admin }).expireMessages({
-          queueId: rows[0].queue_id,
-          after: '',
-          limit: 10,
-          ageSeconds: 60,
-          completedSeconds: 0,
-          evidenceSeconds: 100,
-          segmentsMax: 100,
-        }),
-      )
-      await expect
-        .poll(async () => {
-          const waiting = `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%expire_messages%'`
-          return (await queen.sql.query(waiting)).rowCount
-        })
-        .toBe(1)
-      // It waits for the first, and holds none of the others.
-      await sql.run('test_lock_all', `${lock} FOR UPDATE NOWAIT`, [all])
-    })
-    expect(await expired).toMatchObject({ aged: 5, segments: 5, next: null, more: false })
-  })
-
   it('removes completed messages once every group has them, and nothing before the gate is open', async () => {
     await configure('done', { completedRetentionSeconds: 60, dedupWindowSeconds: 0 })
     await queen.push('done', 'p', ['m1'])
