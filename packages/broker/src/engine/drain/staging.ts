@@ -11,10 +11,10 @@ import type { DrainLog } from './horizon-log.ts'
 import { encodeStaged } from './staged-batch.ts'
 
 // As large as a step of the drain, for the same reason.
-const ROW_RECORDS_MAX = 10_000
+const ROW_RECORDS_MAX = 5_000
 const ROW_BYTES_MAX = 4 * 1024 * 1024
 // At most so much is handed over between two looks at the others.
-const ROWS_A_RUN = 4
+const ROWS_A_RUN = 8
 
 export interface StagingParts {
   readonly store: DrainStore
