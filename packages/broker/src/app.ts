@@ -234,6 +234,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
   const drainedHere = (records: number): void => {
     control?.meter.add(records)
     cluster.add(records)
+    delayed.progressed()
     transitions.progress()
   }
   const drainParts: DrainParts = {

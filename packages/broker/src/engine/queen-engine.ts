@@ -19,7 +19,7 @@ import type { PushItem } from './types.ts'
 export interface EngineParts {
   readonly configuration: Configuration
   readonly push: Push
-  readonly delayed: Pick<DelayedDrain, 'freed'>
+  readonly delayed: Pick<DelayedDrain, 'cleared'>
   readonly consumer: Consumer
   readonly deadLetters: Pick<Engine, 'listDeadLetters'>
   readonly maintenance: Maintenance
@@ -52,9 +52,11 @@ export function createEngine(parts: EngineParts): Engine {
   async function directOrRefuse(items: readonly PushItem[]): Promise<void> {
     const endsAtMs = performance.now() + TRANSACTION_WAIT_MS
     if (control.phase === 'draining') await route.direct(TRANSACTION_WAIT_MS)
-    const free = route.mode !== 'direct' || (await delayed.freed(items, endsAtMs - performance.now()))
+    const { lastRecord } = log.stats
+    const stored = (): boolean => log.stats.drainedThrough >= lastRecord
+    const clear = route.mode !== 'direct' || (await delayed.cleared(items, stored, endsAtMs - performance.now()))
     if (route.mode === 'direct') {
-      if (free) return
+      if (clear) return
       throw new Refusal('MAINTENANCE', 'Messages pushed before with bufferMs are still being stored')
     }
     if (control.state === 'outage') throw new Refusal('DATABASE_UNAVAILABLE')

@@ -67,18 +67,24 @@ describe('bufferMs', () => {
 
   test('G4 whoever cannot go through the buffer has what waits stored at once, and waits for it', async () => {
     const { delayed, due, startedAt, write } = bench()
-    expect(await delayed.freed([P], 1_000)).toBe(true)
+    let stored = false
+    const cleared = (partition = 'p') => delayed.cleared([{ queue: 'q', partition }], () => stored, 1_000)
+    expect(await cleared()).toBe(true)
     write(1, 60_000)
-    expect(await delayed.freed([{ queue: 'q', partition: 'other' }], 1_000)).toBe(true)
-    expect(due).toEqual([])
-    const freed = delayed.freed([P], 1_000)
+    expect([await cleared('other'), due]).toEqual([true, []])
+    const first = cleared()
     expect(due).toEqual([startedAt])
-    delayed.release()
-    expect(await freed).toBe(true)
-    write(1, 60_000)
-    const inVain = delayed.freed([P], 1_000)
+    delayed.progressed()
+    const inVain = await Promise.race([first, vi.advanceTimersByTimeAsync(500)])
+    expect(inVain).not.toBe(true)
+    // What came since is not waited for: the partition is still held.
+    stored = true
+    delayed.progressed()
+    expect([await first, delayed.holds('q', 'p'), await cleared()]).toEqual([true, true, true])
+    stored = false
+    const late = cleared()
     await vi.advanceTimersByTimeAsync(1_000)
-    expect([await inVain, due.length]).toEqual([false, 2])
+    expect([await late, due.length]).toEqual([false, 2])
     // Its own time has not been left behind.
     await vi.advanceTimersByTimeAsync(100_000)
     expect(due.length).toBe(2)

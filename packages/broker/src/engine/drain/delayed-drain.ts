@@ -22,7 +22,7 @@ export class DelayedDrain {
   #writing = 0
   #dueAtMs = Number.POSITIVE_INFINITY
   #timer: NodeJS.Timeout | null = null
-  readonly #awaiting = new Set<() => void>()
+  readonly #awaiting = new Set<{ stored: () => boolean; resolve: () => void }>()
 
   constructor(onDue: () => void) {
     this.#onDue = onDue
@@ -69,26 +69,30 @@ export class DelayedDrain {
   }
 
   /**
-   * For whoever must go behind what waits and cannot go through the buffer: has it stored now. Whether the partitions of
-   * these items are free, after `waitMs` at the latest.
+   * For whoever must go behind what waits and cannot go through the buffer: has it stored now. `stored` tells whether what
+   * waited at the time of the call is; newer items are not waited for. Whether nothing is in the way, after `waitMs` at the
+   * latest.
    */
-  async freed(items: readonly Named[], waitMs: number): Promise<boolean> {
-    const held = (): boolean => items.some(({ queue, partition }) => this.holds(queue, partition))
-    if (!held()) return true
+  async cleared(items: readonly Named[], stored: () => boolean, waitMs: number): Promise<boolean> {
+    if (!items.some(({ queue, partition }) => this.holds(queue, partition)) || stored()) return true
     const { promise, resolve } = Promise.withResolvers<void>()
     const timer = setTimeout(resolve, waitMs)
-    this.#awaiting.add(resolve)
+    const awaiting = { stored, resolve }
+    this.#awaiting.add(awaiting)
     this.#due()
     await promise
     clearTimeout(timer)
-    this.#awaiting.delete(resolve)
-    return !held()
+    this.#awaiting.delete(awaiting)
+    return stored()
+  }
+
+  /** Something has left the buffer. */
+  progressed(): void {
+    for (const { stored, resolve } of this.#awaiting) if (stored()) resolve()
   }
 
   /** The buffer is empty and nothing is being written: newer pushes may go the direct way again. */
   release(): void {
-    for (const resume of this.#awaiting) resume()
-    this.#awaiting.clear()
     this.#held.clear()
     this.#partitions = 0
     this.#waiting = 0
