@@ -254,6 +254,35 @@ describe('a waiting pop', () => {
     expect(await leased()).toHaveLength(0)
   })
 
+  it.each(['its end', 'the end of the instance'])(
+    'answers with what autoAck completes in a claim that is under way at %s',
+    async (end) => {
+      const { partitionId } = await oneQueue(`completed-${end}`)
+      await fixture.append(partitionId, ['a'])
+      const answers = Promise.withResolvers<void>()
+      const store: ConsumeStore = {
+        ...fixture.store,
+        async popMessages(candidates, bytesMax) {
+          const outcomes = await fixture.store.popMessages(candidates, bytesMax)
+          await answers.promise
+          return outcomes
+        },
+      }
+      const consumer = fixture.consumer({ store })
+      const gone = new AbortController()
+      const answer = consumer.popMessages(waiting(`completed-${end}`, { autoAck: true }), gone.signal)
+      await vi.waitFor(async () => {
+        const completed = 'SELECT FROM queen.cursors WHERE partition_id = $1::uuid AND committed = 1'
+        expect(await fixture.sql(completed, [partitionId])).toHaveLength(1)
+      })
+      // What a server does that stops, too: its client is still there.
+      const stopped = end === 'its end' ? gone.abort() : consumer.stop()
+      answers.resolve()
+      expect(delivered(await answer)).toEqual(['a'])
+      await stopped
+    },
+  )
+
   it('claims nothing when there is no room for its answer any more, however long it has waited (G9)', async () => {
     const { queueId, partitionId } = await oneQueue('roomless')
     const consumer = fixture.consumer()

@@ -80,6 +80,23 @@ it('gives a claim back that arrives after the waiting pop was ended', async () =
   await closed
 })
 
+it('answers a waiting pop with what autoAck has completed meanwhile: it can go to nobody else', async () => {
+  const waiting = Promise.withResolvers<void>()
+  const { port, server } = await startServer({
+    popMessages: async (_request, abandoned) => {
+      waiting.resolve()
+      await once(abandoned, 'abort')
+      return { ...onePop(), leaseId: '', leaseExpiresAtMs: null }
+    },
+  })
+  const consumer = await rawClient(port)
+  consumer.send(requestBytes('GET', '/api/v1/pop/queue/q?wait=true&autoAck=true'))
+  await waiting.promise
+  const closed = server.close()
+  expect((await consumer.answer()).status).toBe(200)
+  await closed
+})
+
 it('cuts what does not finish within the grace time, and may be told twice', async () => {
   const pushing = Promise.withResolvers<void>()
   const { port, server } = await startServer(

@@ -2,7 +2,8 @@
  * One pop request from arrival to answer.
  *
  * Invariants: it answers exactly once and in time, whatever the database does; at most one claim round of it is under
- * way; what a claim brings after the answer has left is given back by the claimer, never kept.
+ * way; what a claim brings after the answer has left is given back by the claimer, never kept. What autoAck completes
+ * cannot be given back: then the answer waits for the claim, for as long as a statement may take.
  */
 
 import { sharedLeaseId } from '../format/lease-id.ts'
@@ -18,6 +19,9 @@ const EARLY_SHARE = 0.05
 const LAST_CALL_MS = 20
 // wait=false is answered within 3 s even when the database is silent.
 const PROMPT_MS = 2_500
+// With autoAck, behind the time above: a statement ends within 2 s or changes nothing; a prompt answer has 3 s.
+const LATE_MS = 2_000
+const LATE_PROMPT_MS = 400
 // An answer is held in memory until the consumer has read it; one claim may go beyond this.
 const ANSWER_BYTES_MAX = 32 * 1024 * 1024
 
@@ -32,6 +36,8 @@ export class PopWait {
   /** A claim round is under way. */
   claiming = false
   done = false
+  /** It is over when the claim under way is. */
+  ending = false
   /** Whether the requests' feeds are known and the subscription is recorded. */
   ready = false
   /** A partition request claims once whatever the list says. */
@@ -53,7 +59,7 @@ export class PopWait {
   readonly #emptyReason: (wait: PopWait) => EmptyReason
   readonly #hasRoom: () => boolean
   readonly #signal: AbortSignal
-  readonly #onAbort = (): void => this.finish()
+  readonly #onAbort = (): void => this.end()
 
   constructor(
     request: PopRequest,
@@ -129,16 +135,29 @@ export class PopWait {
 
   /** Whether more may be added to what there is. */
   get wantsMore(): boolean {
-    return !this.done && this.remaining > 0 && this.partitionsLeft > 0 && !this.full
+    return !this.done && !this.ending && this.remaining > 0 && this.partitionsLeft > 0 && !this.full
   }
 
   /** Asked when a claim is about to leave. Without room for an answer the request ends here, with what it has. */
   mayClaim(): boolean {
+    if (this.ending) this.finish()
     if (!this.done && !this.#hasRoom()) {
       if (this.runs.length > 0) this.finish()
       else this.fail(new Refusal('OVERLOADED', 'There is no room for the answer'))
     }
     return !this.done
+  }
+
+  /** Its time is over, or its client or the instance goes: it is answered as soon as nothing is lost with that. */
+  end(reason?: EmptyReason): void {
+    if (!this.claiming || !this.request.autoAck) {
+      this.finish(reason)
+      return
+    }
+    if (this.ending || this.done) return
+    this.ending = true
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => this.finish(), this.request.wait ? LATE_MS : LATE_PROMPT_MS)
   }
 
   finish(reason?: EmptyReason): void {
@@ -171,9 +190,9 @@ export class PopWait {
   #timeIsUp(): void {
     const left = this.deadlineMs - performance.now() - LAST_CALL_MS
     if (!this.claiming || left <= 1) {
-      this.finish()
+      this.end()
       return
     }
-    this.#timer = setTimeout(() => this.finish(), left)
+    this.#timer = setTimeout(() => this.end(), left)
   }
 }

@@ -213,7 +213,7 @@ export class Popper {
   async stop(): Promise<void> {
     this.#stopped = true
     this.#trouble.stop()
-    for (const wait of [...this.#waits]) wait.finish('no_message')
+    for (const wait of [...this.#waits]) wait.end('no_message')
     this.#lookup.stop()
     for (const feed of this.feeds.all()) {
       clearTimeout(feed.timer ?? undefined)
@@ -300,7 +300,7 @@ export class Popper {
     if (wait.done || wait.claiming || !wait.ready) return
     if (this.#submit(wait)) return
     const some = wait.runs.length > 0
-    if (some && !wait.wantsMore) {
+    if (wait.ending || (some && !wait.wantsMore)) {
       wait.finish()
       return
     }

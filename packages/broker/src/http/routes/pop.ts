@@ -122,7 +122,8 @@ async function pop(
     abandon: () => abandoned.abort(),
     stop: () => {
       if (!request.wait) return
-      exchange.answerEmpty(emptyHeaders('no_message'))
+      // What autoAck completes at this moment is still to be answered.
+      if (!request.autoAck) exchange.answerEmpty(emptyHeaders('no_message'))
       abandoned.abort()
     },
   }
@@ -130,7 +131,7 @@ async function pop(
   try {
     answer = await engine.popMessages(request, abandoned.signal, unread.hasRoom)
   } catch (error) {
-    if (abandoned.signal.aborted) return
+    if (exchange.closed || exchange.answered) return
     throw error
   }
   if (answer.runs.length === 0) return exchange.answerEmpty(emptyHeaders(answer.emptyReason ?? 'no_message'))
@@ -201,6 +202,10 @@ function isGone(exchange: Exchange): boolean {
 }
 
 async function giveBack(answer: PopAnswer, { engine, settings }: HttpContext): Promise<void> {
+  if (answer.leaseId === '') {
+    settings.log.warn({ consumerGroup: answer.consumerGroup }, 'autoAck completed messages of a consumer that had gone')
+    return
+  }
   try {
     await engine.releaseClaim(answer)
   } catch (error) {
