@@ -293,7 +293,9 @@ export class FileBuffer {
   drained(through: number): Promise<void> {
     return this.#inTurn(async () => {
       if (through > this.#writer.lastRecord) {
-        throw new RangeError(`drained through ${through}, but the last record is ${this.#writer.lastRecord}`)
+        throw new RangeError(
+          `drained through ${through}, but the last record is ${this.#writer.lastRecord}: is a copy of this directory in use elsewhere?`,
+        )
       }
       if (through <= this.#files.drainedThrough) return
       this.#givenFrom = Number.POSITIVE_INFINITY

@@ -235,10 +235,13 @@ export class ConnectionPool {
   #opened(connection: DatabaseConnection): void {
     this.#opening--
     connection.onBroken = (silent) => this.#lost(connection, silent)
-    this.#restTimer ??= setInterval(() => this.#closeRested(), IDLE_PERIOD_MS).unref()
     this.#options.onOpened()
-    if (this.#closed) connection.close()
-    else this.#offer(connection)
+    if (this.#closed) {
+      connection.close()
+      return
+    }
+    this.#restTimer ??= setInterval(() => this.#closeRested(), IDLE_PERIOD_MS).unref()
+    this.#offer(connection)
   }
 
   #openFailed(error: StoreError): void {
