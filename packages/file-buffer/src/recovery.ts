@@ -46,12 +46,21 @@ export async function listFiles(disk: Disk, directory: string): Promise<{ files:
   return { files, aside }
 }
 
-/** The buffer id that the files themselves name, for when the identity file is lost. */
+/**
+ * The buffer id that the files themselves name, for when the identity file is lost. Rejects when none can be read: under
+ * another id they would all pass for foreign ones.
+ */
 export async function bufferIdOfFiles(disk: Disk, directory: string): Promise<string | null> {
+  const failures: unknown[] = []
   for (const { name } of (await listFiles(disk, directory)).files) {
-    const reading = await readHeader(disk, join(directory, name)).catch(() => null)
-    if (reading?.state === 'ok') return reading.header.bufferId
+    try {
+      const reading = await readHeader(disk, join(directory, name))
+      if (reading.state === 'ok') return reading.header.bufferId
+    } catch (error) {
+      failures.push(error)
+    }
   }
+  if (failures.length > 0) throw failures[0]
   return null
 }
 

@@ -2,12 +2,12 @@
  * Small values that survive crashes: one file a value, replaced whole.
  *
  * Keeps: after `write` resolves the new value is durable; at any instant a reader finds the old value or the new
- * one, never a mixture. A file whose checksum is wrong reads as null: unknown, never a guess.
+ * one, never a mixture. A file whose checksum is wrong, or that the disk cannot read, reads as null: unknown, never a guess.
  */
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { crc32 } from './crc32.ts'
-import { type Disk, readAround, writeFully } from './disk.ts'
+import { type Disk, isOfLostBytes, readAround, writeFully } from './disk.ts'
 
 /** State is a few fields; anything near this is a mistake of the caller. */
 const STATE_BYTES_MAX = 1024 * 1024
@@ -65,7 +65,10 @@ export class StateFiles {
   }
 
   async read(name: string): Promise<unknown | null> {
-    const bytes = await readSmallFile(this.#disk, this.#path(name), STATE_BYTES_MAX)
+    const bytes = await readSmallFile(this.#disk, this.#path(name), STATE_BYTES_MAX).catch((error: unknown) => {
+      if (isOfLostBytes(error)) return null
+      throw error
+    })
     if (bytes === null || bytes.length < 9) return null
     const checksum = bytes.toString('latin1', 0, 8)
     if (checksum !== checksumOf(bytes, 9)) return null

@@ -387,6 +387,30 @@ describe('file buffer', () => {
     await again.close()
   })
 
+  it('G11: a state in a bad sector reads as unknown, and keeps nobody from starting', async () => {
+    const disk = new FaultDisk()
+    const buffer = await open(disk)
+    await buffer.append(sourceOf(['a']))
+    await buffer.writeState('maintenance', { enabled: true })
+    await buffer.close()
+    // The identity is read before anything else, whole and then in one piece three times over.
+    disk.fail('read', 'EIO', { times: 4 })
+    const again = await open(disk)
+    expect(again.bufferId).toBe(buffer.bufferId)
+    disk.fail('read', 'EIO', { times: 4 })
+    expect(await again.readState('maintenance')).toBe(null)
+    expect((await readAll(again)).bodies).toEqual(['a'])
+    await again.close()
+    // When nothing says whose the files are they are not taken for another's.
+    disk.fail('read', 'EIO', { times: 1_000 })
+    await expect(open(disk)).rejects.toMatchObject({ code: 'EIO' })
+    disk.restart()
+    const last = await open(disk)
+    expect(last.bufferId).toBe(buffer.bufferId)
+    expect((await readAll(last)).bodies).toEqual(['a'])
+    await last.close()
+  })
+
   it('the buffer id survives the loss of its file as long as there are records', async () => {
     const disk = new FaultDisk()
     const buffer = await open(disk)
