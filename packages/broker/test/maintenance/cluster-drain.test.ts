@@ -20,12 +20,8 @@ afterEach(() => {
 
 /** An instance with five records; `now` says what its buffer and its first sync answer. */
 function instance() {
-  const now: { read: Error | null; hangs: boolean; sync: Error | null; report: Error | null } = {
-    read: null,
-    hangs: false,
-    sync: null,
-    report: null,
-  }
+  type Answer = Error | null
+  const now = { read: null as Answer, run: null as Answer, sync: null as Answer, report: null as Answer, hangs: false }
   const reports: DrainReport[] = []
   const fail = async (error: Error | null) => {
     if (error !== null) throw error
@@ -45,7 +41,7 @@ function instance() {
   } as unknown as DrainStore
   const drain = {
     sync: () => fail(now.sync),
-    run: () => (now.hangs ? new Promise(() => {}) : fail(now.read).then(() => 'empty')),
+    run: () => (now.hangs ? new Promise(() => {}) : fail(now.run ?? now.read).then(() => 'empty')),
   } as unknown as Drain
   const cluster = new ClusterDrain({
     instanceId: 'b',
@@ -117,4 +113,26 @@ it('G2 whose step hangs is waited for for minutes, and not for ever', async () =
   expect(after).toBeGreaterThan(before)
   await vi.advanceTimersByTimeAsync(60_000)
   expect(reports).toHaveLength(after)
+})
+
+it('G2 whose drain fails again and again, though it can read, is waited for no longer either', async () => {
+  vi.useFakeTimers({ toFake: ['performance'] })
+  const { now, reports, round } = instance()
+  now.run = new Error('drained through 9, but the last record is 5')
+  for (let times = 0; times < 10; times++) expect(await round()).toBe(now.run.message)
+  const before = reports.length
+  for (let times = 0; times < 15; times++) {
+    vi.advanceTimersByTime(1_000)
+    expect(await round()).toBe(now.run.message)
+  }
+  // As long as the others wait, and longer.
+  expect(reports).toHaveLength(before)
+  vi.advanceTimersByTime(30_000)
+  now.run = null
+  expect(await round()).toBe('busy')
+  // And once it has gone well, one failure is one.
+  now.run = new Error('once')
+  expect(await round()).toBe('once')
+  now.run = null
+  expect(await round()).toBe('busy')
 })

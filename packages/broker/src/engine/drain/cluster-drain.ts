@@ -70,6 +70,8 @@ const NEAR_RECORDS = 2_000
 const RUN_MS = 500
 // What hangs for longer than any step takes (each statement ends after seconds) is no work: a disk that never answers.
 const AT_WORK_MS_MAX = 120_000
+// Rounds in a row; what comes and goes is over by then.
+const FAILURES_MAX = 5
 // Staged ahead of the others, it only makes the database larger.
 const STAGED_MAX = 400_000
 // How long an answer is waited for while no push waits with it.
@@ -88,6 +90,10 @@ export class ClusterDrain {
   #promised = false
   /** Its own records cannot be read, and the others have heard of it for the last time. */
   #silent = false
+  /** Rounds that failed one after the other for no fault of PostgreSQL's, the latest failure, and until when nothing is tried. */
+  #failures = 0
+  #failure: unknown = null
+  #restsUntilMs = 0
   #serial: number
 
   constructor(parts: ClusterDrainParts) {
@@ -111,6 +117,8 @@ export class ClusterDrain {
     if (state.epoch === this.#epoch) return
     this.#promised = false
     this.#silent = false
+    this.#failures = 0
+    this.#restsUntilMs = 0
     this.#epoch = state.epoch
     this.#expectSince = state.expectSince ?? new Date(0).toISOString()
     this.#drained = 0
@@ -119,14 +127,20 @@ export class ClusterDrain {
 
   /** One round. @throws StoreError, and whatever the buffer or a defect has to say */
   async round(hold: Hold): Promise<RoundEnd> {
+    if (performance.now() < this.#restsUntilMs) throw this.#failure
     try {
       if (this.#silent) await this.#readSomething()
-      return await this.#round(hold)
+      const end = await this.#round(hold)
+      this.#failures = 0
+      return end
     } catch (error) {
       if (this.#silent || error instanceof StoreError) throw error
       // Once, or the others would wait for its first report as long as its heart beats.
       await this.#report(hold, true)
       this.#silent = true
+      this.#failure = error
+      // It can read, and fails all the same: whoever tried every second would be heard every second.
+      if (++this.#failures >= FAILURES_MAX) this.#restsUntilMs = performance.now() + 2 * this.#parts.handoffTimeoutMs
       throw error
     }
   }
