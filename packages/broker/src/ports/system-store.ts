@@ -124,7 +124,8 @@ export interface SystemStore {
   ): Promise<{ windows: WindowRow[]; total: number }>
 
   /**
-   * Reports this instance and returns all that are known, this one included; unless another one, with another buffer, goes
+   * Reports this instance and returns all that are known, this one included, with who reported under its id last in the
+   * `before` of its report (hostname, pid, startedAt, lastSeenAt; ISO 8601); unless another one, with another buffer, goes
    * by its id and was heard of within seconds. Then that one is returned, and nothing reported.
    */
   heartbeat(instance: InstanceReport): Promise<InstanceRow[]>

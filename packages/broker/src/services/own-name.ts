@@ -3,6 +3,9 @@
  * count one buffer (G10). Who holds a name is told by the file buffer, which its owner has locked: the same buffer under
  * the same name is this instance's own earlier run, also right after kill -9.
  *
+ * Two brokers on copies of one directory go by one buffer as well. Nobody can tell that from a restart at first; but whoever
+ * was heard between two heartbeats of this process is alive, and what one of them drains passes for drained at the other.
+ *
  * Never waits for a name of its own; for one whose holder was heard of a moment ago it waits until that one is heard again
  * or has been silent for long enough to be gone.
  */
@@ -10,9 +13,15 @@ import type { Log } from '../ports/log.ts'
 import { StoreError } from '../ports/store-error.ts'
 import type { InstanceRow } from '../ports/system-store.ts'
 
+/** Whoever else goes by the name. */
+export interface Holder extends InstanceRow {
+  /** With the same buffer. */
+  readonly isCopy: boolean
+}
+
 export interface NameParts {
-  /** Reports this instance unless another one holds its name; that one, or null. @throws StoreError */
-  readonly heartbeat: () => Promise<InstanceRow | null>
+  /** Reports this instance unless another one holds its name; who else does, or null. @throws StoreError */
+  readonly heartbeat: () => Promise<Holder | null>
   readonly nowMs: () => number
   readonly log: Log
 }
@@ -52,7 +61,7 @@ export class OwnName {
     try {
       for (let heardAt: string | null = null; ; ) {
         const holder = await this.#heartbeat()
-        if (holder === null) return
+        if (holder === null || holder.isCopy) return
         if (heardAt !== null && heardAt !== holder.lastSeenAt) throw new NameTaken(holder)
         heardAt = holder.lastSeenAt
         await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
@@ -68,15 +77,16 @@ export class OwnName {
     const holder = await this.#heartbeat()
     if (holder === null || nowMs() - this.#reportedAtMs < REPORT_MS) return
     this.#reportedAtMs = nowMs()
-    log.error(
-      { hostname: holder.hostname, pid: holder.pid },
-      `another instance goes by the INSTANCE_ID ${holder.id}: status shows and counts only that one; give each its own`,
-    )
+    const { hostname, id, pid } = holder
+    const sentence = holder.isCopy
+      ? `another process goes by ${id} and drains the same buffer: two brokers must not run on copies of one directory, or what one has drained passes for drained at the other, and is lost; stop one, and keep its directory`
+      : `another instance goes by the INSTANCE_ID ${id}: status shows and counts only that one; give each its own`
+    log.error({ hostname, pid }, sentence)
   }
 
-  async #heartbeat(): Promise<InstanceRow | null> {
+  async #heartbeat(): Promise<Holder | null> {
     const holder = await this.#parts.heartbeat()
-    this.#held = holder === null
+    this.#held = holder === null || holder.isCopy
     return holder
   }
 }

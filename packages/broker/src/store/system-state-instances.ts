@@ -41,7 +41,9 @@ export function createInstanceStore({ state }: { readonly state: Sql }): Instanc
          INSERT INTO queen.instances AS held (id, hostname, pid, started_at, last_seen_at, report)
          VALUES ($1::text, $2::text, $3::int, $4::timestamptz, clock_timestamp(), $5::jsonb)
          ON CONFLICT (id) DO UPDATE SET hostname = excluded.hostname, pid = excluded.pid,
-           started_at = excluded.started_at, last_seen_at = excluded.last_seen_at, report = excluded.report
+           started_at = excluded.started_at, last_seen_at = excluded.last_seen_at,
+           report = excluded.report || jsonb_build_object('before', jsonb_build_object('hostname', held.hostname,
+             'pid', held.pid, 'startedAt', held.started_at, 'lastSeenAt', held.last_seen_at))
           WHERE coalesce(held.report ->> 'bufferId', excluded.report ->> 'bufferId')
                   IS NOT DISTINCT FROM excluded.report ->> 'bufferId'
              OR excluded.report -> 'formerBufferIds' ? (held.report ->> 'bufferId')

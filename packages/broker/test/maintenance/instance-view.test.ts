@@ -1,7 +1,7 @@
 /** How the instances are shown: what one does not tell is unknown, and so is every sum it belongs to. */
 import { describe, expect, it } from 'vitest'
-import { instanceStatus, sumOf } from '../../src/engine/maintenance/instance-view.ts'
-import { LIVE_MS_MAX } from '../../src/ports/system-store.ts'
+import { heardBetween, instanceStatus, sumOf } from '../../src/engine/maintenance/instance-view.ts'
+import { type InstanceRow, LIVE_MS_MAX } from '../../src/ports/system-store.ts'
 
 const row = (report: Record<string, unknown>, silentMs = 0) =>
   instanceStatus({
@@ -45,5 +45,25 @@ describe('G10 the instances', () => {
 
   it('one that was silent for too long is not live', () => {
     expect([row({}, LIVE_MS_MAX).live, row({}, LIVE_MS_MAX + 1).live]).toEqual([true, false])
+  })
+})
+
+describe('who else reports under the id of this instance', () => {
+  const self = { pid: 1, startedAt: '2026-01-01T00:00:00.000Z' }
+  const at = (second: number): string => `2026-01-01T00:00:0${second}.000000+00:00`
+  const heard = (before: Record<string, unknown> | undefined, heardAt: number) =>
+    heardBetween({ report: { before } } as unknown as InstanceRow, self, heardAt)
+  const before = { hostname: 'h', pid: 1, startedAt: at(0), lastSeenAt: at(5) }
+
+  it('is nobody at first, nor whoever was there before a restart', () => {
+    expect(heard(undefined, Number.POSITIVE_INFINITY)).toBe(null)
+    expect(heard({ ...before, pid: 2 }, Number.POSITIVE_INFINITY)).toBe(null)
+    expect(heard({ ...before, pid: 2 }, Date.parse(at(6)))).toBe(null)
+    expect(heard(before, Date.parse(at(3)))).toBe(null)
+  })
+
+  it('is a process that was heard after this one, also with the same pid in another container', () => {
+    expect(heard({ ...before, pid: 2 }, Date.parse(at(3)))).toEqual({ hostname: 'h', pid: 2 })
+    expect(heard({ ...before, startedAt: at(1) }, Date.parse(at(3)))).toEqual({ hostname: 'h', pid: 1 })
   })
 })

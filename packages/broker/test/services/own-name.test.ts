@@ -2,10 +2,10 @@
 import { expect, test } from 'vitest'
 import type { Log } from '../../src/ports/log.ts'
 import { StoreError } from '../../src/ports/store-error.ts'
-import type { InstanceRow } from '../../src/ports/system-store.ts'
-import { NameTaken, OwnName } from '../../src/services/own-name.ts'
+import { type Holder, NameTaken, OwnName } from '../../src/services/own-name.ts'
 
-const holder = (lastSeenAt: string): InstanceRow => ({
+const holder = (lastSeenAt: string, isCopy = false): Holder => ({
+  isCopy,
   id: 'q',
   hostname: 'there',
   pid: 7,
@@ -17,7 +17,7 @@ const holder = (lastSeenAt: string): InstanceRow => ({
 })
 
 /** Each heartbeat finds the next of these; the last one for good. */
-function named(...found: (InstanceRow | StoreError | null)[]) {
+function named(...found: (Holder | StoreError | null)[]) {
   const errors: string[] = []
   const log: Log = { debug() {}, info() {}, warn() {}, error: (_, text) => errors.push(text) }
   let nowMs = 0
@@ -57,4 +57,16 @@ test('without PostgreSQL nobody is refused; who came second says so later, not w
   later(2_000)
   await name.beat()
   expect(errors).toHaveLength(2)
+})
+
+test('a process on a copy of the directory is told of, and takes no name away', async () => {
+  const { name, errors, later } = named(holder('1', true))
+  await name.claim()
+  expect(name.held).toBe(true)
+  for (let minutes = 0; minutes < 2; minutes++) {
+    await name.beat()
+    await name.beat()
+    later(61_000)
+  }
+  expect(errors).toEqual(Array(2).fill(expect.stringContaining('two brokers must not run on copies of one directory')))
 })

@@ -148,7 +148,15 @@ describe('instances', () => {
     expect(rows[1]!.silentMs).toBeGreaterThan(0)
     const again = await store.heartbeat(instance('a', { bufferedMessages: 2 }))
     expect(again.map((row) => row.id)).toEqual(['a', 'b'])
-    expect(again[0]!.report).toEqual({ bufferedMessages: 2 })
+    // And who was there before.
+    const before = {
+      hostname: 'host of a',
+      pid: 42,
+      startedAt: '2026-01-01T00:00:00+00:00',
+      lastSeenAt: expect.any(String),
+    }
+    expect(again[0]!.report).toEqual({ bufferedMessages: 2, before })
+    expect(Date.parse((again[0]!.report.before as typeof before).lastSeenAt)).toBe(Date.parse(rows[1]!.lastSeenAt))
   })
 
   it('G10 go by a name that is held by one buffer at a time, and by nobody who is silent', async () => {

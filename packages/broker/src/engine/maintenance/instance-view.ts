@@ -68,6 +68,18 @@ export function instanceStatus(row: InstanceRow): InstanceStatus {
   }
 }
 
+/** Another process that reported under this instance's id after this one had, which was heard at `heardAtMs` before; or null. */
+export function heardBetween(
+  own: InstanceRow,
+  self: { readonly pid: number; readonly startedAt: string },
+  heardAtMs: number,
+): { readonly hostname: string; readonly pid: number } | null {
+  const { hostname, pid, startedAt, lastSeenAt } = (own.report.before ?? {}) as Record<string, unknown>
+  if (typeof hostname !== 'string' || typeof pid !== 'number') return null
+  const isOwn = pid === self.pid && Date.parse(String(startedAt)) === Date.parse(self.startedAt)
+  return !isOwn && Date.parse(String(lastSeenAt)) > heardAtMs ? { hostname, pid } : null
+}
+
 /** Sum over the instances; null as soon as one is unknown. */
 export function sumOf(values: readonly (number | null)[]): number | null {
   let sum = 0

@@ -14,7 +14,7 @@ import { Refusal } from '../refusal.ts'
 import type { Page } from '../types.ts'
 import { within } from '../within.ts'
 import type { ClockView } from './host-clock.ts'
-import { instanceStatus, isoOfMicros, selfReport, sumOf } from './instance-view.ts'
+import { heardBetween, instanceStatus, isoOfMicros, selfReport, sumOf } from './instance-view.ts'
 import type { MaintenanceControl } from './maintenance-control.ts'
 import { sessionName } from './session-name.ts'
 import {
@@ -65,6 +65,8 @@ export class Maintenance {
   readonly #parts: MaintenanceParts
   #instances: readonly InstanceRow[] = []
   #instancesAtMs = Number.NEGATIVE_INFINITY
+  /** When PostgreSQL heard this process last, by its clock. */
+  #heardAtMs = Number.POSITIVE_INFINITY
   #popSwitch: SwitchState = SWITCH_OFF
   #windowId: string | null = null
   /** Why it is not known whether writes are running; null when it is, or nobody asked. */
@@ -78,8 +80,8 @@ export class Maintenance {
     return this.#popSwitch.enabled
   }
 
-  /** Reports this instance and remembers the others. Returns whoever holds its name if it is not its own. @throws StoreError */
-  async heartbeat(): Promise<InstanceRow | null> {
+  /** Reports this instance and remembers the others. Returns who else goes by its name. @throws StoreError */
+  async heartbeat(): Promise<(InstanceRow & { isCopy: boolean }) | null> {
     const { system, self, onDatabaseTime } = this.#parts
     const report = this.#selfReport()
     const fromMs = performance.now()
@@ -87,9 +89,12 @@ export class Maintenance {
     const toMs = performance.now()
     const own = rows.find((row) => row.id === self.id)
     this.#learnInstances(rows)
-    if (own !== undefined && own.report.bufferId !== report.bufferId) return own
-    if (own !== undefined) onDatabaseTime(Date.parse(own.lastSeenAt), fromMs, toMs, rows)
-    return null
+    if (own === undefined) return null
+    if (own.report.bufferId !== report.bufferId) return { ...own, isCopy: false }
+    onDatabaseTime(Date.parse(own.lastSeenAt), fromMs, toMs, rows)
+    const other = heardBetween(own, self, this.#heardAtMs)
+    this.#heardAtMs = Date.parse(own.lastSeenAt)
+    return other === null ? null : { ...own, ...other, isCopy: true }
   }
 
   /** The other instances as last heard of. */
