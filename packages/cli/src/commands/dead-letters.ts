@@ -139,20 +139,22 @@ async function changeMany(session: Session, call: Call, what: 'retry' | 'purge')
   }
   if (what === 'purge') await session.confirm(sentence)
   const progress = session.progress({ label: verb, unit: 'messages' })
+  // Not more than were counted: what fails again meanwhile, or has come since, was neither said nor confirmed.
+  const doneMax = total ?? Number.POSITIVE_INFINITY
   let done = 0
   let answer: DlqChanged
   try {
     do {
-      const request = { ...filter, limit: CHANGE_ROWS }
+      const request = { ...filter, limit: Math.min(CHANGE_ROWS, doneMax - done) }
       const options = { signal: session.signal }
       answer =
         what === 'retry' ? await queen.admin.retryDLQ(request, options) : await queen.admin.purgeDLQ(request, options)
       const changed = answer.retried ?? answer.deleted ?? 0
       done += changed
-      progress.update({ done, total: done + answer.remaining })
+      progress.update({ done, total: Math.min(doneMax, done + answer.remaining) })
       // What cannot be changed would be asked for again without end.
       if (changed === 0) break
-    } while (answer.remaining > 0)
+    } while (answer.remaining > 0 && done < doneMax)
   } finally {
     progress.end()
   }
@@ -161,7 +163,9 @@ async function changeMany(session: Session, call: Call, what: 'retry' | 'purge')
   await session.out.text(result, [
     `${quantity(done, 'dead letter')} ${what === 'retry' ? 'will be delivered again' : 'removed'}.`,
   ])
-  return answer.remaining > 0 ? EXIT.broker : EXIT.done
+  if (answer.remaining > 0 && done >= doneMax)
+    session.say(`${quantity(answer.remaining, 'dead letter')} more by now: new ones, or ones that failed again.`)
+  return answer.remaining > 0 && done < doneMax ? EXIT.broker : EXIT.done
 }
 
 export const DLQ: GroupSpec = {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { queenctl } from '../support/queenctl.ts'
-import { Refusal, scriptedBroker } from '../support/scripted-broker.ts'
+import { type Asked, Refusal, scriptedBroker } from '../support/scripted-broker.ts'
 
 const broker = scriptedBroker()
 const q = queenctl(() => broker.url)
@@ -84,12 +84,30 @@ test('dead letters are retried until none is left; purge goes by filter', async 
     out: '3 dead letters will be delivered again.\n',
   })
   expect(broker.asked.filter((asked) => asked.method === 'POST').map((asked) => asked.body)).toEqual(
-    Array(3).fill({ queue: 'orders', limit: 1000 }),
+    [3, 2, 1].map((limit) => ({ queue: 'orders', limit })),
   )
   broker.answer('DELETE /api/v1/dlq', { success: true, matched: 3, deleted: 3, remaining: 0 })
   expect(await q(['dlq', 'purge', '--cg', 'g', '--yes', '--json'])).toMatchObject({ exit: 0 })
-  expect(broker.asked.at(-1)).toMatchObject({ method: 'DELETE', query: { consumerGroup: 'g', limit: '1000' } })
+  expect(broker.asked.at(-1)).toMatchObject({ method: 'DELETE', query: { consumerGroup: 'g', limit: '3' } })
   expect(await q(['dlq', 'purge'])).toMatchObject({ exit: 1 })
+})
+
+test('dead letters that come meanwhile are not among those that were counted', async () => {
+  broker.answer('GET /api/v1/dlq', { messages: [], total: 1_500 })
+  // Whatever is retried fails again at once.
+  broker.answer('POST /api/v1/dlq/retry', ({ body }: Asked) => {
+    const { limit } = body as { limit: number }
+    return { success: true, matched: 1_500, retried: limit, remaining: 1_500 }
+  })
+  expect(await q(['dlq', 'retry', '--queue', 'orders', '--json'])).toMatchObject({
+    exit: 0,
+    out: expect.stringContaining('"retried": 1500'),
+    err: expect.stringContaining('1,500 dead letters more by now'),
+  })
+  const limits = broker.asked
+    .filter(({ method }) => method === 'POST')
+    .map(({ body }) => (body as { limit: number }).limit)
+  expect(limits).toEqual([1_000, 500])
 })
 
 test('contexts: made, used, kept private; a token goes to its own broker only', async () => {
