@@ -4,11 +4,37 @@ import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { PopAnswer } from '../../src/engine/types.ts'
 import { decodeSegment, splitTarget } from '../../src/http/path.ts'
-import { parseBatch, scanBatch } from '../../src/http/wire/ack-fields.ts'
+import {
+  parseAckAlone,
+  parseAckBatchBodyInSlices,
+  parseAckBody,
+  parseAckBodyInSlices,
+} from '../../src/http/wire/ack-body.ts'
+import { parseBatch, scanBatch, scanOne } from '../../src/http/wire/ack-fields.ts'
 import { popAnswer } from '../../src/http/wire/pop-answer.ts'
+import { inOneGo, SLICE_BYTES } from '../../src/http/wire/steps.ts'
 import { parseTimestamp } from '../../src/http/wire/timestamp.ts'
+import { parseTransactionBody, parseTransactionBodyInSlices } from '../../src/http/wire/transaction-body.ts'
 import { onePop } from './scripted-engine.ts'
 import { type HandMade, segmentOf } from './segments.ts'
+
+/** How often others had their turn meanwhile. */
+async function turnsDuring(work: Promise<unknown>): Promise<number> {
+  let turns = 0
+  let next = setImmediate(function count() {
+    turns++
+    next = setImmediate(count)
+  })
+  await work.catch(() => {})
+  clearImmediate(next)
+  return turns
+}
+
+/** Texts of which a slice ends at every place of the second half: one for each. */
+function sliceEndsWithin(before: string, after: string): Buffer[] {
+  const filler = 'x'.repeat(SLICE_BYTES - before.length)
+  return Array.from({ length: after.length }, (_, k) => Buffer.from(before + filler.slice(k) + after))
+}
 
 describe('ack bodies', () => {
   it('read the same whether parsed or scanned', () => {
@@ -45,7 +71,7 @@ describe('ack bodies', () => {
     fc.assert(
       fc.property(body, fc.integer({ min: 1, max: 4 }), fc.boolean(), (value, itemsMax, spaced) => {
         const bytes = Buffer.from(JSON.stringify(value, null, spaced ? 2 : 0))
-        expect(scanBatch(bytes, itemsMax)).toEqual(parseBatch(bytes, itemsMax))
+        expect(inOneGo(scanBatch(bytes, itemsMax))).toEqual(parseBatch(bytes, itemsMax))
       }),
     )
   })
@@ -68,14 +94,85 @@ describe('ack bodies', () => {
         consumerGroup: cut,
       }
       expect(parseBatch(bytes, 10)).toEqual(expected)
-      expect(scanBatch(bytes, 10)).toEqual(expected)
+      expect(inOneGo(scanBatch(bytes, 10))).toEqual(expected)
     }
+  })
+
+  it('read the same wherever a slice ends', () => {
+    const ack = '{"a":[1,{"b":2}],"transactionId":"t\\u0061","partitionId":null,"error":{"c":[]},"status":"failed"}'
+    for (const bytes of sliceEndsWithin('{"f":"', `","acknowledgments":[${ack},[{}],{}],"y":[[]],"consumerGroup":[]}`))
+      expect(inOneGo(scanBatch(bytes, 10))).toEqual(parseBatch(bytes, 10))
+    const one = parseAckBody(Buffer.from('{"transactionId":"t","partitionId":"p","error":"e"}'))
+    for (const bytes of sliceEndsWithin('{"f":"', '","x":{"y":[1]},"transactionId":"t","partitionId":"p","error":"e"}'))
+      expect(parseAckAlone(inOneGo(scanOne(bytes)), '')).toEqual(one)
+  })
+
+  it('G9 let others have their turns', async () => {
+    const junk = '"a":1,'.repeat(500_000)
+    const slices = Math.floor(junk.length / SLICE_BYTES) - 1
+    const ack = Buffer.from(`{${junk}"transactionId":"t","partitionId":"p"}`)
+    expect(await turnsDuring(parseAckBodyInSlices(ack))).toBeGreaterThanOrEqual(slices)
+    for (const text of [`{"acknowledgments":[${ack}]}`, `{${junk}"acknowledgments":[]}`, `[{${junk}"b":1}]`])
+      expect(await turnsDuring(parseAckBatchBodyInSlices(Buffer.from(text), 10))).toBeGreaterThanOrEqual(slices)
   })
 
   it('keep nothing of what lies beyond the limit', () => {
     const bytes = Buffer.from(`{"acknowledgments":[${'{},'.repeat(100_000)}{}]}`)
-    const batch = scanBatch(bytes, 10)
+    const batch = inOneGo(scanBatch(bytes, 10))
     expect([batch.count, batch.elements!.length]).toEqual([100_001, 10])
+  })
+})
+
+describe('transaction bodies', () => {
+  const limits = { itemsMax: 10, payloadBytesMax: SLICE_BYTES * 2 }
+  const read = (bytes: Buffer) => {
+    const { operations, ...rest } = parseTransactionBody(bytes, limits, 'p')
+    const shown = operations.map((operation) => {
+      if (operation.type === 'ack') return operation.item
+      const { source, payloadStart, payloadEnd, idStart: _, idEnd: _end, ...item } = operation.item
+      const payload = source.utf8Slice(payloadStart, payloadEnd)
+      return { ...item, payload: payload.replace(/x+/, 'x') }
+    })
+    return { ...rest, shown }
+  }
+  const push = '"items":[{"queue":"q","payload":{"n":[1,[2]]},"y":[[]]},{"queue":"","data":[3]}],"z":{"a":[]}}'
+  const ack = '{"transactionId":"t","partitionId":"P","z":[{"a":1}],"type":"ack","type":"ack","status":"failed"}'
+
+  it.each([
+    ['an operation', '{"operations":[{"type":"push","f":"', `",${push},${ack}],"requiredLeases":["l",null]}`],
+    [
+      'the body',
+      '{"f":"',
+      `","operations":[{"type":"push",${push},${ack}],"w":[1,{"v":2}],"requiredLeases":["l","m"]}`,
+    ],
+    ['an ack', '{"operations":[{"f":"', `",${ack.slice(1)},{"type":"push","queue":"q","payload":[1]}]}`],
+    ['a push that is inline', '{"operations":[{"payload":"', `","type":"push","queue":"q","v":[[]]},${ack}]}`],
+    ['what is none', '{"f":"', '","operations":{"a":[1]},"operations":[[1],{"type":"push"}]}'],
+  ])('read the same wherever a slice ends: in %s', (_, before, after) => {
+    const outcome = (bytes: Buffer): unknown => {
+      try {
+        return read(bytes)
+      } catch (error) {
+        return (error as Error).message
+      }
+    }
+    const whole = outcome(Buffer.from(`${before}x${after}`))
+    for (const bytes of sliceEndsWithin(before, after)) expect(outcome(bytes)).toEqual(whole)
+  })
+
+  it('G9 let others have their turns', async () => {
+    const junk = '"a":1,'.repeat(500_000)
+    const slices = Math.floor(junk.length / SLICE_BYTES) - 1
+    for (const text of [
+      `{"operations":[{"type":"push",${junk}"queue":"q"}]}`,
+      `{"operations":[{"type":"ack",${junk}"transactionId":"t"}]}`,
+      `{${junk}"operations":[]}`,
+      `{"operations":[${'1,'.repeat(1_000_000)}1]}`,
+      `{"requiredLeases":[${'"l",'.repeat(1_000_000)}1],"operations":[]}`,
+    ]) {
+      const reading = parseTransactionBodyInSlices(Buffer.from(text), limits, null)
+      expect(await turnsDuring(reading)).toBeGreaterThanOrEqual(Math.min(slices, 4))
+    }
   })
 })
 

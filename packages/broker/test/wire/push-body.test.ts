@@ -6,7 +6,8 @@ import { describe, expect, test } from 'vitest'
 import { Refusal } from '../../src/engine/refusal.ts'
 import type { PushItem } from '../../src/engine/types.ts'
 import { pushAnswer, pushAnswerInSlices } from '../../src/http/wire/push-answer.ts'
-import { parsePushBody, parsePushBodyInSlices, SLICED_BODY_BYTES } from '../../src/http/wire/push-body.ts'
+import { parsePushBody, parsePushBodyInSlices } from '../../src/http/wire/push-body.ts'
+import { SLICE_BYTES } from '../../src/http/wire/steps.ts'
 
 const limits = { itemsMax: 10, payloadBytesMax: 100 }
 const parse = (body: unknown) =>
@@ -263,7 +264,7 @@ describe('the body of a push', () => {
     })
     await parsePushBodyInSlices(body, limits, null).catch(() => {})
     clearImmediate(next)
-    expect(turns).toBeGreaterThanOrEqual(Math.floor(body.length / SLICED_BODY_BYTES) - 1)
+    expect(turns).toBeGreaterThanOrEqual(Math.floor(body.length / SLICE_BYTES) - 1)
   })
 
   test('checks a long text to its end', async () => {

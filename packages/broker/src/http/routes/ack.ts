@@ -4,7 +4,8 @@ import type { AckItem, AckResult } from '../../engine/types.ts'
 import type { HttpContext } from '../context.ts'
 import type { Route } from '../route.ts'
 import { ackAnswer } from '../wire/ack-answer.ts'
-import { parseAckBatchBody, parseAckBody } from '../wire/ack-body.ts'
+import { parseAckBatchBody, parseAckBatchBodyInSlices, parseAckBody, parseAckBodyInSlices } from '../wire/ack-body.ts'
+import { isScanned } from '../wire/ack-fields.ts'
 
 const BODY_ERRORS = ['INVALID_JSON', 'BODY_REQUIRED', 'INVALID_BODY', 'INVALID_NAME'] as const
 
@@ -24,7 +25,8 @@ export function ackRoutes({ engine, limits }: HttpContext): Route[] {
         errors: [...BODY_ERRORS, 'INVALID_STATUS'],
       },
       async handle(exchange) {
-        const item = parseAckBody(exchange.body)
+        const { body } = exchange
+        const item = isScanned(body) ? await parseAckBodyInSlices(body) : parseAckBody(body)
         const [result] = await engine.ackMessages([item])
         exchange.answerJson(200, ackAnswer(0, item, result!), 'latin1')
       },
@@ -43,7 +45,10 @@ export function ackRoutes({ engine, limits }: HttpContext): Route[] {
         errors: [...BODY_ERRORS, 'TOO_MANY_ITEMS'],
       },
       async handle(exchange) {
-        const acks = parseAckBatchBody(exchange.body, limits.itemsMax)
+        const { body } = exchange
+        const acks = isScanned(body)
+          ? await parseAckBatchBodyInSlices(body, limits.itemsMax)
+          : parseAckBatchBody(body, limits.itemsMax)
         const items: AckItem[] = []
         for (const ack of acks) if (ack.refused === null) items.push(ack.item)
         const results = items.length === 0 ? [] : await engine.ackMessages(items)

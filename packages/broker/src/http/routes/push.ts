@@ -5,7 +5,8 @@ import type { PushItem } from '../../engine/types.ts'
 import type { HttpContext } from '../context.ts'
 import type { Route } from '../route.ts'
 import { pushAnswer, pushAnswerInSlices } from '../wire/push-answer.ts'
-import { parsePushBody, parsePushBodyInSlices, SLICED_BODY_BYTES } from '../wire/push-body.ts'
+import { parsePushBody, parsePushBodyInSlices } from '../wire/push-body.ts'
+import { SLICE_BYTES } from '../wire/steps.ts'
 
 export function pushRoutes({ engine, limits }: HttpContext): Route[] {
   return [
@@ -35,7 +36,7 @@ export function pushRoutes({ engine, limits }: HttpContext): Route[] {
         ],
       },
       async handle(exchange) {
-        const large = exchange.body.length >= SLICED_BODY_BYTES
+        const large = exchange.body.length >= SLICE_BYTES
         const push = large
           ? await parsePushBodyInSlices(exchange.body, limits, exchange.caller.subject)
           : parsePushBody(exchange.body, limits, exchange.caller.subject)

@@ -5,8 +5,9 @@ import { Refusal } from '../../engine/refusal.ts'
 import type { TransactionOutcome } from '../../engine/types.ts'
 import type { HttpContext } from '../context.ts'
 import type { Route } from '../route.ts'
+import { SLICE_BYTES } from '../wire/steps.ts'
 import { transactionResult, undoneResult } from '../wire/transaction-answer.ts'
-import { type ParsedTransaction, parseTransactionBody } from '../wire/transaction-body.ts'
+import { type ParsedTransaction, parseTransactionBody, parseTransactionBodyInSlices } from '../wire/transaction-body.ts'
 
 export function transactionRoutes({ engine, limits }: HttpContext): Route[] {
   return [
@@ -34,7 +35,11 @@ export function transactionRoutes({ engine, limits }: HttpContext): Route[] {
         ],
       },
       async handle(exchange) {
-        const parsed = parseTransactionBody(exchange.body, limits, exchange.caller.subject)
+        const { body, caller } = exchange
+        const parsed =
+          body.length < SLICE_BYTES
+            ? parseTransactionBody(body, limits, caller.subject)
+            : await parseTransactionBodyInSlices(body, limits, caller.subject)
         const outcome =
           parsed.failedAt === -1
             ? await engine.executeTransaction(parsed.operations, parsed.requiredLeases)

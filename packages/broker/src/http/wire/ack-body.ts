@@ -5,8 +5,18 @@
 import { type ItemErrorCode, isName } from '@queen/protocol'
 import { Refusal } from '../../engine/refusal.ts'
 import type { AckItem, AckStatus } from '../../engine/types.ts'
-import { type AckFields, readAck, readAckBatch, type Text } from './ack-fields.ts'
+import {
+  type AckBatch,
+  type AckFields,
+  isScanned,
+  parseBatch,
+  parseOne,
+  scanBatch,
+  scanOne,
+  type Text,
+} from './ack-fields.ts'
 import { invalidName } from './json-body.ts'
+import { inOneGo, inSlices } from './steps.ts'
 
 /** An ack of a batch: either for the engine, or refused here. */
 export type ParsedAck =
@@ -25,7 +35,12 @@ const STATUSES: ReadonlyMap<Text, AckStatus> = new Map<Text, AckStatus>([
 const NO_STATUS = 'The status must be completed, success, failed, retry or dlq'
 
 export function parseAckBody(body: Buffer): AckItem {
-  return parseAckAlone(readAck(body), '')
+  return parseAckAlone(isScanned(body) ? inOneGo(scanOne(body)) : parseOne(body), '')
+}
+
+/** The same with pauses in which other requests are served. */
+export async function parseAckBodyInSlices(body: Buffer): Promise<AckItem> {
+  return parseAckAlone(await inSlices(scanOne(body)), '')
 }
 
 /** An ack that stands for itself (or in a transaction): everything wrong with it is the request's fault. */
@@ -37,7 +52,15 @@ export function parseAckAlone(fields: AckFields, at: string): AckItem {
 }
 
 export function parseAckBatchBody(body: Buffer, itemsMax: number): ParsedAck[] {
-  const { elements, count, consumerGroup } = readAckBatch(body, itemsMax)
+  return parseAcks(isScanned(body) ? inOneGo(scanBatch(body, itemsMax)) : parseBatch(body, itemsMax), itemsMax)
+}
+
+/** The same with pauses in which other requests are served. */
+export async function parseAckBatchBodyInSlices(body: Buffer, itemsMax: number): Promise<ParsedAck[]> {
+  return parseAcks(await inSlices(scanBatch(body, itemsMax)), itemsMax)
+}
+
+function parseAcks({ elements, count, consumerGroup }: AckBatch, itemsMax: number): ParsedAck[] {
   if (elements === null) throw invalid('acknowledgments', 'must be an array')
   if (count > itemsMax) {
     throw new Refusal('TOO_MANY_ITEMS', `A batch may have at most ${itemsMax} acks; this one has ${count}`)

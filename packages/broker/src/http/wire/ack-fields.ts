@@ -5,8 +5,9 @@
  * size the text is scanned instead and nothing but the fields of acks is ever built. Both ways give the same result.
  */
 import { LIMITS } from '@queen/protocol'
-import { parseJsonObject, reading } from './json-body.ts'
+import { parseJsonObject, readingInSteps } from './json-body.ts'
 import type { JsonScanner } from './json-scanner.ts'
+import { pause, SLICE_BYTES, type Steps } from './steps.ts'
 
 // Ten thousand acks of ordinary size are 2 MiB; the worst text of this size parses into about 100 MB for a moment.
 const PARSED_BYTES_MAX = 2 * 1024 * 1024
@@ -28,7 +29,7 @@ export interface AckFields {
 }
 
 /** Reads the object that comes next; the last of repeated keys wins, as with JSON.parse. */
-export function readAckFields(scanner: JsonScanner): AckFields {
+export function* readAckFields(scanner: JsonScanner): Steps<AckFields> {
   const fields: AckFields = {
     transactionId: null,
     partitionId: null,
@@ -43,6 +44,7 @@ export function readAckFields(scanner: JsonScanner): AckFields {
     const field = fieldName(scanner)
     if (field === null) scanner.skipValue()
     else fields[field] = readText(scanner, unitsMax(field))
+    if (scanner.sliceEnded) yield* pause(scanner)
   } while (scanner.nextMember())
   return fields
 }
@@ -93,17 +95,22 @@ export interface AckBatch {
   readonly consumerGroup: Text
 }
 
-export function readAck(body: Buffer): AckFields {
-  if (body.length <= PARSED_BYTES_MAX) return pick(parseJsonObject(body))
-  return reading(body, (scanner) => {
-    const fields = readAckFields(scanner)
+/** Whether the text is scanned, which is worth doing in slices. */
+export function isScanned(body: Buffer): boolean {
+  return body.length > PARSED_BYTES_MAX
+}
+
+export function parseOne(body: Buffer): AckFields {
+  return pick(parseJsonObject(body))
+}
+
+export function* scanOne(body: Buffer): Steps<AckFields> {
+  return yield* readingInSteps(body, function* (scanner) {
+    scanner.pauseAt = SLICE_BYTES
+    const fields = yield* readAckFields(scanner)
     scanner.expectEnd()
     return fields
   })
-}
-
-export function readAckBatch(body: Buffer, itemsMax: number): AckBatch {
-  return body.length <= PARSED_BYTES_MAX ? parseBatch(body, itemsMax) : scanBatch(body, itemsMax)
 }
 
 export function parseBatch(body: Buffer, itemsMax: number): AckBatch {
@@ -119,8 +126,9 @@ export function parseBatch(body: Buffer, itemsMax: number): AckBatch {
   return { elements, count: acknowledgments.length, consumerGroup: group }
 }
 
-export function scanBatch(body: Buffer, itemsMax: number): AckBatch {
-  return reading(body, (scanner) => {
+export function* scanBatch(body: Buffer, itemsMax: number): Steps<AckBatch> {
+  return yield* readingInSteps(body, function* (scanner) {
+    scanner.pauseAt = SLICE_BYTES
     let elements: (AckFields | null)[] | null = null
     let count = 0
     let consumerGroup: Text = null
@@ -130,12 +138,13 @@ export function scanBatch(body: Buffer, itemsMax: number): AckBatch {
         if (scanner.stringIs('acknowledgments')) {
           elements = scanner.kind() === 'array' ? [] : null
           if (elements === null) scanner.skipValue()
-          else count = scanElements(scanner, elements, itemsMax)
+          else count = yield* scanElements(scanner, elements, itemsMax)
         } else if (scanner.stringIs('consumerGroup')) {
           consumerGroup = readText(scanner, TEXT_UNITS_MAX)
         } else {
           scanner.skipValue()
         }
+        if (scanner.sliceEnded) yield* pause(scanner)
       } while (scanner.nextMember())
     }
     scanner.expectEnd()
@@ -143,7 +152,7 @@ export function scanBatch(body: Buffer, itemsMax: number): AckBatch {
   })
 }
 
-function scanElements(scanner: JsonScanner, elements: (AckFields | null)[], itemsMax: number): number {
+function* scanElements(scanner: JsonScanner, elements: (AckFields | null)[], itemsMax: number): Steps<number> {
   let count = 0
   if (!scanner.enterArray()) return count
   do {
@@ -151,11 +160,12 @@ function scanElements(scanner: JsonScanner, elements: (AckFields | null)[], item
     if (++count > itemsMax) {
       scanner.skipValue()
     } else if (scanner.kind() === 'object') {
-      elements.push(readAckFields(scanner))
+      elements.push(yield* readAckFields(scanner))
     } else {
       scanner.skipValue()
       elements.push(null)
     }
+    if (scanner.sliceEnded) yield* pause(scanner)
   } while (scanner.nextElement())
   return count
 }

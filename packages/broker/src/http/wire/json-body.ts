@@ -8,6 +8,7 @@ import type { Static, TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { Refusal } from '../../engine/refusal.ts'
 import { JsonScanner, JsonSyntaxError } from './json-scanner.ts'
+import { inOneGo, pause, SLICE_BYTES, type Steps } from './steps.ts'
 
 /** The bytes as a JSON value. */
 export function parseJson(body: Buffer): unknown {
@@ -32,11 +33,22 @@ export function parseJsonObject(body: Buffer, optional = false): Record<string, 
 
 /** Scans a body that must be an object; `read` is called at its opening brace and must check it to its end. */
 export function reading<T>(body: Buffer, read: (scanner: JsonScanner) => T): T {
+  return inOneGo(
+    // biome-ignore lint/correctness/useYield: it is read in one go.
+    readingInSteps(body, function* (scanner) {
+      return read(scanner)
+    }),
+  )
+}
+
+/** The same of a body that may be large: it stops at the end of each slice, where `read` lets it. */
+export function* readingInSteps<T>(body: Buffer, read: (scanner: JsonScanner) => Steps<T>): Steps<T> {
   if (body.length === 0) throw new Refusal('BODY_REQUIRED')
   try {
     const scanner = new JsonScanner(body)
-    if (scanner.kind() === 'object') return read(scanner)
-    scanner.skipValue()
+    if (scanner.kind() === 'object') return yield* read(scanner)
+    scanner.pauseAt = SLICE_BYTES
+    if (!scanner.skipValue()) yield* pause(scanner)
     scanner.expectEnd()
   } catch (error) {
     if (error instanceof JsonSyntaxError)

@@ -80,6 +80,10 @@ export class JsonScanner {
     return this.#plainText !== null
   }
 
+  get sliceEnded(): boolean {
+    return this.position >= this.pauseAt
+  }
+
   /** The next token's first byte, white space skipped; -1 at the end. */
   peek(): number {
     const source = this.source

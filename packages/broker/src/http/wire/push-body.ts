@@ -8,8 +8,8 @@
 import { DEFAULT_PARTITION, isName, isUuid, LIMITS } from '@queen/protocol'
 import { Refusal } from '../../engine/refusal.ts'
 import type { PushItem } from '../../engine/types.ts'
-import { nextTurn } from '../next-turn.ts'
 import { ESCAPE_BYTES, JsonScanner, JsonSyntaxError } from './json-scanner.ts'
+import { inOneGo, inSlices, pause, SLICE_BYTES, type Steps } from './steps.ts'
 
 export interface ParsedPush {
   /** Every element of `items` in order; a bad one has status 'failed' with code and error. */
@@ -34,44 +34,30 @@ const KEY_UNITS_MAX = 'transactionId'.length + 1
 
 // So many items are read in one go, about a quarter of a millisecond: the next small request waits no longer than that.
 const SLICE_ITEMS = 250
-// And so many bytes, within an item too: of nothing but brackets and commas they take about a millisecond.
-const SLICE_BYTES = 256 * 1024
-/** A body of this size may take longer to read than others should wait. */
-export const SLICED_BODY_BYTES = SLICE_BYTES
 
 export function parsePushBody(
   body: Buffer,
   limits: PushLimits,
   producerSub: string | null,
-  sliceBytes = SLICE_BYTES,
+  sliceBytes?: number,
 ): ParsedPush {
-  const steps = readSteps(body, limits, producerSub, sliceBytes)
-  for (;;) {
-    const step = steps.next()
-    if (step.done === true) return step.value
-  }
+  return inOneGo(readPush(body, limits, producerSub, sliceBytes))
 }
 
-/** The same with pauses in which other requests are served. */
-export async function parsePushBodyInSlices(
+export function parsePushBodyInSlices(
   body: Buffer,
   limits: PushLimits,
   producerSub: string | null,
 ): Promise<ParsedPush> {
-  const steps = readSteps(body, limits, producerSub, SLICE_BYTES)
-  for (;;) {
-    const step = steps.next()
-    if (step.done === true) return step.value
-    await nextTurn()
-  }
+  return inSlices(readPush(body, limits, producerSub))
 }
 
-function* readSteps(
+export function* readPush(
   body: Buffer,
   limits: PushLimits,
   producerSub: string | null,
-  sliceBytes: number,
-): Generator<void, ParsedPush> {
+  sliceBytes = SLICE_BYTES,
+): Steps<ParsedPush> {
   if (body.length === 0) throw new Refusal('BODY_REQUIRED')
   try {
     return yield* new PushBodyReader(body, limits, producerSub, sliceBytes).read()
@@ -106,7 +92,7 @@ class PushBodyReader {
     this.#producerSub = producerSub
   }
 
-  *read(): Generator<void, ParsedPush> {
+  *read(): Steps<ParsedPush> {
     const scanner = this.#scanner
     let items: PushItem[] | null = null
     let shape: Refusal | null = null
@@ -136,7 +122,7 @@ class PushBodyReader {
         } else {
           scanner.skipValue()
         }
-        if (this.#sliceEnded) yield* this.#pause()
+        if (scanner.sliceEnded) yield* this.#pause()
       } while (scanner.nextMember())
     }
     scanner.expectEnd()
@@ -146,16 +132,8 @@ class PushBodyReader {
     return { items, bufferMs, bufferMax }
   }
 
-  get #sliceEnded(): boolean {
-    return this.#scanner.position >= this.#scanner.pauseAt
-  }
-
-  /** Until the value that the scanner has stopped in, if any, is read to its end. */
-  *#pause(): Generator<void, void> {
-    do {
-      yield
-      this.#scanner.pauseAt = this.#scanner.position + this.#sliceBytes
-    } while (!this.#scanner.skipRest())
+  #pause(): Steps<void> {
+    return pause(this.#scanner, this.#sliceBytes)
   }
 
   // By name: of a field that is repeated the last one counts.
@@ -182,7 +160,7 @@ class PushBodyReader {
   }
 
   /** Fills `items`; returns the refusal of the whole body, if any, after the text was checked to its end. */
-  *#readItems(items: PushItem[]): Generator<void, Refusal | null> {
+  *#readItems(items: PushItem[]): Steps<Refusal | null> {
     const scanner = this.#scanner
     let refusal: Refusal | null = null
     let count = 0
@@ -205,7 +183,7 @@ class PushBodyReader {
         items.push(item)
         if (count % SLICE_ITEMS === 0) yield* this.#pause()
       }
-      if (this.#sliceEnded) yield* this.#pause()
+      if (scanner.sliceEnded) yield* this.#pause()
     } while (scanner.nextElement())
     if (refusal === null && count > this.#limits.itemsMax) {
       refusal = new Refusal(
