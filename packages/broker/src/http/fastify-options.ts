@@ -19,6 +19,8 @@ export function fastifyOptions(limits: HttpLimits): FastifyHttpOptions<Server> {
     // Defects are logged where their answer is made; requests are counted, not logged.
     logger: false,
     genReqId: () => '',
+    // Its hooks wait at the end for running requests, and the grace time bounds that; Fastify would give up after 10 s.
+    pluginTimeout: 0,
     keepAliveTimeout: limits.keepAliveTimeMs,
     requestTimeout: limits.requestTimeMs,
     http: {

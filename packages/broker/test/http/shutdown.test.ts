@@ -1,6 +1,7 @@
 /** A server that is told to stop: nothing that runs is cut off, nothing new begins. */
 import { once } from 'node:events'
-import { expect, it } from 'vitest'
+import { expect, it, vi } from 'vitest'
+import { HTTP_LIMITS } from '../../src/http/settings.ts'
 import { EMPTY_POP, onePop, store } from './scripted-engine.ts'
 import { rawClient, requestBytes, startServer } from './test-server.ts'
 
@@ -113,6 +114,33 @@ it('cuts what does not finish within the grace time, and may be told twice', asy
   await pushing.promise
   await Promise.all([server.close(), server.close(), pusher.ended])
   expect(pusher.received()).toBe('')
+})
+
+it('waits for a running request as long as the grace time says', async () => {
+  const pushing = Promise.withResolvers<void>()
+  const held = Promise.withResolvers<void>()
+  const { port, server, ask } = await startServer({
+    pushMessages: async (items) => {
+      pushing.resolve()
+      await held.promise
+      store(items)
+    },
+  })
+  const pusher = await rawClient(port)
+  pusher.send(requestBytes('POST', '/api/v1/push', PUSH))
+  await pushing.promise
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  try {
+    const closed = server.close()
+    // It has begun to stop.
+    expect((await ask('GET', '/nowhere')).status).toBe(503)
+    vi.advanceTimersByTime(HTTP_LIMITS.stopGraceMs - 1)
+    held.resolve()
+    expect((await pusher.answer()).status).toBe(201)
+    await closed
+  } finally {
+    vi.useRealTimers()
+  }
 })
 
 it('can be closed without having listened, and names a port that is taken', async () => {
