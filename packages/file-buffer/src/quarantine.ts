@@ -11,7 +11,7 @@
  */
 import { join } from 'node:path'
 import { crc32 } from './crc32.ts'
-import { type Disk, isOfLostBytes } from './disk.ts'
+import { type Disk, isOfLostBytes, readFully } from './disk.ts'
 import { FileBufferError } from './errors.ts'
 import { readSmallFile, removeDrafts, writeFileAtomically } from './state-files.ts'
 
@@ -118,17 +118,44 @@ export class Quarantine {
   }
 
   /** A page of entries, oldest first. */
-  async list(page: { offset?: number; limit?: number } = {}): Promise<QuarantineEntry[]> {
-    const known = [...this.#known.values()].sort(
-      (a, b) => a.quarantinedAtMicros - b.quarantinedAtMicros || (a.id < b.id ? -1 : 1),
-    )
-    const offset = page.offset ?? 0
+  async list({ offset = 0, limit = 100 }: { offset?: number; limit?: number } = {}): Promise<QuarantineEntry[]> {
     const entries: QuarantineEntry[] = []
-    for (const { id } of known.slice(offset, offset + (page.limit ?? 100))) {
+    for (const { id } of this.#inOrder().slice(offset, offset + limit)) {
       const entry = await this.#read(id)
       if (entry !== null) entries.push(entry)
     }
     return entries
+  }
+
+  /**
+   * The first entries for whoever keeps them elsewhere and removes them here: without those that the disk does not give back
+   * now. They may be whole.
+   */
+  async listWhole(limit: number): Promise<QuarantineEntry[]> {
+    const entries: QuarantineEntry[] = []
+    let unread = 0
+    for (const { id } of this.#inOrder()) {
+      // Each of them may cost a failing disk seconds.
+      if (entries.length >= limit || unread >= limit) break
+      try {
+        const bytes = await readSmallFile(this.#disk, this.#pathOf(id), this.#limits.bytesMax, readFully)
+        if (bytes !== null) entries.push(decode(id, bytes))
+      } catch (error) {
+        if (!isOfLostBytes(error)) throw error
+        unread++
+      }
+    }
+    return entries
+  }
+
+  #inOrder(): Known[] {
+    return [...this.#known.values()].sort(
+      (a, b) => a.quarantinedAtMicros - b.quarantinedAtMicros || (a.id < b.id ? -1 : 1),
+    )
+  }
+
+  #pathOf(id: string): string {
+    return join(this.#directory, id + ENTRY_SUFFIX)
   }
 
   get(id: string): Promise<QuarantineEntry | null> {
@@ -144,7 +171,7 @@ export class Quarantine {
         await writeFileAtomically(this.#disk, this.#directory, id + GONE_SUFFIX, Buffer.from(known.file))
         this.#gone.set(id, known.file)
       }
-      await this.#disk.unlink(join(this.#directory, id + ENTRY_SUFFIX))
+      await this.#disk.unlink(this.#pathOf(id))
       await this.#disk.syncDirectory(this.#directory)
       this.#known.delete(id)
       this.#bytes -= known.bytes
@@ -176,8 +203,7 @@ export class Quarantine {
 
   async #read(id: string): Promise<QuarantineEntry | null> {
     if (!this.#known.has(id)) return null
-    const path = join(this.#directory, id + ENTRY_SUFFIX)
-    const bytes = await readSmallFile(this.#disk, path, this.#limits.bytesMax).catch((error: unknown) => {
+    const bytes = await readSmallFile(this.#disk, this.#pathOf(id), this.#limits.bytesMax).catch((error: unknown) => {
       // As one that is damaged; the others of the page are as they are.
       if (isOfLostBytes(error)) return Buffer.alloc(0)
       throw error

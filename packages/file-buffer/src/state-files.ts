@@ -34,14 +34,19 @@ export async function writeFileAtomically(disk: Disk, directory: string, name: s
 }
 
 /** The whole contents of a small file, or null when there is none; files above the limit are refused. */
-export async function readSmallFile(disk: Disk, path: string, bytesMax: number): Promise<Buffer | null> {
+export async function readSmallFile(
+  disk: Disk,
+  path: string,
+  bytesMax: number,
+  read: typeof readAround = readAround,
+): Promise<Buffer | null> {
   const size = await disk.sizeOf(path)
   if (size === null) return null
   if (size > bytesMax) throw new Error(`${path} is larger than the ${bytesMax} bytes such a file may have`)
   const file = await disk.open(path, 'read')
   try {
     const bytes = Buffer.alloc(size)
-    return bytes.subarray(0, await readAround(file, bytes, 0, size, 0))
+    return bytes.subarray(0, await read(file, bytes, 0, size, 0))
   } finally {
     await file.close()
   }

@@ -75,6 +75,8 @@ export interface RecordQuarantine {
   /** Resolves when the entry is durable; false when its id was known already. */
   add(entry: SetAsideRecord): Promise<boolean>
   list(page: { offset?: number; limit?: number }): Promise<SetAsideRecord[]>
+  /** The first of those that the disk gives back now, for whoever removes them then. */
+  listWhole(limit: number): Promise<SetAsideRecord[]>
   get(id: string): Promise<SetAsideRecord | null>
   remove(id: string): Promise<boolean>
 }

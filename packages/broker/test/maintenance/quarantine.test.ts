@@ -30,9 +30,10 @@ afterEach(async () => {
 })
 
 async function bench() {
+  const disk = new FaultDisk()
   const buffer = await openFileBuffer({
     directory: '/buffer',
-    disk: new FaultDisk(),
+    disk,
     bufferBytesMax: 2 ** 30,
     diskFreeBytesMin: 0,
   })
@@ -59,7 +60,7 @@ async function bench() {
     instances: () => [],
     preparePush: () => Promise.reject(new Error('not asked for')),
   })
-  return { buffer, quarantine, stored, state, id: `${buffer.bufferId}.${DAMAGE.id}` }
+  return { buffer, disk, quarantine, stored, state, id: `${buffer.bufferId}.${DAMAGE.id}` }
 }
 
 describe('G8 a damaged record that is dropped', () => {
@@ -86,5 +87,21 @@ describe('G8 a damaged record that is dropped', () => {
     const { buffer, id, quarantine, stored } = await bench()
     await Promise.all([quarantine.handOver(), quarantine.dropQuarantined(id)])
     expect([stored.size, buffer.quarantine.count]).toEqual([0, 0])
+  })
+})
+
+describe('G8 an entry that the disk does not give back', () => {
+  it('is not handed over, holds up no other, and is handed over whole when the disk gives it back', async () => {
+    const { buffer, disk, id, quarantine, stored } = await bench()
+    await buffer.quarantine.add({ ...DAMAGE, id: 'another', quarantinedAtMicros: 2 })
+    disk.fail('read', 'EIO')
+    await quarantine.handOver()
+    expect([...stored.keys()].sort()).toEqual([id, 'another'].sort())
+    expect(stored.get(id)).toMatchObject({ error: DAMAGE.error, body: DAMAGE.body })
+    await buffer.quarantine.add(DAMAGE)
+    stored.clear()
+    disk.fail('read', 'EIO', { times: 1_000 })
+    await quarantine.handOver()
+    expect([stored.size, buffer.quarantine.count]).toEqual([0, 1])
   })
 })

@@ -196,7 +196,7 @@ export function createQuarantine(parts: QuarantineParts): Quarantine {
 
   /** False when PostgreSQL may not be written, or nothing was left. */
   async function handOverSome(): Promise<boolean> {
-    const entries = await log.quarantine.list({ limit: HAND_OVER_RECORDS })
+    const entries = await log.quarantine.listWhole(HAND_OVER_RECORDS)
     const records = entries.map((entry): QuarantineWrite => {
       return { ...entry, id: nameOf(entry.id), queue: decode(entry)?.queue ?? null }
     })
