@@ -195,9 +195,15 @@ export class ClusterDrain {
   /** Reports while a step takes longer than it should: this instance is at work, not gone. Not for ever: then it is. */
   async #noticed<T>(hold: Hold, work: () => Promise<T>): Promise<T> {
     let reporting = false
-    const endsAt = performance.now() + AT_WORK_MS_MAX
+    let drained = this.#drained
+    let movedAt = performance.now()
     const timer = setInterval(() => {
-      if (reporting || performance.now() > endsAt || hold.promises()) return
+      if (this.#drained !== drained) {
+        // However long it takes, it does not hang.
+        drained = this.#drained
+        movedAt = performance.now()
+      }
+      if (reporting || performance.now() - movedAt > AT_WORK_MS_MAX || hold.promises()) return
       reporting = true
       // Never a promise: it would not cover what the step still does.
       this.#report(hold, true)
