@@ -136,6 +136,18 @@ describe('a lease that is held for the next pop', () => {
     expect(consumer.stats()).toMatchObject({ aheadLeases: 2, aheadDelivered: 2 })
   })
 
+  it('is no answer of the database where one was to be found out', async () => {
+    let conflicts = 0
+    const recordSubscriptions: ConsumeStore['recordSubscriptions'] = async (...query) => {
+      if (query[1] !== 'h' || conflicts++ > 0) return fixture.store.recordSubscriptions(...query)
+      throw new StoreError('conflict', 'replaced')
+    }
+    const { pop } = await held({ store: { ...fixture.store, recordSubscriptions } })
+    expect(await pop({ consumerGroup: 'h' })).toEqual([])
+    expect(await pop({ wait: true })).toEqual(names('m', 10, 10))
+    expect(await pop({ consumerGroup: 'h', wait: true })).toEqual(names('m', 10))
+  })
+
   it('is of a full batch or none: more may come before it is asked for', async () => {
     const queue = `rest${scenes++}`
     const partitionId = await fixture.createPartition(await fixture.createQueue(queue), 'Default')

@@ -455,7 +455,9 @@ export class Popper {
       return
     }
     for (const wait of this.#waits) {
-      if (this.#submit(wait)) return
+      if (!this.#submit(wait)) continue
+      if (!wait.claiming) this.#trouble.notAsked() // It gets what is leased already.
+      return
     }
     for (const feed of this.feeds.all()) {
       if (feed.waiting === 0 || feed.queue === null) continue
