@@ -504,4 +504,17 @@ describe('lanes', () => {
       expect(log.filter((line) => line.startsWith(`stored ${i}-`))).toEqual([`stored ${i}-0`, `stored ${i}-1`])
     }
   })
+
+  test('lanes that are many share a flush, whatever they weigh', async () => {
+    const { scripted, lanes } = bench()
+    const pushed = Array.from({ length: 100 }, async (_, i) => {
+      const to = place(`${String(i).padStart(8, '0')}-0000-4000-8000-000000000000`, `p${i}`)
+      const { promise, resolve } = Promise.withResolvers<void>()
+      const heavy = JSON.stringify('x'.repeat(20_000))
+      lanes.add(to, [item('orders', to.name, `${i}`, heavy)], { remaining: 1, startedAtMs: Date.now(), done: resolve })
+      await promise
+    })
+    await Promise.all(pushed)
+    expect(scripted.flushes.map((writes) => writes.length)).toEqual([100])
+  })
 })

@@ -77,8 +77,8 @@ const LARGE_FLUSHES_MAX = 1
 const LARGE_BYTES = 512 * 1024
 const FLUSH_BYTES_MAX = 4 * 1024 * 1024
 // So many bytes cost PostgreSQL more than the commit does: they leave beside another flush. In few lanes only, because
-// each lane costs something too. A flush of small lanes takes no more lanes then: those that all left together would all
-// be back together, and this process and PostgreSQL would wait for each other in turn.
+// each lane costs something too, and with no more lanes than make them heavy: those that all left together would all be
+// back together, and this process and PostgreSQL would wait for each other. Many lanes share one flush, whatever they weigh.
 const HEAVY_BYTES = 128 * 1024
 const HEAVY_LANES_MAX = 64
 const FLUSH_ITEMS_MAX = 10_000
@@ -178,7 +178,7 @@ export class PushLanes {
   #pump(): void {
     while (this.#small.length > 0 && this.#gate.isOpen(isHeavy(this.#small))) {
       this.#gate.started()
-      const lanes = this.#take(this.#small, HEAVY_BYTES)
+      const lanes = this.#take(this.#small, isHeavy(this.#small) ? HEAVY_BYTES : FLUSH_BYTES_MAX)
       if (lanes.some((lane) => lane.pending.length <= BESIDE_SMALL_ITEMS_MAX)) this.#smallAtMs = performance.now()
       void this.#flush(lanes, LANE_ITEMS_MAX).finally(() => {
         this.#gate.ended()
