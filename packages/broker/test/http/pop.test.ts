@@ -39,6 +39,8 @@ describe('pop parameters', () => {
       ['/queue/q?Batch=5&xautoAck=true&autoack=true', {}],
       ['/queue/q?wait=True&autoAck=1', { wait: true, autoAck: true }],
       ['/queue/q?wait=FALSE&autoAck=0', {}],
+      // Without time to wait it looks all the same, as one that does not wait.
+      ['/queue/q?wait=true&timeout=0', { timeoutMs: 0 }],
       ['/queue/q?consumerGroup=a+b%2Bc', { consumerGroup: 'a b+c' }],
       ['/queue/q?namespace=n&task=t', {}],
       ['/queue/q/partition/p?partitions=5', { partition: 'p' }],

@@ -231,6 +231,7 @@ function popRequest({ parameters, search }: Exchange, { limits, settings }: Http
   }
   const consumerGroup = queryName(query, 'consumerGroup') ?? QUEUE_MODE_GROUP
   const subscription = subscriptionOf(query, settings.subscriptionModeDefault ?? 'all')
+  const timeoutMs = queryInteger(query, 'timeout', LIMITS.popTimeoutMsDefault, 0, LIMITS.popTimeoutMsMax)
   return {
     queue,
     partition,
@@ -239,8 +240,9 @@ function popRequest({ parameters, search }: Exchange, { limits, settings }: Http
     consumerGroup,
     batch: queryInteger(query, 'batch', limits.batchDefault, 1, LIMITS.batchMax),
     partitions: partition === null ? queryInteger(query, 'partitions', 1, 1, LIMITS.partitionsMax) : 1,
-    wait: queryBoolean(query, 'wait', false),
-    timeoutMs: queryInteger(query, 'timeout', LIMITS.popTimeoutMsDefault, 0, LIMITS.popTimeoutMsMax),
+    // No time to wait is not no time to look.
+    wait: queryBoolean(query, 'wait', false) && timeoutMs > 0,
+    timeoutMs,
     autoAck: queryBoolean(query, 'autoAck', false),
     subscription: consumerGroup === QUEUE_MODE_GROUP ? { mode: 'all' } : subscription,
   }
