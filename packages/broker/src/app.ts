@@ -283,8 +283,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
       store: drainStore,
       push: writeStore,
       quarantine: buffer.quarantine,
-      // What others handed over is counted where it came from.
-      // Whoever handed them over has ended what it had given up.
+      // Whoever handed it over counts it, and has ended what it had given up.
       drain: (staged, store, goOn) =>
         new Drain({ ...drainParts, log: staged, store, onProgress: () => {}, endLostFlushes: async () => {} }).run(
           goOn,

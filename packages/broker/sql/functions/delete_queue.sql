@@ -33,7 +33,6 @@ BEGIN
   -- One that was made meanwhile may be held by somebody who waits for the partition: it goes when segments are purged.
   DELETE FROM queen.cursors c USING unnest(v_cursor_partitions, v_cursor_groups) AS l (partition_id, group_name)
    WHERE c.partition_id = l.partition_id AND c.group_name = l.group_name;
-  DELETE FROM queen.consumer_groups g WHERE g.queue_name = p_name;
   DELETE FROM queen.dead_letters d WHERE d.queue_id = v_id;
   PERFORM queen.delete_traces(v_partitions, NULL);
   INSERT INTO queen.purges AS u (partition_id, before_offset)

@@ -439,8 +439,7 @@ export class Popper {
       for (const each of [...this.#waits]) if (!each.request.wait && !each.claiming) each.finish('database_unavailable')
       return
     }
-    // It answers, and says that the statement is wrong.
-    this.#trouble.worked()
+    this.#trouble.worked() // It answers, and says that the statement is wrong.
     this.#parts.log.error({ err: error }, 'A statement of the consume path failed')
     wait?.fail(error)
   }
