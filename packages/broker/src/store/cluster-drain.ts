@@ -149,6 +149,13 @@ export function createDrainStore(
           if (result.status !== 'done' || result.outcomes.some((outcome) => outcome.status !== 'stored')) return result
         }
         await quarantineRecords(sql, instance, setAside)
+        // Behind the gates another instance may end the drain before this one reports again.
+        if (setAside.length > 0)
+          await sql.run(
+            'count_set_aside',
+            'UPDATE queen.drain_members d SET set_aside = d.set_aside + $2::bigint WHERE d.instance_id = $1::text',
+            [instance, setAside.length],
+          )
         await sql.run(
           'take_staged',
           `UPDATE queen.staged_records s SET taken_through = u.through

@@ -1,6 +1,7 @@
 /** When the drain of a cluster may end: not while anybody still owes something (G4). */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { DrainReport, DrainStore } from '../../src/ports/drain-store.ts'
+import type { QuarantineWrite } from '../../src/ports/quarantine-store.ts'
 import { createDrainStore } from '../../src/store/cluster-drain.ts'
 import { type OpenedTestDatabase, openTestDatabase } from './test-database.ts'
 
@@ -59,6 +60,38 @@ describe('G4 the drain of a cluster ends', () => {
       setAside: 2,
     })
     expect(await store.finish(ready('b'))).toBe(null)
+  })
+
+  it('G10 with what was merged behind the gates, by an instance that had reported before it', async () => {
+    await heard('b')
+    await store.report(ready('q-test', { setAside: 0 }))
+    await store.report(ready('b', { setAside: 0 }))
+    await run(
+      'stage_last',
+      `INSERT INTO queen.staged_records (buffer_id, first_number, last_number, taken_through, oldest, latest, body)
+       VALUES ('x', 1, 1, 0, 1, 1, '')`,
+    )
+    const [row] = await store.readStaged(1, 10, 10)
+    const aside: QuarantineWrite = {
+      id: 'x.1',
+      queue: 'gone',
+      number: 1,
+      lastNumber: 1,
+      file: null,
+      offset: null,
+      acceptedAtMicros: 1,
+      quarantinedAtMicros: 1,
+      flags: 0,
+      attempts: 1,
+      reason: 'QUEUE_DELETED',
+      error: 'deleted',
+      sqlState: null,
+      bytes: 0,
+      body: Buffer.alloc(0),
+    }
+    const merged = await store.storeMerged([], [{ id: row!.id, before: 0, through: 1 }], [aside])
+    expect(merged.status).toBe('done')
+    expect(await store.finish(ready('b'))).toMatchObject({ drained: 6, setAside: 1 })
   })
 
   it.each<[string, Partial<DrainReport> | null]>([
