@@ -100,7 +100,7 @@ export class Exchange {
    * CPU time of pushing one message.
    */
   answerJson(status: number, text: string, encoding: 'utf8' | 'latin1' = 'utf8'): void {
-    this.#requireRoom(text)
+    if (this.#onlyShows) this.requireRoom(text)
     const bytes = encoding === 'latin1' ? text.length : Buffer.byteLength(text)
     const response = this.#head(status, JSON_HEADERS, bytes)
     if (response === null) return
@@ -114,14 +114,17 @@ export class Exchange {
 
   answer(status: number, value: unknown): void {
     const text = JSON.stringify(value)
-    this.#requireRoom(text)
+    if (this.#onlyShows) this.requireRoom(text)
     this.#send(status, JSON_TYPE, text)
   }
 
-  /** Throws when this would be one more large answer that only shows something, while clients do not take theirs. */
-  #requireRoom(text: string): void {
-    if (text.length < SMALL_ANSWER_CHARS || this.context.unread.hasRoom()) return
-    if (this.route?.method === 'GET' && this.route.consumes !== true) throw noRoom()
+  /** For what has changed nothing: throws when this would be one more large answer, while clients do not take theirs. */
+  requireRoom(text: string): void {
+    if (text.length >= SMALL_ANSWER_CHARS && !this.context.unread.hasRoom()) throw noRoom()
+  }
+
+  get #onlyShows(): boolean {
+    return this.route?.method === 'GET' && this.route.consumes !== true
   }
 
   /** An answer that is not JSON. */

@@ -421,7 +421,7 @@ describe('an answer of megabytes', () => {
   })
 })
 
-describe('G9 bounded: large answers that only show something', () => {
+describe('G9 bounded: large answers to what changes nothing', () => {
   it('are refused while clients do not take theirs; small ones are not', async () => {
     const bytes = 30_000_000
     const { readMessage } = scriptedEngine()
@@ -441,6 +441,9 @@ describe('G9 bounded: large answers that only show something', () => {
       expect([small, (await server.ask('GET', small)).status]).toEqual([small, 200])
     }
     expect((await server.ask('POST', '/api/v1/push', '{"items":[{"queue":"q"}]}')).status).toBe(201)
+    const nothing = (items: number) =>
+      server.ask('POST', '/api/v1/push', JSON.stringify({ items: Array(items).fill({}) }))
+    expect([(await nothing(1)).json.code, (await nothing(10_000)).json.code]).toEqual(['INVALID_NAME', 'OVERLOADED'])
     client.socket.destroy()
     while (refused.status !== 200) refused = await server.ask('GET', path)
     expect(refused.json.payload).toHaveLength(bytes)

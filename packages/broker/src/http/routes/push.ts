@@ -46,7 +46,10 @@ export function pushRoutes({ engine, limits }: HttpContext): Route[] {
         // A bad item beside good ones is a result; when nothing is left, it is the answer.
         const refused = items.length > 0 && items.every(isFailed)
         const results = large ? await pushAnswerInSlices(items) : pushAnswer(items)
-        if (refused) throw refusalOf(items[0]!, results)
+        if (refused) {
+          exchange.requireRoom(results)
+          throw refusalOf(items[0]!, results)
+        }
         exchange.answerJson(201, results, 'latin1')
       },
     },
