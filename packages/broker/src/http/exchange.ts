@@ -27,7 +27,7 @@ declare module 'fastify' {
 const EMPTY = Buffer.alloc(0)
 const ANYONE: Caller = { subject: null }
 const JSON_TYPE = 'application/json; charset=utf-8'
-const JSON_HEADERS = ['content-type', JSON_TYPE]
+export const JSON_HEADERS = ['content-type', JSON_TYPE]
 // About what a socket on one host takes at once, in a small part of a millisecond.
 const SLICE_BYTES = 128 * 1024
 const SLICED_ANSWER_BYTES = 2 * SLICE_BYTES
@@ -132,12 +132,15 @@ export class Exchange {
     this.#send(status, type, text)
   }
 
-  /** Bytes as they are; a HEAD gets the head alone. `headers`: name and value in turn, the type among them. */
+  /**
+   * Bytes that stay in memory for all who ask, as they are; a HEAD gets the head alone. `headers`: name and value in turn,
+   * the type among them.
+   */
   answerBytes(status: number, headers: readonly string[], body: Buffer | null): void {
     const response = this.#head(status, headers, body?.length ?? null)
     if (response === null) return
     response.end(body ?? undefined)
-    this.context.unread.watch(response)
+    this.context.unread.watchShared(response)
   }
 
   /** `headers`: name and value in turn. */

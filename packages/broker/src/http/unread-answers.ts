@@ -32,7 +32,15 @@ export class UnreadAnswers {
 
   /** After an answer was handed over: remembers what the socket did not take at once, or what is still to come of it. */
   watch(response: ServerResponse, bytes = response.writableLength): void {
-    if (bytes === 0) return
+    if (bytes > 0) this.#watch(response, bytes)
+  }
+
+  /** The same of bytes that are in memory anyway, once for all who ask for them: whoever does cannot use up the room. */
+  watchShared(response: ServerResponse): void {
+    if (response.writableLength > 0) this.#watch(response, 0)
+  }
+
+  #watch(response: ServerResponse, bytes: number): void {
     this.#budget.force(bytes)
     this.#bytes.set(response, bytes)
     // Behind others it has no socket yet, and nobody can take anything of it.

@@ -1,4 +1,5 @@
 /** Answers that clients do not take: each is bounded in memory and time, and small ones are still given. */
+import { once } from 'node:events'
 import { Socket } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
 import { describe, expect, it, vi } from 'vitest'
@@ -137,6 +138,28 @@ describe('G9 bounded: large answers to what changes nothing', () => {
     client.socket.destroy()
     while (refused.status !== 200) refused = await server.ask('GET', path)
     expect(refused.json.payload).toHaveLength(bytes)
+  })
+})
+
+describe('files of the page that clients do not take', () => {
+  it('cost others no room, and are cut off all the same', async () => {
+    const plain = Buffer.alloc(30_000_000, ' ')
+    const file = { type: 'text/html', etag: '"e"', immutable: false, plain, brotli: null, gzip: null }
+    const server = await startServer(
+      { popMessages: async () => onePop() },
+      { pageFiles: new Map([['/index.html', file]]), limits: { answerStallTimeMs: 200, answersBytesMax: 20_000_000 } },
+    )
+    const client = await rawClient(server.port)
+    const begun = once(client.socket, 'data')
+    client.send(requestBytes('GET', '/'))
+    await begun
+    client.socket.pause()
+    expect((await server.ask('GET', '/api/v1/pop/queue/a')).status).toBe(200)
+    const ended = /queen_http_requests_total\{method="other",route="unmatched",status="200"\} 1/
+    while (!ended.test((await server.ask('GET', '/metrics/prometheus')).text)) await setImmediate()
+    client.socket.resume()
+    await client.ended
+    expect(client.received().length).toBeLessThan(plain.length)
   })
 })
 

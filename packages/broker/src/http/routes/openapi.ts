@@ -1,12 +1,13 @@
 /** GET /openapi.json. */
 import Type from 'typebox'
 import type { HttpContext } from '../context.ts'
+import { JSON_HEADERS } from '../exchange.ts'
 import { openApiDocument } from '../openapi.ts'
 import type { Route } from '../route.ts'
 
 /** `routes` is asked at the first request, when the table is complete. */
 export function openApiRoutes({ settings }: HttpContext, routes: () => readonly Route[]): Route[] {
-  let text: string | null = null
+  let text: Buffer | null = null
   return [
     {
       method: 'GET',
@@ -21,8 +22,8 @@ export function openApiRoutes({ settings }: HttpContext, routes: () => readonly 
         errors: [],
       },
       handle(exchange) {
-        text ??= JSON.stringify(openApiDocument(routes(), settings.version))
-        exchange.answerJson(200, text)
+        text ??= Buffer.from(JSON.stringify(openApiDocument(routes(), settings.version)))
+        exchange.answerBytes(200, JSON_HEADERS, text)
       },
     },
   ]
