@@ -4,8 +4,8 @@
  *
  * endLostFlushes ends what may still run, or arrive, on sessions that this instance has given up: without deduplication the
  * server would store it a second time (G3). Only sessions of this very instance (its application name), of its role and
- * database, none that is in use here, and none that began after the records were accepted. When it resolves none of them
- * can commit any more; what had been committed before is found by storedFlushes.
+ * database, none that is in use here, and none that began after the records were accepted and the last flush was lost. When
+ * it resolves none of them can commit any more; what had been committed before is found by storedFlushes.
  */
 import type { LostFlush } from '../ports/push-store.ts'
 import { StoreError } from '../ports/store-error.ts'
@@ -16,15 +16,21 @@ const LOST = `
  WHERE a.application_name = pg_catalog.current_setting('application_name') AND a.backend_type = 'client backend'
    AND a.datname = pg_catalog.current_database() AND a.usename = current_user AND a.pid <> pg_catalog.pg_backend_pid()
    AND a.pid <> ALL ($1::int[])
-   AND a.backend_start < pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => $2::float8 / 1000)`
+   AND a.backend_start < $2::timestamptz`
 
 // A session ends within milliseconds unless it is frozen itself; then the drain waits and comes back.
 const WAIT_MS_MAX = 1_500
 const LOOK_MS = 20
 
-/** @param ageMs how long ago the last of the records was accepted. @throws StoreError */
-export async function endLostFlushes(sql: Sql, inUse: readonly number[], ageMs: number): Promise<void> {
-  const values = [inUse, Math.max(0, ageMs)]
+/** @param ageMs how long ago the last of those sessions may have begun. @throws StoreError */
+export async function endLostFlushes(sql: Sql, inUse: () => readonly number[], ageMs: number): Promise<void> {
+  // Looked at once: sessions that begin meanwhile are no lost ones.
+  const [now] = await sql.run<{ before: string }>(
+    'lost_sessions_before',
+    'SELECT (pg_catalog.clock_timestamp() - pg_catalog.make_interval(secs => $1::float8 / 1000))::text AS before',
+    [Math.max(0, ageMs)],
+  )
+  const values = [inUse(), now!.before]
   const ended = await sql.run<{ ended: boolean }>(
     'end_lost_sessions',
     `SELECT pg_catalog.pg_terminate_backend(a.pid) AS ended ${LOST}`,

@@ -1,6 +1,7 @@
 /** The write side of the store on PostgreSQL: which verb runs on which pool. */
 import type { QueueDepthStore } from '../engine/push/queue-depth.ts'
 import type { DrainStep, PushResult, PushStore, SegmentWrite } from '../ports/push-store.ts'
+import { StoreError } from '../ports/store-error.ts'
 import { endLostFlushes, storedFlushes } from './lost-flushes.ts'
 import type { QueenDatabase } from './pool.ts'
 import { pushKnown, pushMessages, readDrainProgress, readKeys } from './push-messages.ts'
@@ -32,10 +33,17 @@ export function createWriteStore(
 
   // Also those whose caller has given up waiting: they may still wait for a connection or a lock, and then be stored.
   const underWay = new Set<Promise<PushResult>>()
+  /** When the last flush ended without an answer; of an earlier process nobody knows, but that was before this one. */
+  let lostAtMs = performance.now()
   const followed = (flush: Promise<PushResult>): Promise<PushResult> => {
-    const ended = (): unknown => underWay.delete(flush)
     underWay.add(flush)
-    flush.then(ended, ended)
+    flush.then(
+      () => underWay.delete(flush),
+      (error: unknown) => {
+        underWay.delete(flush)
+        if (!(error instanceof StoreError) || error.outcomeUnknown) lostAtMs = performance.now()
+      },
+    )
     return flush
   }
 
@@ -65,7 +73,9 @@ export function createWriteStore(
     async endLostFlushes(ageMs) {
       const beganMs = performance.now()
       await Promise.allSettled(underWay)
-      await endLostFlushes(admin, processIds(), ageMs + performance.now() - beganMs)
+      // One that had to wait for a connection went out on one that is younger than the records of its messages.
+      const nowMs = performance.now()
+      await endLostFlushes(admin, processIds, Math.min(ageMs + nowMs - beganMs, nowMs - lostAtMs))
     },
 
     async deletedAtMicros(names) {

@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { expect, test } from 'vitest'
+import { StoreError } from '../../src/ports/store-error.ts'
 import { storedFlushes } from '../../src/store/lost-flushes.ts'
-import type { QueenDatabase } from '../../src/store/pool.ts'
+import { openDatabase, type QueenDatabase } from '../../src/store/pool.ts'
 import { pushMessages, readKeys } from '../../src/store/push-messages.ts'
 import type { Sql } from '../../src/store/sql.ts'
-import { openTestDatabase } from '../store/test-database.ts'
+import { createWriteStore } from '../../src/store/write-side.ts'
+import { openTestDatabase, silent, testLimits } from '../store/test-database.ts'
 import { storeOn } from './push-stack.ts'
 import { describePushStore, type PushStoreBench, write } from './push-store-conformance.ts'
 
@@ -196,3 +198,34 @@ test('G3 a flush that still waits for a lock has ended before lost flushes count
   await Promise.all([flush, ended])
   expect(order).toEqual(['flush', 'ended'])
 })
+
+test.each(['an earlier process', 'this process'])(
+  'G3 what %s sent on a connection younger than the record, and has no answer of, has ended too',
+  async (sender) => {
+    await using opened = await openTestDatabase()
+    const { database, url } = opened
+    const [id] = (await createPartitions(database, ['p'])) as [string]
+    const flush = () => [write(id, ['late'], { window: 0 })]
+    const away = { run: () => Promise.reject(new StoreError('unavailable', 'cut', { outcomeUnknown: true })) }
+    const process = createWriteStore({ ...database, hot: away }, 'an-instance')
+    const unbounded = { ...testLimits, lockTimeoutMs: 60_000, statementTimeoutMs: 60_000 }
+    const sessions = openDatabase({ url, ...unbounded, log: silent })
+    try {
+      await database.transaction('state', async (sql) => {
+        await sql.run('late_lock', 'SELECT FROM queen.partitions WHERE id = $1::uuid FOR UPDATE', [id])
+        // It waited for a connection first: its messages had been accepted by then.
+        const outcome = storeOn(sessions)
+          .pushKnown(flush())
+          .catch((error: StoreError) => error.outcomeUnknown)
+        const waits = `SELECT FROM pg_catalog.pg_stat_activity WHERE wait_event_type = 'Lock'`
+        while ((await database.admin.run('late_waits', waits, [])).length === 0)
+          await new Promise((resolve) => setImmediate(resolve))
+        if (sender === 'this process') await process.pushKnown(flush()).catch(() => {})
+        await (sender === 'this process' ? process : storeOn(database)).endLostFlushes(60_000)
+        expect(await outcome).toBe(true)
+      })
+    } finally {
+      await sessions.close()
+    }
+  },
+)
