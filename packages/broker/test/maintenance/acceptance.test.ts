@@ -5,8 +5,11 @@ import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
 import { HorizonLog } from '../../src/engine/drain/horizon-log.ts'
 import { Acceptance } from '../../src/engine/maintenance/acceptance.ts'
+import { followDatabaseClock } from '../../src/engine/maintenance/follow-database-clock.ts'
 import { HostClock } from '../../src/engine/maintenance/host-clock.ts'
 import type { BufferedRecord } from '../../src/ports/record-log.ts'
+import type { InstanceRow } from '../../src/ports/system-store.ts'
+import { silent } from '../store/test-database.ts'
 
 const run = promisify(execFile)
 /** Numbers in [0, 1) that are the same at every run. */
@@ -173,6 +176,19 @@ describe('the clock of the host', () => {
         expect(b.ahead()).toBeCloseTo(a.ahead(), 1)
         expect(c.ahead()).toBeCloseTo(a.ahead(), 1)
       }
+    })
+
+    it('is taken from what the others that live say in their heartbeats', () => {
+      const report = (followedMs: number) => ({ clock: { followedMs, lookMs: 400, errorMs: 1 } })
+      const rows = [
+        { id: 'a', silentMs: 0, report: report(380) },
+        { id: 'b', silentMs: 0, report: report(390) },
+        { id: 'of an earlier version', silentMs: 0, report: {} },
+        { id: 'dead', silentMs: 3_600_000, report: report(370) },
+      ] as unknown as InstanceRow[]
+      const { clock } = host()
+      followDatabaseClock(clock, silent, 'a', () => true)(SINCE + real + 1 + 400, real, real + 2, rows)
+      expect(clock.view).toMatchObject({ followedMs: 390 })
     })
 
     it('G4 is followed by its own look of a host whose clock is another than those of the others', () => {

@@ -176,6 +176,17 @@ describe('frames, segments and records', () => {
     )
   })
 
+  test('a lost flush was sent when its id was made, or before its record was accepted when that was earlier', () => {
+    const idMicros = Date.UTC(2026, 0, 1) * 1000
+    const lostFlush = new MessageIdSource().take(1, idMicros / 1000)
+    const source = recordsOf([item('orders', 'p', 'x')], lostFlush)
+    const bytes = Buffer.alloc(source.bytesMax)
+    const end = source.write(0, bytes, 0)
+    const lostAt = (acceptedAtMicros: number) =>
+      new RecordReader().read({ acceptedAtMicros, bytes, start: 0, end }).lostAtMicros
+    expect([lostAt(idMicros + 90_000_000), lostAt(idMicros - 5_000_000)]).toEqual([idMicros, idMicros - 5_000_000])
+  })
+
   test.each([null, '01a20857-5575-7000-b149-000000000000'])(
     'a record cut anywhere, or with bytes behind it, is refused and never read past its end (%s)',
     (lostFlush) => {
