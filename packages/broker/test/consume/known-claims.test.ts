@@ -147,7 +147,8 @@ describe('a claim from memory', () => {
       'a message deleted and blanked',
       ({ sql }) =>
         sql(
-          `SELECT queen.delete_message($1::uuid, 'm12', 12, 0, NULL, $2::bytea)`,
+          `SELECT queen.delete_message($1::uuid, 'm12', 12, 0, sha256(s.body), $2::bytea) FROM queen.segments s
+            WHERE s.partition_id = $1::uuid AND s.first_offset = 0`,
           segmentBytes(names('m', 100), '{"n":0}').body,
         ),
       ['m10', 'm11', ...names('m', 8, 13)],
