@@ -168,6 +168,44 @@ describe('a waiting pop', () => {
     expect(delivered(await answer)).toEqual(['c'])
   })
 
+  it('gets what was claimed for it when a claim of the queue that was there before comes back late (G2)', async () => {
+    await fixture.append((await oneQueue('late')).partitionId, names('old', 1))
+    const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()] as const
+    let claims = 0
+    const consumer = fixture.consumer({
+      store: {
+        ...fixture.store,
+        async popMessages(...query) {
+          const turn = claims++
+          if (turn === 0) await gates[0].promise
+          const outcomes = await fixture.store.popMessages(...query)
+          // The second one when the first has been dealt with, and before anything else can be.
+          if (turn === 0) setImmediate(gates[1].resolve)
+          else await gates[1].promise
+          return outcomes
+        },
+      },
+    })
+    const gone = new AbortController()
+    const before = consumer.popMessages(waiting('late'), gone.signal)
+    await vi.waitFor(() => expect(claims).toBe(1))
+    await fixture.deleteQueue('late')
+    const { queueId, partitionId } = await oneQueue('late')
+    await fixture.append(partitionId, names('new', 1))
+    const after = consumer.popMessages(waiting('late', { autoAck: true }), never)
+    await vi.waitFor(
+      () => {
+        consumer.onHint(queueId, [partitionId])
+        expect(claims).toBe(2)
+      },
+      { timeout: 10_000 },
+    )
+    gates[0].resolve()
+    gone.abort()
+    await before
+    expect(delivered(await after)).toEqual(['new0'])
+  })
+
   it('is dropped when the client goes, and a claim nobody took is given back', async () => {
     const { queueId, partitionId } = await oneQueue('gone')
     const consumer = fixture.consumer()

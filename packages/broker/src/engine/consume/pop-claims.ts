@@ -54,9 +54,10 @@ export class ClaimOutcomes {
       this.#nothing(wait, claim, outcome, nowMs)
       return
     }
-    if (state.entry === null || feed.queue === null) throw new Error('claimed a partition that is not known')
+    if (state.entry === null) throw new Error('claimed a partition that is not known')
     const autoAck = wait.request.autoAck
-    const leaseMs = feed.queue.options.leaseTime * 1000
+    // Of the queue it was claimed of: the feed may have another one by now, or none.
+    const leaseMs = state.entry.queue.options.leaseTime * 1000
     state.cursorKnown = true
     state.nextOffset = outcome.nextOffset
     if (wait.full && !autoAck) {
@@ -119,6 +120,8 @@ export class ClaimOutcomes {
         else list.toIdle(state, nowMs)
         return
       case 'gone':
+        // The queue is another one by now, and not gone.
+        if (state.forgotten) return
         list.forget(state.id)
         this.#parts.catalog.forget(feed.queueName)
         return
