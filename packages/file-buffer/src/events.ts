@@ -23,6 +23,8 @@ export type FileBufferEvent =
       readonly message: string
       readonly file: string | null
     }
+  /** An append was refused because there is no room for it. */
+  | { readonly type: 'full'; readonly reason: string }
   /**
    * The database has drained records of this buffer that were not accepted here: the directory is an older copy of itself.
    * It has another id from now on, under which the records that were accepted here, from `firstRecord` on, are drained.

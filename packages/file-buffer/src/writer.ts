@@ -88,7 +88,10 @@ export class Writer {
       const space = spaceFor(source)
       const refusal = this.#refusal(space)
       this.#refusedBytes = refusal === null ? null : space
-      if (refusal !== null) throw new FileBufferError('BUFFER_FULL', refusal)
+      if (refusal !== null) {
+        this.#options.onEvent({ type: 'full', reason: refusal })
+        throw new FileBufferError('BUFFER_FULL', refusal)
+      }
       if (this.#waiting.length > 0 || !this.#filling.hasRoom(space)) {
         if (this.#waitingBytes + space > WAITING_BYTES_MAX && this.#waiting.length > 0) {
           throw new FileBufferError('BUFFER_UNAVAILABLE', 'the disk of the file buffer is too slow for what arrives')
@@ -103,9 +106,9 @@ export class Writer {
     })
   }
 
-  /** Whether the latest append found no room and would find none now either. */
+  /** Whether what the latest append asked for in vain, or anything at all, would find no room now. */
   get full(): boolean {
-    return this.#refusedBytes !== null && this.#refusal(this.#refusedBytes) !== null
+    return this.#refusal(this.#refusedBytes ?? 1) !== null
   }
 
   #refusal(bytes: number): string | null {

@@ -1,5 +1,5 @@
 /** What a caller sees: numbers, order, counts, caps, states. */
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { FaultDisk } from '../src/fault-disk.ts'
 import { type FileBufferEvent, type FileBufferOptions, openFileBuffer } from '../src/index.ts'
 import { readAll, sourceOf } from './bodies.ts'
@@ -278,6 +278,23 @@ describe('file buffer', () => {
     const buffer = await open(disk, { diskFreeBytesMin: 9_000 })
     await buffer.append(sourceOf(['x'.repeat(500)]))
     await expect(buffer.append(sourceOf(['x'.repeat(500)]))).rejects.toMatchObject({ code: 'BUFFER_FULL' })
+    await buffer.close()
+  })
+
+  it('G10: a disk without the room that must stay free is full before a push has been refused for it', async () => {
+    const disk = new FaultDisk()
+    disk.freeBytesNow = 10_000
+    let now = 0
+    const events: FileBufferEvent[] = []
+    const clock = () => now
+    const buffer = await open(disk, { clock, diskFreeBytesMin: 20_000, onEvent: (event) => events.push(event) })
+    expect(buffer.stats.full).toBe(true)
+    await expect(buffer.append(sourceOf(['x']))).rejects.toMatchObject({ code: 'BUFFER_FULL' })
+    expect(events).toContainEqual({ type: 'full', reason: expect.stringContaining('20000 bytes') })
+    disk.freeBytesNow = 30_000
+    now += 1_000
+    await vi.waitUntil(() => !buffer.stats.full)
+    await buffer.append(sourceOf(['x']))
     await buffer.close()
   })
 
