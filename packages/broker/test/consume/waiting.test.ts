@@ -1,6 +1,9 @@
 /** Long polling: woken by pushes, hints, ends of leases, delays and windows; empty answers in time; abandoned waits. */
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { Catalog } from '../../src/engine/queues/catalog.ts'
 import type { ConsumeStore } from '../../src/ports/consume-store.ts'
+import { createQueueStore } from '../../src/store/queues.ts'
+import { silent } from '../store/test-database.ts'
 import { acksOf, type ConsumeFixture, delivered, names, never, openFixture, popRequest } from './fixture.ts'
 
 let fixture: ConsumeFixture
@@ -11,6 +14,8 @@ afterAll(() => fixture[Symbol.asyncDispose]())
 
 const waiting = (queue: string, more = {}) => popRequest({ queue, wait: true, timeoutMs: 20_000, ...more })
 const parked = () => new Promise((resolve) => setTimeout(resolve, 60))
+
+const newCatalog = () => new Catalog({ store: createQueueStore(fixture.database), log: silent, nowMs: Date.now })
 
 async function oneQueue(name: string, options = {}) {
   const queueId = await fixture.createQueue(name, options)
@@ -320,6 +325,62 @@ describe('a waiting pop', () => {
       await stopped
     },
   )
+
+  it('gets what its claim brings also when the queue is looked up anew meanwhile (G2)', async () => {
+    const { partitionId } = await oneQueue('anew')
+    await fixture.append(partitionId, ['a'])
+    const [claimed, answers] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const catalog = newCatalog()
+    const consumer = fixture.consumer({
+      catalog,
+      store: {
+        ...fixture.store,
+        async popMessages(candidates, bytesMax) {
+          const outcomes = await fixture.store.popMessages(candidates, bytesMax)
+          claimed.resolve()
+          await answers.promise
+          return outcomes
+        },
+      },
+    })
+    const answer = consumer.popMessages(waiting('anew'), never)
+    await claimed.promise
+    catalog.forget('anew')
+    answers.resolve()
+    expect(delivered(await answer)).toEqual(['a'])
+    expect(await consumer.ackMessages(acksOf(await answer))).toMatchObject([{ success: true, leaseReleased: true }])
+  })
+
+  it('lets no partition of a deleted queue speak for the one that bears its name now', async () => {
+    const { partitionId } = await oneQueue('namesake')
+    await fixture.append(partitionId, ['a'])
+    const [asked, held] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const catalog = newCatalog()
+    const consumer = fixture.consumer({
+      catalog,
+      store: {
+        ...fixture.store,
+        async popMessages(candidates, bytesMax) {
+          asked.resolve()
+          await held.promise
+          return fixture.store.popMessages(candidates, bytesMax)
+        },
+      },
+    })
+    const gone: string[] = []
+    catalog.onQueueGone(({ id }) => gone.push(id))
+    const answer = consumer.popMessages(waiting('namesake'), never)
+    await asked.promise
+    await fixture.deleteQueue('namesake')
+    catalog.forget('namesake')
+    const next = await oneQueue('namesake')
+    await fixture.append(next.partitionId, ['b'])
+    await catalog.queue('namesake')
+    held.resolve()
+    consumer.onHint(next.queueId, [next.partitionId])
+    expect(delivered(await answer)).toEqual(['b'])
+    expect(gone).toHaveLength(1)
+  })
 
   it('claims nothing when there is no room for its answer any more, however long it has waited (G9)', async () => {
     const { queueId, partitionId } = await oneQueue('roomless')

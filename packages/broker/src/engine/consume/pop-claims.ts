@@ -54,10 +54,17 @@ export class ClaimOutcomes {
       this.#nothing(wait, claim, outcome, nowMs)
       return
     }
-    if (state.entry === null) throw new Error('claimed a partition that is not known')
     const autoAck = wait.request.autoAck
-    // Of the queue it was claimed of: the feed may have another one by now, or none.
-    const leaseMs = state.entry.queue.options.leaseTime * 1000
+    const { entry } = state
+    if (entry === null) {
+      // Nobody can say where the messages are from.
+      this.#parts.log.error({ queue: feed.queueName, partitionId: state.id }, 'claimed a partition that is not known')
+      list.toSleep(state, 'busy', nowMs + HOLE_MS, nowMs)
+      if (!autoAck) this.#giveBack(claim, wait.leaseId)
+      return
+    }
+    // Of the partition's queue: the feed's may have been deleted meanwhile, or be another one of the same name.
+    const leaseMs = entry.queue.options.leaseTime * 1000
     state.cursorKnown = true
     state.nextOffset = outcome.nextOffset
     if (wait.full && !autoAck) {
@@ -72,10 +79,10 @@ export class ClaimOutcomes {
     state.position = outcome.leasedTo
     state.settled = autoAck && outcome.leased === null
     const more = state.again || outcome.leasedTo < outcome.nextOffset
-    const claimed = claimedRuns(outcome, state.entry, cached, (segment) => this.#parts.cache.put(segment))
+    const claimed = claimedRuns(outcome, entry, cached, (segment) => this.#parts.cache.put(segment))
     const complete = claimed.unreadable.length === 0 && claimed.missing.length === 0
     if (!complete) {
-      void setAside(this.#parts, claimed, state.entry, feed.group, autoAck ? null : wait.leaseId).then((ended) => {
+      void setAside(this.#parts, claimed, entry, feed.group, autoAck ? null : wait.leaseId).then((ended) => {
         if (ended) this.#hooks.ended(feed, state.id, wait.leaseId, outcome.leasedTo)
       })
     }
@@ -120,7 +127,7 @@ export class ClaimOutcomes {
         else list.toIdle(state, nowMs)
         return
       case 'gone':
-        // The queue is another one by now, and not gone.
+        // Known already, and what bears the name by now is another queue.
         if (state.forgotten) return
         list.forget(state.id)
         this.#parts.catalog.forget(feed.queueName)
