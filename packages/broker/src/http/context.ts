@@ -36,7 +36,11 @@ export function httpContext(engine: Engine, settings: HttpSettings): HttpContext
     counters: new HttpCounters(),
     gauges: new ProcessGauges(),
     bodies: new ByteBudget(limits.bodiesBytesMax),
-    unread: new UnreadAnswers(new ByteBudget(limits.answersBytesMax), limits.answerStallTimeMs),
+    unread: new UnreadAnswers(
+      new ByteBudget(limits.answersBytesMax),
+      limits.answerStallTimeMs,
+      limits.answerSlowTimeMs,
+    ),
     running: new Set(),
     idle: null,
     stopping: false,

@@ -36,6 +36,8 @@ export interface HttpLimits {
   readonly answersBytesMax: number
   /** A client that takes nothing of its answer for this long is cut off; half of it is allowed in any case. */
   readonly answerStallTimeMs: number
+  /** A client that has not taken all of its answer after this long is cut off when others need the room. */
+  readonly answerSlowTimeMs: number
   /** How long a stopping server waits for running requests. */
   readonly stopGraceMs: number
 }
@@ -62,6 +64,8 @@ export const HTTP_LIMITS: HttpLimits = {
   keepAliveTimeMs: 75_000,
   answersBytesMax: 256 * MIB,
   answerStallTimeMs: 30_000,
+  // 32 MiB, the largest answer of a pop, at 0.5 MiB/s.
+  answerSlowTimeMs: 64_000,
   // Longer than any request but a long poll may take (10 s) and shorter than the usual kill delay (30 s).
   stopGraceMs: 12_000,
 }

@@ -11,19 +11,35 @@ import { Refusal } from '../engine/refusal.ts'
 import type { ByteBudget } from './byte-budget.ts'
 
 export class UnreadAnswers {
-  readonly #bytes = new Map<ServerResponse, number>()
+  /** In the order of their beginning. */
+  readonly #unread = new Map<ServerResponse, { readonly bytes: number; readonly sinceMs: number }>()
   readonly #budget: ByteBudget
   readonly #stallTimeMs: number
+  readonly #slowTimeMs: number
   /** Those who wait for room, in their order. */
   readonly #waiting: (() => void)[] = []
 
-  constructor(budget: ByteBudget, stallTimeMs: number) {
+  constructor(budget: ByteBudget, stallTimeMs: number, slowTimeMs: number) {
     this.#budget = budget
     this.#stallTimeMs = stallTimeMs
+    this.#slowTimeMs = slowTimeMs
   }
 
-  /** Bound, so that it can be handed on as it is. */
-  readonly hasRoom = (): boolean => !this.#budget.exhausted
+  /** Bound, so that it can be handed on as it is. Whoever is told no finds the slowest gone when asking again. */
+  readonly hasRoom = (): boolean => {
+    if (!this.#budget.exhausted) return true
+    this.#cutSlowest()
+    return false
+  }
+
+  /** A byte now and then is progress, too: without this a few clients could keep all the room for days. */
+  #cutSlowest(): void {
+    const beforeMs = performance.now() - this.#slowTimeMs
+    for (const [response, { bytes, sinceMs }] of this.#unread) {
+      if (sinceMs > beforeMs) return
+      if (bytes > 0) response.req.socket.destroy()
+    }
+  }
 
   /** Resolves when there may be room again: others may take it before the caller looks. */
   moreRoom(): Promise<void> {
@@ -42,7 +58,7 @@ export class UnreadAnswers {
 
   #watch(response: ServerResponse, bytes: number): void {
     this.#budget.force(bytes)
-    this.#bytes.set(response, bytes)
+    this.#unread.set(response, { bytes, sinceMs: performance.now() })
     // Behind others it has no socket yet, and nobody can take anything of it.
     if (response.socket !== null) this.#cutWhenStalled(response.socket)
     else response.once('socket', (socket: Socket) => this.#cutWhenStalled(socket))
@@ -56,15 +72,15 @@ export class UnreadAnswers {
 
   /** The answer has left or its connection is gone. `next` = the one that was waiting behind it on the connection. */
   forget(response: ServerResponse, next: ServerResponse | undefined): void {
-    if (this.#bytes.size === 0) return
-    const bytes = this.#bytes.get(response)
-    if (bytes === undefined) return
-    this.#bytes.delete(response)
-    this.#budget.give(bytes)
+    if (this.#unread.size === 0) return
+    const unread = this.#unread.get(response)
+    if (unread === undefined) return
+    this.#unread.delete(response)
+    this.#budget.give(unread.bytes)
     if (this.#waiting.length > 0 && this.hasRoom()) for (const look of this.#waiting.splice(0)) look()
     // Without others node has set its keep-alive timer by now, and of an answer that is there its own runs; the next may be
     // a long poll.
-    if (next !== undefined && !this.#bytes.has(next)) response.req.socket.setTimeout(0)
+    if (next !== undefined && !this.#unread.has(next)) response.req.socket.setTimeout(0)
   }
 }
 

@@ -82,6 +82,34 @@ describe('G9 bounded: the time of an answer', () => {
   })
 })
 
+describe('G9 bounded: clients that take their answers a byte at a time', () => {
+  const large = onePop(JSON.stringify('x'.repeat(30_000_000)))
+
+  it('give way when others need the room', async () => {
+    const limits = { answerStallTimeMs: 1_000_000, answerSlowTimeMs: 1, answersBytesMax: 20_000_000 }
+    const server = await startServer({ popMessages: async () => large }, { limits })
+    const client = await rawClient(server.port)
+    client.socket.pause()
+    client.send(requestBytes('GET', '/api/v1/pop/queue/a'))
+    expect((await refusedPop(server)).json.code).toBe('OVERLOADED')
+    await waitForFreePop(server)
+    client.socket.resume()
+    await client.ended
+  })
+
+  it('are let be for a while', async () => {
+    const limits = { answerStallTimeMs: 1_000_000, answersBytesMax: 20_000_000 }
+    const server = await startServer({ popMessages: async () => large }, { limits })
+    const client = await rawClient(server.port)
+    client.socket.pause()
+    client.send(requestBytes('GET', '/api/v1/pop/queue/a'))
+    expect((await refusedPop(server)).json.code).toBe('OVERLOADED')
+    client.socket.resume()
+    expect((await client.answer()).json.messages[0].data).toHaveLength(30_000_000)
+    client.socket.destroy()
+  })
+})
+
 describe('an answer of megabytes', () => {
   const payload = JSON.stringify('x'.repeat(3_000_000))
 
