@@ -2,6 +2,7 @@
  * One client connection: the exchanges on it that are not finished. When the connection ends, all of them are closed;
  * node tells only the one at the head.
  */
+import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Exchange } from './exchange.ts'
 
@@ -28,6 +29,12 @@ export class Connection {
 
   static of(socket: Socket): Connection {
     return connections.get(socket) ?? new Connection(socket)
+  }
+
+  /** Of the first exchange that is not finished. */
+  get next(): ServerResponse | undefined {
+    const [exchange] = this.exchanges
+    return exchange?.response
   }
 
   /** Whether what comes belongs to a request that was answered. */

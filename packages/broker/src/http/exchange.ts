@@ -171,8 +171,7 @@ export class Exchange {
     const { raw: response } = this.#reply
     context.bodies.give(this.bodyBytes)
     this.#request.body = undefined
-    const [next] = this.connection.exchanges
-    context.unread.forget(response, next?.response)
+    context.unread.forget(response, this.connection)
     if (!this.answered) this.waiting?.abandon()
     this.waiting = null
     context.running.delete(this)

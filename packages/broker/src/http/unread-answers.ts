@@ -70,8 +70,8 @@ export class UnreadAnswers {
     socket.setTimeout(this.#stallTimeMs / 2)
   }
 
-  /** The answer has left or its connection is gone. `next` = the one that was waiting behind it on the connection. */
-  forget(response: ServerResponse, next: ServerResponse | undefined): void {
+  /** The answer has left or its connection is gone, on which another may have waited behind it. */
+  forget(response: ServerResponse, connection: { readonly next: ServerResponse | undefined }): void {
     if (this.#unread.size === 0) return
     const unread = this.#unread.get(response)
     if (unread === undefined) return
@@ -80,6 +80,7 @@ export class UnreadAnswers {
     if (this.#waiting.length > 0 && this.hasRoom()) for (const look of this.#waiting.splice(0)) look()
     // Without others node has set its keep-alive timer by now, and of an answer that is there its own runs; the next may be
     // a long poll.
+    const { next } = connection
     if (next !== undefined && !this.#unread.has(next)) response.req.socket.setTimeout(0)
   }
 }
