@@ -49,6 +49,8 @@ interface Known {
   readonly bytes: number
   readonly quarantinedAtMicros: number
   readonly file: string | null
+  /** Its bytes could not be read, so they are only in the file. */
+  readonly unread: boolean
 }
 
 const ID = /^[A-Za-z0-9][A-Za-z0-9.-]{0,119}$/
@@ -102,6 +104,12 @@ export class Quarantine {
   /** Whether this id was ever set aside and the fact is still remembered, also after its removal. */
   knows(id: string): boolean {
     return this.#known.has(id) || this.#gone.has(id)
+  }
+
+  /** Whether bytes of this buffer file are to be kept that nobody could read. */
+  keeps(file: string): boolean {
+    for (const known of this.#known.values()) if (known.unread && known.file === file) return true
+    return false
   }
 
   /** Resolves when the entry is durable; false when the id was already known. */
@@ -198,7 +206,8 @@ export class Quarantine {
   #remember(entry: QuarantineEntry, bytes: number): void {
     this.#bytes += bytes - (this.#known.get(entry.id)?.bytes ?? 0)
     const { id, quarantinedAtMicros, file } = entry
-    this.#known.set(id, { id, bytes, quarantinedAtMicros, file })
+    const unread = entry.bytes > 0 && entry.body.length === 0
+    this.#known.set(id, { id, bytes, quarantinedAtMicros, file, unread })
   }
 
   async #read(id: string): Promise<QuarantineEntry | null> {

@@ -254,6 +254,8 @@ async function scan(
   const { name, path, bytes, next, header, handle, isDoubtful } = found
   const { salt, firstRecord, acknowledgedBefore } = header
   const file = new BufferFile({ name, path, salt, firstRecord, acknowledgedBefore, scanned: true })
+  // The process before may have died between counting it as drained and setting it aside.
+  file.keep = recorder.quarantine.keeps(name)
   const damages: Damage[] = []
   const walk = new RecordWalk(handle, {
     from: FILE_HEADER_BYTES,

@@ -218,58 +218,66 @@ describe('damage on disk', () => {
     await buffer.close()
   })
 
-  it('G8 G10: a file whose disk gives an error for long is set aside from there on and kept, and holds nothing up', async () => {
-    const disk = new FaultDisk()
-    for (const bodies of [['one', 'two', 'three'], ['four']]) {
-      const buffer = await open(disk)
-      await buffer.append(sourceOf(bodies))
-      await buffer.setDrainedThrough(0)
-      await buffer.close()
-    }
-    let nowMs = 1_000_000
-    const buffer = await openFileBuffer({
-      directory: DIRECTORY,
-      disk,
-      bufferBytesMax: 2 ** 30,
-      diskFreeBytesMin: 0,
-      clock: () => nowMs,
-    })
-    await buffer.read({ records: 1, bytes: 1 })
-    await buffer.drained(1)
-    const contents = disk.contents(FILE)
-    const read = async () => {
-      buffer.rewind()
-      // Everything of the file fails, and only of that: one piece, three times over.
+  it.each([
+    ['', false],
+    [', also when the process dies before it knows that what is behind is stored', true],
+  ])(
+    'G8 G10: a file whose disk gives an error for long is set aside from there on and kept, and holds nothing up%s',
+    async (_, dies) => {
+      const disk = new FaultDisk()
+      for (const bodies of [['one', 'two', 'three'], ['four']]) {
+        const buffer = await open(disk)
+        await buffer.append(sourceOf(bodies))
+        await buffer.setDrainedThrough(0)
+        await buffer.close()
+      }
+      let nowMs = 1_000_000
+      const buffer = await openFileBuffer({
+        directory: DIRECTORY,
+        disk,
+        bufferBytesMax: 2 ** 30,
+        diskFreeBytesMin: 0,
+        clock: () => nowMs,
+      })
+      await buffer.read({ records: 1, bytes: 1 })
+      await buffer.drained(1)
+      const contents = disk.contents(FILE)
+      const read = async () => {
+        buffer.rewind()
+        // Everything of the file fails, and only of that: one piece, three times over.
+        disk.heal()
+        disk.fail('read', 'EIO', { times: 4 })
+        return readAll(buffer)
+      }
+      for (let times = 0; times < 10; times++) {
+        await expect(read(), `attempt ${times}`).rejects.toMatchObject({ code: 'EIO' })
+        nowMs += 1_000
+      }
+      // It is no error of one sector when nothing can be written either.
       disk.heal()
       disk.fail('read', 'EIO', { times: 4 })
-      return readAll(buffer)
-    }
-    for (let times = 0; times < 10; times++) {
-      await expect(read(), `attempt ${times}`).rejects.toMatchObject({ code: 'EIO' })
-      nowMs += 1_000
-    }
-    // It is no error of one sector when nothing can be written either.
-    disk.heal()
-    disk.fail('read', 'EIO', { times: 4 })
-    disk.fail('datasync', 'EIO')
-    buffer.rewind()
-    await expect(readAll(buffer)).rejects.toMatchObject({ code: 'EIO' })
-    expect(buffer.stats).toMatchObject({ pendingRecords: 3, quarantinedRecords: 0 })
-    const all = await read()
-    expect(all).toMatchObject({ bodies: ['four'], setAside: [{ number: 2, lastNumber: 3, stored: true }] })
-    expect(await buffer.quarantine.list()).toMatchObject([
-      {
-        number: 2,
-        lastNumber: 3,
-        bytes: contents.length - HEADERS_END - 35,
-        error: expect.stringContaining(`the file is kept as ${'1'.padStart(20, '0')}.qbuf.aside`),
-      },
-    ])
-    await buffer.drained(4)
-    expect(buffer.stats).toMatchObject({ pendingRecords: 0, pendingBytes: 0, quarantinedRecords: 1 })
-    expect(disk.contents(`${FILE}.aside`)).toEqual(contents)
-    await buffer.close()
-  })
+      disk.fail('datasync', 'EIO')
+      buffer.rewind()
+      await expect(readAll(buffer)).rejects.toMatchObject({ code: 'EIO' })
+      expect(buffer.stats).toMatchObject({ pendingRecords: 3, quarantinedRecords: 0 })
+      const all = await read()
+      expect(all).toMatchObject({ bodies: ['four'], setAside: [{ number: 2, lastNumber: 3, stored: true }] })
+      expect(await buffer.quarantine.list()).toMatchObject([
+        {
+          number: 2,
+          lastNumber: 3,
+          bytes: contents.length - HEADERS_END - 35,
+          error: expect.stringContaining(`the file is kept as ${'1'.padStart(20, '0')}.qbuf.aside`),
+        },
+      ])
+      if (dies) disk.restart()
+      const last = dies ? await open(disk) : buffer
+      await (dies ? last.setDrainedThrough(4) : last.drained(4))
+      expect(last.stats).toMatchObject({ pendingRecords: 0, pendingBytes: 0, quarantinedRecords: 1 })
+      expect(disk.contents(`${FILE}.aside`)).toEqual(contents)
+      await last.close()
+    },
+  )
 
   it('G8: several such files, one behind the other, are each given up', async () => {
     const disk = new FaultDisk()
