@@ -347,8 +347,6 @@ export class FileBuffer {
   /** From here on numbers that were given out may be drained, which must never look like an older copy. */
   async #heard(drainedThrough: number): Promise<void> {
     this.#givenFrom = Number.POSITIVE_INFINITY
-    // In both slots: one that says otherwise would count again when a later write of the other one is torn.
-    await this.#saveProgress(drainedThrough, true)
     await this.#saveProgress(drainedThrough, true)
   }
 

@@ -6,7 +6,8 @@
  * `nextRecord` is not a hint: once all files are unlinked nothing else on this disk knows which numbers were used.
  * `lastRecord` lies below it when appends failed: with it, a newest file that vanished is missed, and they are not.
  *
- * Two slots are written in turn, each with a checksum and a sequence: a torn write costs one slot, never both.
+ * Two slots, each with a checksum and a sequence: what is durable is in one of them, and only the other is written, so that a
+ * torn write never costs both.
  * A save without `durable` costs one small write and survives the process; with it, a power cut.
  */
 import { join } from 'node:path'
@@ -24,6 +25,11 @@ export interface Progress {
   readonly givenFrom: number | null
 }
 
+interface Place {
+  readonly sequence: number
+  readonly slot: number
+}
+
 const FILE_NAME = 'progress'
 const SLOT_BYTES = 52
 /** A version that did not know `givenFrom` wrote so much, and reads so much. */
@@ -36,11 +42,14 @@ const SEED = 0
 export class ProgressFile {
   readonly #file: DiskFile
   #sequence: number
+  /** The slot that may be written: the other one is durable. */
+  #slot: number
   #saving: Promise<void> = Promise.resolve()
 
-  private constructor(file: DiskFile, sequence: number) {
+  private constructor(file: DiskFile, sequence: number, slot: number) {
     this.#file = file
     this.#sequence = sequence
+    this.#slot = slot
   }
 
   static async open(disk: Disk, directory: string): Promise<{ file: ProgressFile; progress: Progress | null }> {
@@ -54,7 +63,12 @@ export class ProgressFile {
       await disk.syncDirectory(directory)
     }
     const latest = await readSlots(file)
-    return { file: new ProgressFile(file, latest?.sequence ?? 0), progress: latest }
+    // The process before may have died between a write and its sync.
+    if (latest !== null) await file.datasync().catch(() => {})
+    return {
+      file: new ProgressFile(file, latest?.sequence ?? 0, latest === null ? 0 : 1 - latest.slot),
+      progress: latest,
+    }
   }
 
   /** What the file says, without becoming its writer; null when it says nothing. */
@@ -74,6 +88,7 @@ export class ProgressFile {
       await this.#writeSlot(progress)
       if (!durable) return
       await this.#file.datasync()
+      this.#slot = 1 - this.#slot
       // The other slot follows, so that one flipped bit in either does not lead back to an older number.
       await this.#writeSlot(progress)
     }
@@ -100,12 +115,12 @@ export class ProgressFile {
     writeUInt64(slot, progress.givenFrom ?? 0, FIRST_BYTES)
     // Over the sequence too: what such a version left there from an earlier slot does not count.
     slot.writeUInt32LE(crc32(slot, 8, SLOT_BYTES - 4, SEED), SLOT_BYTES - 4)
-    await writeFully(this.#file, slot, 0, SLOT_BYTES, (this.#sequence % 2) * SLOT_DISTANCE_BYTES)
+    await writeFully(this.#file, slot, 0, SLOT_BYTES, this.#slot * SLOT_DISTANCE_BYTES)
   }
 }
 
-async function readSlots(file: DiskFile): Promise<(Progress & { sequence: number }) | null> {
-  let latest: Omit<Progress & { sequence: number }, 'givenFrom'> | null = null
+async function readSlots(file: DiskFile): Promise<(Progress & Place) | null> {
+  let latest: Omit<Progress & Place, 'givenFrom'> | null = null
   // Of the latest slot that has it whole: where a version that did not know it was at work, that is neither.
   let given: { sequence: number; from: number | null } = { sequence: -1, from: null }
   const slot = Buffer.alloc(SLOT_BYTES)
@@ -118,7 +133,7 @@ async function readSlots(file: DiskFile): Promise<(Progress & { sequence: number
     if (latest === null || sequence > latest.sequence) {
       const nextRecord = readUInt64(slot, 24)
       const lastRecord = (readUInt64(slot, 32) || nextRecord) - 1
-      latest = { sequence, drainedThrough: readUInt64(slot, 16), nextRecord, lastRecord }
+      latest = { sequence, slot: index, drainedThrough: readUInt64(slot, 16), nextRecord, lastRecord }
     }
     const isWhole = count === SLOT_BYTES && slot.readUInt32LE(SLOT_BYTES - 4) === crc32(slot, 8, SLOT_BYTES - 4, SEED)
     if (isWhole && sequence > given.sequence) given = { sequence, from: readUInt64(slot, FIRST_BYTES) || null }
