@@ -175,7 +175,7 @@ describe('instances', () => {
     expect(await claim(holder)).toBe('another')
     // A buffer that turned out to be an older copy of itself is the same instance's.
     const renewed = instance('name', { bufferId: 'renewed', formerBufferIds: ['another', 'first'] })
-    expect((await store.heartbeat(renewed)).find((row) => row.id === 'name')!.report).toEqual(renewed.report)
+    expect((await store.heartbeat(renewed)).find((row) => row.id === 'name')!.report).toMatchObject(renewed.report)
     expect(await claim('another')).toBe('renewed')
     await opened.database.admin.run('unname', "DELETE FROM queen.instances WHERE id = 'name'", [])
   })
