@@ -24,7 +24,7 @@ describe('queues', () => {
       queue: 'orders',
       namespace: null,
       task: '',
-      options: { leaseTime: 60, retryLimit: null, priority: -5, ttl: 1 },
+      options: { leaseTime: 0, retryLimit: null, priority: -5, ttl: 1 },
       mode: 'replace',
     })
     expect(answer.json).toMatchObject({

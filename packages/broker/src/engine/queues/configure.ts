@@ -28,6 +28,8 @@ export type Configuration = Pick<Engine, 'configureQueue' | 'deleteQueue' | 'cle
   purge(): Promise<void>
 }
 
+// A lease of no time would never let a consumer finish; older clients send 0 for "the usual".
+const LEASE_SECONDS_FOR_ZERO = 60
 // A bite takes some milliseconds for small segments and about a second for the largest.
 const PURGE_SEGMENTS = 1_000
 
@@ -99,7 +101,8 @@ function sparseOptions(options: ConfigureRequest['options']): {
 } {
   const set: Record<string, number | boolean> = {}
   const unset: string[] = []
-  for (const [name, value] of Object.entries(options)) {
+  for (const [name, requested] of Object.entries(options)) {
+    const value = name === 'leaseTime' && requested === 0 ? LEASE_SECONDS_FOR_ZERO : requested
     if (value === null || value === QUEUE_OPTIONS[name as QueueOptionName].default) unset.push(name)
     else if (value !== undefined) set[name] = value
   }

@@ -11,9 +11,6 @@ import { Refusal } from '../../engine/refusal.ts'
 import type { ConfigureRequest } from '../../engine/types.ts'
 import { bodyReader, invalidName, requireName } from './json-body.ts'
 
-// A lease of no time would never let a consumer finish; older clients send 0 for "the usual".
-const LEASE_TIME_OF_ZERO_SECONDS = 60
-
 // The options are judged one by one below, so that an answer can name all of them.
 const readShape = bodyReader(
   Type.Object({
@@ -46,7 +43,6 @@ function readOptions(sent: Record<string, unknown>): ConfigureRequest['options']
   if (invalid.length > 0) throw refuse('INVALID_OPTION', invalid, 'not valid')
   const options: Partial<Record<QueueOptionName, number | boolean | null>> = {}
   for (const name of names) options[name] = sent[name] as number | boolean | null
-  if (options.leaseTime === 0) options.leaseTime = LEASE_TIME_OF_ZERO_SECONDS
   return options
 }
 
