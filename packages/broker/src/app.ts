@@ -56,7 +56,6 @@ import { followState } from './services/follow-state.ts'
 import { inOrder } from './services/in-order.ts'
 import { measure } from './services/measure.ts'
 import { OwnName } from './services/own-name.ts'
-import { Periodic } from './services/periodic.ts'
 import { reportTransitions } from './services/report-transitions.ts'
 import { openSchema } from './services/schema.ts'
 import type { Service } from './services/service.ts'
@@ -229,6 +228,8 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     confirm: (record) => control?.confirm(record) ?? Promise.resolve(),
     nowMs,
     onUnavailable: (error) => control?.lost(error),
+    // Should this process die now, the others are to know that it left something behind.
+    onFilling: () => heartbeat.nudge(),
   })
   const horizon = new HorizonLog(buffer)
   const drainedHere = (records: number): void => {
@@ -410,14 +411,9 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
   })
   const engine = meterEngine(plain, activity)
   const quiet = (error: unknown): void => log.debug({ err: error }, 'a periodic task failed; it goes on')
+  const heartbeat = name.periodically(HEARTBEAT_MS, quiet)
   const services: Service[] = [
-    new Periodic({
-      name: 'heartbeat',
-      pauseMs: HEARTBEAT_MS,
-      immediately: true,
-      work: () => name.beat(),
-      onError: quiet,
-    }),
+    heartbeat,
     followState({ listener: database.listener, control, maintenance, consumer, pauseMs: REFRESH_MS, onError: quiet }),
     ...upkeep({
       config,

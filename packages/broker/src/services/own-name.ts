@@ -12,6 +12,7 @@
 import type { Log } from '../ports/log.ts'
 import { StoreError } from '../ports/store-error.ts'
 import type { InstanceRow } from '../ports/system-store.ts'
+import { Periodic } from './periodic.ts'
 
 /** Whoever else goes by the name. */
 export interface Holder extends InstanceRow {
@@ -69,6 +70,11 @@ export class OwnName {
     } catch (error) {
       if (!(error instanceof StoreError)) throw error
     }
+  }
+
+  /** Reports all the time: what this instance holds and that it lives. */
+  periodically(pauseMs: number, onError: (error: unknown) => void): Periodic {
+    return new Periodic({ name: 'heartbeat', pauseMs, immediately: true, work: () => this.beat(), onError })
   }
 
   /** Both may have started while PostgreSQL was away: then the one that came second says so. @throws StoreError */

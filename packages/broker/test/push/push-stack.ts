@@ -94,6 +94,8 @@ export class PushStack {
   readonly unavailable: StoreError[] = []
   readonly defects: unknown[] = []
   diverted = 0
+  /** How often the buffer began to take what cannot go the direct way. */
+  fillings = 0
   due = 0
 
   constructor(database: QueenDatabase, options: StackOptions = {}) {
@@ -144,6 +146,7 @@ export class PushStack {
       confirm: async () => {},
       nowMs,
       onUnavailable,
+      onFilling: () => this.fillings++,
     })
   }
 

@@ -67,6 +67,17 @@ describe('push', () => {
     expect(names).toEqual(['1', '2', '3'])
   })
 
+  test('G10 the first push that the buffer takes in a window is told of, a delayed one is not', async () => {
+    const stack = new PushStack(opened.database)
+    await stack.push.pushMessages([item('filling', 'p', '1')], { bufferMs: 1_000, bufferMax: 100 })
+    expect(stack.fillings).toBe(0)
+    stack.route.set('buffer')
+    await stack.send(item('filling', 'q', '2'))
+    Object.assign(stack.listLog.stats, { pendingRecords: 1 })
+    await stack.send(item('filling', 'q', '3'))
+    expect(stack.fillings).toBe(1)
+  })
+
   test('held writes wait for the gate, then go where it leads', async () => {
     const stack = new PushStack(opened.database)
     stack.route.set('held')

@@ -70,3 +70,20 @@ test('a process on a copy of the directory is told of, and takes no name away', 
   }
   expect(errors).toEqual(Array(2).fill(expect.stringContaining('two brokers must not run on copies of one directory')))
 })
+
+test('it is reported at once when there is something to tell, and else after the pause', async () => {
+  const { name } = named(null)
+  let told = Promise.withResolvers<void>()
+  const { beat } = name
+  name.beat = async () => {
+    await beat.call(name)
+    told.resolve()
+  }
+  const heartbeat = name.periodically(3_600_000, () => {})
+  heartbeat.start()
+  await told.promise
+  told = Promise.withResolvers<void>()
+  heartbeat.nudge()
+  await told.promise
+  await heartbeat.stop()
+})

@@ -48,6 +48,8 @@ export interface PushParts {
   readonly confirm: (record: number) => Promise<void>
   readonly nowMs: () => number
   readonly onUnavailable: (error: StoreError) => void
+  /** The buffer takes pushes because writes do not go the direct way, and held nothing before. */
+  readonly onFilling: () => void
 }
 
 export class Push {
@@ -256,7 +258,7 @@ export class Push {
    * carried them and was never answered.
    */
   async buffer(items: PushItem[], lostFlush: string | null): Promise<void> {
-    const { acceptance, catalog, cipher, freeze, log } = this.#parts
+    const { acceptance, catalog, cipher, freeze, log, route } = this.#parts
     const going: PushItem[] = []
     for (const item of items) {
       const queue = catalog.peekQueue(item.queue)
@@ -267,7 +269,9 @@ export class Push {
     }
     if (going.length === 0) return
     try {
+      const wasEmpty = log.stats.pendingRecords === 0
       const { last } = await acceptance.during(() => log.append(recordsOf(going, lostFlush)))
+      if (wasEmpty && route.mode !== 'direct') this.#parts.onFilling()
       if (freeze.doubtful) await this.#parts.confirm(last)
       for (const item of going) item.status = 'buffered'
     } catch (error) {
