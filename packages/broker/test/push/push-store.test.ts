@@ -217,7 +217,8 @@ test.each(['an earlier process', 'this process'])(
         const outcome = storeOn(sessions)
           .pushKnown(flush())
           .catch((error: StoreError) => error.outcomeUnknown)
-        const waits = `SELECT FROM pg_catalog.pg_stat_activity WHERE wait_event_type = 'Lock'`
+        // In this database: other tests wait for locks on the same server.
+        const waits = `SELECT FROM pg_catalog.pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()`
         while ((await database.admin.run('late_waits', waits, [])).length === 0)
           await new Promise((resolve) => setImmediate(resolve))
         if (sender === 'this process') await process.pushKnown(flush()).catch(() => {})
