@@ -22,6 +22,20 @@ async function oneQueue(name: string, options = {}) {
   return { queueId, partitionId: await fixture.createPartition(queueId, 'Default') }
 }
 
+/** Its claims are made, and it does not hear of it before `answers` is resolved. */
+function consumerWithHeldAnswers() {
+  const answers = Promise.withResolvers<void>()
+  const store: ConsumeStore = {
+    ...fixture.store,
+    async popMessages(candidates, bytesMax) {
+      const outcomes = await fixture.store.popMessages(candidates, bytesMax)
+      await answers.promise
+      return outcomes
+    },
+  }
+  return { consumer: fixture.consumer({ store }), answers }
+}
+
 describe('a waiting pop', () => {
   it('answers empty between timeout − min(250 ms, 10 %) and timeout', async () => {
     await oneQueue('quiet')
@@ -276,16 +290,7 @@ describe('a waiting pop', () => {
   it('gives back, before it has stopped, what a claim brings that was under way', async () => {
     const { partitionId } = await oneQueue('stopped')
     await fixture.append(partitionId, ['a'])
-    const answers = Promise.withResolvers<void>()
-    const store: ConsumeStore = {
-      ...fixture.store,
-      async popMessages(candidates, bytesMax) {
-        const outcomes = await fixture.store.popMessages(candidates, bytesMax)
-        await answers.promise
-        return outcomes
-      },
-    }
-    const consumer = fixture.consumer({ store })
+    const { consumer, answers } = consumerWithHeldAnswers()
     const answer = consumer.popMessages(waiting('stopped'), never)
     const leased = () =>
       fixture.sql('SELECT FROM queen.cursors WHERE partition_id = $1::uuid AND lease_until > now()', [partitionId])
@@ -302,16 +307,7 @@ describe('a waiting pop', () => {
     async (end) => {
       const { partitionId } = await oneQueue(`completed-${end}`)
       await fixture.append(partitionId, ['a'])
-      const answers = Promise.withResolvers<void>()
-      const store: ConsumeStore = {
-        ...fixture.store,
-        async popMessages(candidates, bytesMax) {
-          const outcomes = await fixture.store.popMessages(candidates, bytesMax)
-          await answers.promise
-          return outcomes
-        },
-      }
-      const consumer = fixture.consumer({ store })
+      const { consumer, answers } = consumerWithHeldAnswers()
       const gone = new AbortController()
       const answer = consumer.popMessages(waiting(`completed-${end}`, { autoAck: true }), gone.signal)
       await vi.waitFor(async () => {
