@@ -1,0 +1,142 @@
+/** Files that are gone, and files that are another’s: acknowledged records are missed, and nothing else is. */
+import { describe, expect, it } from 'vitest'
+import { FaultDisk } from '../src/fault-disk.ts'
+import { checkBufferDirectory, type FileBufferEvent } from '../src/index.ts'
+import { readAll, sourceOf } from './bodies.ts'
+import { BODIES, DIRECTORY, diskWith, fileOf, open } from './faulty-buffer.ts'
+
+describe('files that are missing or foreign', () => {
+  it('a file that vanished is noticed: its acknowledged numbers are reported as missing', async () => {
+    const disk = new FaultDisk()
+    for (const body of ['one', 'two', 'three']) {
+      const buffer = await open(disk)
+      await buffer.append(sourceOf([body]))
+      await buffer.close()
+    }
+    await disk.unlink(`${DIRECTORY}/${'2'.padStart(20, '0')}.qbuf`)
+    const check = await checkBufferDirectory(DIRECTORY, { disk })
+    expect(check.gaps).toEqual([{ firstRecord: 2, lastRecord: 2, beforeFile: `${'3'.padStart(20, '0')}.qbuf` }])
+    const buffer = await open(disk)
+    expect((await readAll(buffer)).bodies).toEqual(['one', 'three'])
+    expect(await buffer.quarantine.list()).toMatchObject([{ number: 2, lastNumber: 2, reason: 'CORRUPT', bytes: 0 }])
+    await buffer.close()
+  })
+
+  it('the newest file that vanished is noticed too, when the next one has followed', async () => {
+    const disk = new FaultDisk()
+    for (const body of ['one', 'two', null, 'three', null]) {
+      const buffer = await open(disk)
+      if (body !== null) await buffer.append(sourceOf([body]))
+      await buffer.close()
+      if (body === 'two') await disk.unlink(`${DIRECTORY}/${'2'.padStart(20, '0')}.qbuf`)
+    }
+    const buffer = await open(disk)
+    expect((await readAll(buffer)).bodies).toEqual(['one', 'three'])
+    expect(await buffer.quarantine.list()).toMatchObject([{ number: 2, lastNumber: 2, reason: 'CORRUPT', bytes: 0 }])
+    await buffer.close()
+  })
+
+  it('G8: a file that vanishes while the buffer runs costs its own records, and holds nothing up', async () => {
+    const disk = new FaultDisk()
+    for (const bodies of [['one'], ['two', 'three', 'four'], ['five']]) {
+      const buffer = await open(disk)
+      await buffer.append(sourceOf(bodies))
+      await buffer.setDrainedThrough(0)
+      await buffer.close()
+    }
+    const buffer = await open(disk)
+    await buffer.setDrainedThrough(2)
+    await disk.unlink(`${DIRECTORY}/${'2'.padStart(20, '0')}.qbuf`)
+    buffer.rewind()
+    const all = await readAll(buffer)
+    expect(all).toMatchObject({ bodies: ['five'], setAside: [{ number: 3, lastNumber: 4, bytes: 0, stored: true }] })
+    await buffer.append(sourceOf(['six']))
+    expect((await readAll(buffer)).bodies).toEqual(['six'])
+    await buffer.drained(6)
+    expect(buffer.stats).toMatchObject({ pendingRecords: 0, pendingBytes: 0, quarantinedRecords: 1 })
+    await buffer.close()
+  })
+
+  it('a directory that vanishes is an error, and nothing in it is taken for missing', async () => {
+    const disk = diskWith((await fileOf(BODIES)).contents)
+    const buffer = await open(disk)
+    disk.fail('open', 'ENOENT', { times: 1_000 })
+    await expect(buffer.read({ records: 1, bytes: 1 })).rejects.toMatchObject({ code: 'ENOENT' })
+    disk.heal()
+    expect((await readAll(buffer)).bodies).toEqual(BODIES)
+    expect(buffer.stats.quarantinedRecords).toBe(0)
+    await buffer.close()
+  })
+
+  it('numbers of appends that failed are no missing records, whatever a restart makes of them', async () => {
+    const disk = new FaultDisk()
+    let buffer = await open(disk)
+    await buffer.append(sourceOf(['one']))
+    disk.fail('datasync', 'EIO', { times: 1 })
+    await expect(buffer.append(sourceOf(['promised to nobody', 'nor this one']))).rejects.toThrow('could not write')
+    await buffer.close()
+    for (const body of ['four', 'five']) {
+      buffer = await open(disk)
+      await buffer.append(sourceOf([body]))
+      await buffer.close()
+    }
+    expect((await checkBufferDirectory(DIRECTORY, { disk })).gaps).toEqual([])
+    buffer = await open(disk)
+    expect(await readAll(buffer)).toMatchObject({ numbers: [1, 4, 5], bodies: ['one', 'four', 'five'] })
+    expect(await buffer.quarantine.list()).toEqual([])
+    await buffer.close()
+  })
+
+  it('what was drained is not missed when its files are gone', async () => {
+    const disk = new FaultDisk()
+    for (const body of ['one', 'two', 'three']) {
+      const buffer = await open(disk)
+      await buffer.append(sourceOf([body]))
+      await buffer.close()
+    }
+    const draining = await open(disk)
+    await draining.drained(2)
+    await draining.close()
+    const buffer = await open(disk)
+    expect((await readAll(buffer)).bodies).toEqual(['three'])
+    expect(await buffer.quarantine.list()).toEqual([])
+    await buffer.close()
+  })
+
+  it('G1: a file of another buffer is kept aside, and so is one whose numbers another file has', async () => {
+    const disk = new FaultDisk()
+    const first = await open(disk)
+    await first.append(sourceOf(['one']))
+    await first.close()
+    // The same buffer as it went on in a copy of its directory, which gave number 3 to another record. Nobody was told of
+    // a number 2 there, so it is no successor that goes on behind it.
+    const copy = new FaultDisk()
+    for (const path of disk.paths()) copy.put(path, disk.contents(path))
+    const copied = await open(copy)
+    copy.fail('datasync', 'EIO', { times: 1 })
+    await expect(copied.append(sourceOf(['two']))).rejects.toThrow('could not write')
+    expect((await copied.append(sourceOf(['three of the copy']))).first).toBe(3)
+    await copied.close()
+    const second = await open(disk)
+    await second.append(sourceOf(['two', 'three']))
+    await second.close()
+    const foreign = new FaultDisk()
+    const other = await open(foreign)
+    await other.setDrainedThrough(8)
+    await other.append(sourceOf(['nine of another']))
+    await other.close()
+    const pathOf = (number: number) => `${DIRECTORY}/${String(number).padStart(20, '0')}.qbuf`
+    disk.put(pathOf(3), copy.contents(pathOf(3)))
+    disk.put(pathOf(9), foreign.contents(pathOf(9)))
+    const events: FileBufferEvent[] = []
+    const buffer = await open(disk, { onEvent: (event) => events.push(event) })
+    expect(events.flatMap((event) => (event.type === 'file-aside' ? [event.reason] : []))).toEqual([
+      'its record numbers overlap those of the file before it',
+      `it belongs to buffer ${other.bufferId}`,
+    ])
+    expect(await readAll(buffer)).toMatchObject({ numbers: [1, 2, 3], bodies: ['one', 'two', 'three'], setAside: [] })
+    expect((await buffer.append(sourceOf(['next']))).first).toBeGreaterThan(9)
+    for (const number of [3, 9]) expect(disk.paths()).toContain(`${pathOf(number)}.aside`)
+    await buffer.close()
+  })
+})
