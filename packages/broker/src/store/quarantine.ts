@@ -135,9 +135,15 @@ export function createQuarantineStore({
     dropWith: (id, work) =>
       transaction('hot', async (sql) => {
         // Its row lock makes two operators at once one after the other.
-        if (!(await drop(sql, id))) return false
+        const locked = await sql.run(
+          'lock_quarantined',
+          'SELECT r.seq FROM queen.quarantined_records r WHERE r.id = $1::text FOR UPDATE',
+          [id],
+        )
+        if (locked.length === 0) return false
         await work(sql)
-        return true
+        // Partitions before counts, as a drain locks them that stores messages and sets others aside.
+        return drop(sql, id)
       }),
   }
 }

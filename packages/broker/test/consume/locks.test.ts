@@ -4,7 +4,7 @@
  * what else it had locked before.
  */
 import pg from 'pg'
-import { afterAll, beforeAll, expect, it, vi } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { ClaimCandidate } from '../../src/ports/consume-store.ts'
 import { createConsumeStore } from '../../src/store/consume-store.ts'
 import { openDatabase, type QueenDatabase } from '../../src/store/pool.ts'
@@ -13,6 +13,7 @@ import { createMessageActions } from '../../src/store/reads/message-actions.ts'
 import { createReadStores } from '../../src/store/reads/read-stores.ts'
 import { createRemovalStore } from '../../src/store/removal.ts'
 import { runBroker } from '../reads/running-broker.ts'
+import { untilBlocked } from '../store/lock-waits.ts'
 import { silent, testLimits } from '../store/test-database.ts'
 import { acksOf, type ConsumeFixture, delivered, never, openFixture, popRequest } from './fixture.ts'
 
@@ -66,27 +67,7 @@ function claim(partitionId: string, leaseId: string | null = null): ClaimCandida
   }
 }
 
-/** Until a statement waits for a lock, or `statement` has ended without. */
-async function blocked(statement: Promise<unknown>): Promise<void> {
-  let over = false
-  statement.then(
-    () => {
-      over = true
-    },
-    () => {
-      over = true
-    },
-  )
-  await vi.waitFor(
-    async () => {
-      const waiting = await fixture.sql(
-        `SELECT FROM pg_catalog.pg_stat_activity WHERE datname = pg_catalog.current_database() AND wait_event_type = 'Lock'`,
-      )
-      expect(over || waiting.length > 0).toBe(true)
-    },
-    { timeout: 30_000 },
-  )
-}
+const blocked = (statement: Promise<unknown>): Promise<void> => untilBlocked(fixture.database, statement)
 
 const KEYS = { cursors: 'partition_id', partitions: 'id', consumer_groups: 'queue_name' }
 type Row = [table: keyof typeof KEYS, key: string]
