@@ -1,6 +1,7 @@
 /** The ack verb of the store: entries in, outcomes in the same order; one call of queen.ack_messages. */
 import { countOffsets, formatOffsets, NO_OFFSETS, parseOffsets } from '../engine/format/offset-set.ts'
 import type { AckEntry, AckEntryOutcome } from '../ports/consume-store.ts'
+import { compareCursors } from './lock-order.ts'
 import type { Sql } from './sql.ts'
 
 interface Row {
@@ -84,9 +85,4 @@ export async function ackMessages(sql: Sql, entries: readonly AckEntry[]): Promi
 
 function setOf(text: string | null): readonly number[] {
   return text === null ? NO_OFFSETS : parseOffsets(text)
-}
-
-function compareCursors(a: AckEntry, b: AckEntry): number {
-  if (a.partitionId !== b.partitionId) return a.partitionId < b.partitionId ? -1 : 1
-  return a.group === b.group ? 0 : a.group < b.group ? -1 : 1
 }

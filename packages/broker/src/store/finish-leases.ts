@@ -12,6 +12,7 @@
  * Rows are locked in the order given, so callers sort by cursor, as all acks do.
  */
 import type { FinishOutcome, LeaseFinish } from '../ports/consume-store.ts'
+import { compareCursors } from './lock-order.ts'
 import type { Sql } from './sql.ts'
 
 interface Row {
@@ -70,9 +71,4 @@ export async function finishLeases(sql: Sql, finishes: readonly LeaseFinish[]): 
     }
   }
   return outcomes
-}
-
-function compareCursors(a: LeaseFinish, b: LeaseFinish): number {
-  if (a.partitionId !== b.partitionId) return a.partitionId < b.partitionId ? -1 : 1
-  return a.group === b.group ? 0 : a.group < b.group ? -1 : 1
 }

@@ -1,6 +1,7 @@
 /** What feeds the ready lists when no hint did: pages of a queue's partitions, group starts, holes. */
 import type { Subscription } from '../engine/types.ts'
 import type { PartitionSight, ReconcileQuery, SubscriptionStart } from '../ports/consume-store.ts'
+import { compareNames } from './lock-order.ts'
 import type { Sql } from './sql.ts'
 
 interface SightRow {
@@ -63,7 +64,8 @@ export async function recordSubscriptions(
     `SELECT q.name, s.mode, s.starts_at FROM unnest($1::text[]) AS q (name)
       CROSS JOIN LATERAL queen.record_subscription(q.name, $2::text, $3::text, $4::timestamptz, $5::bigint) s`,
     [
-      queueNames,
+      // Two that record the same ones wait for each other: in one order, or it is a deadlock.
+      [...queueNames].sort(compareNames),
       group,
       subscription.mode,
       subscription.mode === 'timestamp' ? subscription.from : null,

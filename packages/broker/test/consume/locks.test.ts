@@ -13,7 +13,7 @@ import { createMessageActions } from '../../src/store/reads/message-actions.ts'
 import { createReadStores } from '../../src/store/reads/read-stores.ts'
 import { createRemovalStore } from '../../src/store/removal.ts'
 import { runBroker } from '../reads/running-broker.ts'
-import { untilBlocked } from '../store/lock-waits.ts'
+import { lockRow, type Row, runInto, untilBlocked } from '../store/lock-waits.ts'
 import { silent, testLimits } from '../store/test-database.ts'
 import { acksOf, type ConsumeFixture, delivered, never, openFixture, popRequest } from './fixture.ts'
 
@@ -67,30 +67,10 @@ function claim(partitionId: string, leaseId: string | null = null): ClaimCandida
   }
 }
 
-const blocked = (statement: Promise<unknown>): Promise<void> => untilBlocked(fixture.database, statement)
-
-const KEYS = { cursors: 'partition_id', partitions: 'id', consumer_groups: 'queue_name' }
-type Row = [table: keyof typeof KEYS, key: string]
-
-const lock = ([table, key]: Row, how: string) =>
-  holder.query(`SELECT FROM queen.${table} WHERE ${KEYS[table]} = $1 FOR ${how}`, [key])
-
-/** Runs `statement` into a row that is held, and takes the other rows before it lets go: nobody may have them. */
-async function meet(held: Row, free: readonly Row[], statement: () => Promise<unknown>): Promise<void> {
-  await holder.query('BEGIN')
-  await lock(held, 'UPDATE')
-  const met = statement()
-  await blocked(met)
-  for (const row of free) {
-    await lock(row, 'UPDATE NOWAIT').catch(async (error) => {
-      await holder.query('ROLLBACK')
-      await met.catch(() => {})
-      throw error
-    })
-  }
-  await holder.query('COMMIT')
-  await met
-}
+const blocked = (statement: Promise<unknown>) => untilBlocked(fixture.database, statement)
+const lock = (row: Row, how: string) => lockRow(holder, row, how)
+const meet = (held: Row, free: readonly Row[], statement: () => Promise<unknown>) =>
+  runInto({ database: fixture.database, holder }, held, free, statement)
 
 /** Everything that is locked behind the cursor of the lower partition. */
 function all(low: string, high: string): Row[] {

@@ -1,4 +1,5 @@
-/** What a test that holds a lock waits for: that somebody has run into it. */
+/** What shows in which order statements lock: a connection of the test holds a row, and somebody runs into it. */
+import type pg from 'pg'
 import { expect, vi } from 'vitest'
 import type { QueenDatabase } from '../../src/store/pool.ts'
 
@@ -25,4 +26,37 @@ export async function untilBlocked(database: QueenDatabase, statement: Promise<u
     },
     { timeout: 30_000 },
   )
+}
+
+const KEYS = { cursors: 'partition_id', partitions: 'id', consumer_groups: 'queue_name' }
+
+/** All rows with this key, or only that of a group. */
+export type Row = [table: keyof typeof KEYS, key: string, group?: string]
+
+export const lockRow = (holder: pg.Client, [table, key, group]: Row, how: string) =>
+  holder.query(
+    `SELECT FROM queen.${table} WHERE ${KEYS[table]} = $1 ${group === undefined ? '' : 'AND group_name = $2'} FOR ${how}`,
+    group === undefined ? [key] : [key, group],
+  )
+
+/** Runs `statement` into a row that is held, and takes the other rows before it lets go: nobody may have them. */
+export async function runInto(
+  { database, holder }: { database: QueenDatabase; holder: pg.Client },
+  held: Row,
+  free: readonly Row[],
+  statement: () => Promise<unknown>,
+): Promise<void> {
+  await holder.query('BEGIN')
+  await lockRow(holder, held, 'UPDATE')
+  const met = statement()
+  await untilBlocked(database, met)
+  for (const row of free) {
+    await lockRow(holder, row, 'UPDATE NOWAIT').catch(async (error) => {
+      await holder.query('ROLLBACK')
+      await met.catch(() => {})
+      throw error
+    })
+  }
+  await holder.query('COMMIT')
+  await met
 }
