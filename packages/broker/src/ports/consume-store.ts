@@ -197,9 +197,19 @@ export interface ReconcileQuery {
   readonly group: string
   /** Partition names after this one; '' = from the first. */
   readonly after: string
+  /** Only the store knows the order of the names: it says whether the page reaches this one. */
+  readonly until: string
   readonly limit: number
   readonly windowMs: number
   readonly start: SubscriptionStart
+}
+
+export interface ReconcilePage {
+  readonly sights: PartitionSight[]
+  /** Where the following page begins; null after the last. */
+  readonly next: string | null
+  /** Always after the last. */
+  readonly reached: boolean
 }
 
 /** Acks and pushes inside one database transaction. */
@@ -236,7 +246,7 @@ export interface ConsumeStore {
   creditLeases(outageMs: number, endedMsAgo?: number): Promise<number>
   /** Fails, or waits, where any change of a cursor would; changes none. */
   probeCursors(): Promise<void>
-  reconcilePartitions(query: ReconcileQuery): Promise<{ sights: PartitionSight[]; next: string | null }>
+  reconcilePartitions(query: ReconcileQuery): Promise<ReconcilePage>
   skipHole(partitionId: string, group: string): Promise<number | null>
   recordSubscriptions(
     queueNames: readonly string[],

@@ -1,6 +1,6 @@
 /** What feeds the ready lists when no hint did: pages of a queue's partitions, group starts, holes. */
 import type { Subscription } from '../engine/types.ts'
-import type { PartitionSight, ReconcileQuery, SubscriptionStart } from '../ports/consume-store.ts'
+import type { PartitionSight, ReconcilePage, ReconcileQuery, SubscriptionStart } from '../ports/consume-store.ts'
 import { compareNames } from './lock-order.ts'
 import type { Sql } from './sql.ts'
 
@@ -11,23 +11,25 @@ interface SightRow {
   wake_ms: string | null
   position_at: string | null
   next_offset: string | null
+  reached: boolean
 }
 
-/** One page; `next` is where the following page begins, null after the last. @throws StoreError */
-export async function reconcilePartitions(
-  sql: Sql,
-  query: ReconcileQuery,
-): Promise<{ sights: PartitionSight[]; next: string | null }> {
+/** One page. @throws StoreError */
+export async function reconcilePartitions(sql: Sql, query: ReconcileQuery): Promise<ReconcilePage> {
+  const { queueId, group, after, until, limit, windowMs, start } = query
   const rows = await sql.run<SightRow>(
     'reconcile_partitions',
-    'SELECT * FROM queen.reconcile_partitions($1::uuid, $2::text, $3::text, $4::int, $5::bigint, $6::text, $7::timestamptz)',
-    [query.queueId, query.group, query.after, query.limit, query.windowMs, query.start.mode, query.start.at],
+    `SELECT r.*, coalesce(r.name >= $8::text, true) AS reached
+       FROM queen.reconcile_partitions($1::uuid, $2::text, $3::text, $4::int, $5::bigint, $6::text, $7::timestamptz) r`,
+    [queueId, group, after, limit, windowMs, start.mode, start.at, until],
   )
   const sights: PartitionSight[] = []
   let next: string | null = null
+  let reached = true
   for (const row of rows) {
     if (row.partition_id === null) {
       next = row.name
+      reached = row.reached
       continue
     }
     sights.push({
@@ -38,7 +40,7 @@ export async function reconcilePartitions(
       nextOffset: Number(row.next_offset),
     })
   }
-  return { sights, next }
+  return { sights, next, reached }
 }
 
 /** Where the cursor stands afterwards; null when nothing was to be skipped. @throws StoreError */

@@ -41,10 +41,11 @@ async function run(store: ConsumeStore, feed: GroupFeed): Promise<void> {
   const seen = new Set<string>()
   for (;;) {
     const sentMs = performance.now()
-    const { sights, next } = await store.reconcilePartitions({
+    const { sights, next, reached } = await store.reconcilePartitions({
       queueId: queue.id,
       group: feed.group,
       after: feed.reconcileAfter,
+      until: origin,
       limit: PAGE_PARTITIONS,
       windowMs: queue.options.windowBuffer * 1000,
       start,
@@ -58,7 +59,7 @@ async function run(store: ConsumeStore, feed: GroupFeed): Promise<void> {
     if (next === null) {
       if (wrapped) break
       wrapped = true
-    } else if (wrapped && origin !== '' && next >= origin) break
+    } else if (wrapped && origin !== '' && reached) break
     if (list.readyCount >= READY_ENOUGH) return
   }
   // Everything was looked at: what still sleeps but was not seen has nothing left, its lease has ended elsewhere.
