@@ -364,7 +364,8 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     consumer.groupMoved(group, queue)
     database.listener.notify('queen_groups', JSON.stringify([group, queue]))
   }
-  const removal = createRemoval({ store: createRemovalStore(database), messages: stores.messages, activity, log, wake })
+  const removalStore = createRemovalStore(database, instanceId)
+  const removal = createRemoval({ store: removalStore, messages: stores.messages, activity, log, wake })
   const quarantine = createQuarantine({
     store: createQuarantineStore(database),
     log: buffer,

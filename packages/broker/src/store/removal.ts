@@ -4,12 +4,25 @@ import type { RemovalStore } from '../ports/removal-store.ts'
 import { type QueueRow, toEntry } from './queues.ts'
 import type { Database } from './sql.ts'
 
-// A turn is a row with an end: an instance that dies in its turn delays the others for this long.
-const TURN_SECONDS = 120
+// A turn is a row with an end: an instance that dies in its turn delays the others for this long. Itself it delays by
+// nothing, restarted or not: nobody else can have its turn.
+const TURN_SECONDS = 30
+// Two may fail. Whoever loses a turn that it is still in does no harm: every statement decides under its own locks.
+const RENEW_TURN_MS = 10_000
 // An instance that had nothing buffered is forgotten after as long without a word.
 const CUT_OFF_SECONDS_MAX = 3_600
 
-export function createRemovalStore({ admin }: Pick<Database, 'admin'>): RemovalStore {
+export function createRemovalStore({ admin }: Pick<Database, 'admin'>, instanceId: string): RemovalStore {
+  /** Turns this process is in. */
+  const taken = new Set<string>()
+
+  const renew = (name: string) =>
+    admin.run(
+      'renew_turn',
+      `UPDATE queen.system_state s SET updated_at = clock_timestamp() WHERE s.key = 'turn ' || $1::text AND s.value ->> 'by' = $2::text`,
+      [name, instanceId],
+    )
+
   return {
     async queuesToExpire() {
       const rows = await admin.run<QueueRow>(
@@ -102,26 +115,36 @@ export function createRemovalStore({ admin }: Pick<Database, 'admin'>): RemovalS
     },
 
     async inTurn(name, work) {
-      const taken = await admin.run(
-        'take_turn',
-        `INSERT INTO queen.system_state AS s (key, value, updated_at)
-         VALUES ('turn ' || $1::text, '{"taken": true}', clock_timestamp())
-         ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at
-          WHERE s.value ->> 'taken' = 'false' OR s.updated_at < clock_timestamp() - $2::int * interval '1 second'
-         RETURNING 1`,
-        [name, TURN_SECONDS],
-      )
-      if (taken.length === 0) return false
+      if (taken.has(name)) return false
+      taken.add(name)
       try {
-        await work()
-      } finally {
-        await admin.run(
-          'end_turn',
-          `UPDATE queen.system_state s SET value = '{"taken": false}', updated_at = clock_timestamp() WHERE s.key = 'turn ' || $1::text`,
-          [name],
+        const rows = await admin.run(
+          'take_turn',
+          `INSERT INTO queen.system_state AS s (key, value, updated_at)
+           VALUES ('turn ' || $1::text, jsonb_build_object('taken', true, 'by', $3::text), clock_timestamp())
+           ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at
+            WHERE s.value ->> 'taken' = 'false' OR s.value ->> 'by' = $3::text
+               OR s.updated_at < clock_timestamp() - $2::int * interval '1 second'
+           RETURNING 1`,
+          [name, TURN_SECONDS, instanceId],
         )
+        if (rows.length === 0) return false
+        const renewal = setInterval(() => void renew(name).catch(() => {}), RENEW_TURN_MS)
+        try {
+          await work()
+        } finally {
+          clearInterval(renewal)
+          await admin.run(
+            'end_turn',
+            `UPDATE queen.system_state s SET value = '{"taken": false}', updated_at = clock_timestamp()
+              WHERE s.key = 'turn ' || $1::text AND s.value ->> 'by' = $2::text`,
+            [name, instanceId],
+          )
+        }
+        return true
+      } finally {
+        taken.delete(name)
       }
-      return true
     },
 
     async oldestBufferedSeconds() {

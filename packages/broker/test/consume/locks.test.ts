@@ -295,7 +295,11 @@ it('retention locks partitions in the order of pushes', async () => {
   for (const id of [low, high]) await fixture.sql(old, [id])
   await meet(['partitions', low], [['partitions', high]], async () => {
     const query = { queueId, after: '', limit: 9, completedSeconds: 0, segmentsMax: 9, queueMode: null }
-    const page = await createRemovalStore(patient).expireMessages({ ...query, ageSeconds: 60, evidenceSeconds: 0 })
+    const page = await createRemovalStore(patient, 'an-instance').expireMessages({
+      ...query,
+      ageSeconds: 60,
+      evidenceSeconds: 0,
+    })
     expect(page).toMatchObject({ aged: 2, segments: 2, next: null })
   })
 })
@@ -317,7 +321,7 @@ it.each([
   await fixture.sql('UPDATE queen.partitions SET start_offset = $2::bigint WHERE id = $1::uuid', [low, start])
   const { letter, key } = await deadLetter(queueId, low)
   let removed: Promise<unknown> | null = null
-  const removal = createRemovalStore(patient)
+  const removal = createRemovalStore(patient, 'an-instance')
   await patient.transaction('hot', async (sql) => {
     const retry = 'SELECT messages FROM queen.retry_dead_letters(ARRAY[$1::bigint], ARRAY[$2::bytea])'
     expect(await sql.run('test_retry', retry, [letter, key])).toEqual([{ messages: '1' }])
@@ -343,7 +347,8 @@ it('a dead letter that comes back while retention is at another partition keeps 
   await fixture.sql('DELETE FROM queen.segments WHERE partition_id = $1::uuid AND first_offset = 0', [high])
   await fixture.sql('UPDATE queen.partitions SET start_offset = 1 WHERE id = $1::uuid', [high])
   const query = { queueId, after: '', limit: 9, evidenceSeconds: 0, segmentsMax: 9, queueMode: null }
-  const expire = () => createRemovalStore(patient).expireMessages({ ...query, ageSeconds: 60, completedSeconds: 0 })
+  const expire = () =>
+    createRemovalStore(patient, 'an-instance').expireMessages({ ...query, ageSeconds: 60, completedSeconds: 0 })
   await holder.query('BEGIN')
   await lock(['partitions', low], 'UPDATE')
   const removed = expire()

@@ -1,6 +1,6 @@
 /** Retention and eviction on a real database, driven without waiting for their intervals. */
 import { pino } from 'pino'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { createRemoval } from '../../src/engine/queues/removal.ts'
 import { Activity } from '../../src/engine/reads/activity.ts'
 import { openDatabase, type QueenDatabase } from '../../src/store/pool.ts'
@@ -17,7 +17,7 @@ beforeAll(async () => {
   queen = await runBroker({ RETENTION_INTERVAL: '86400000', EVICTION_INTERVAL: '86400000' })
   database = openDatabase({ url: queen.databaseUrl, ...testLimits, log: silent })
   removal = createRemoval({
-    store: createRemovalStore(database),
+    store: createRemovalStore(database, 'an-instance'),
     messages: createReadStores(database).messages,
     activity: new Activity(),
     log: pino({ level: 'silent' }),
@@ -263,14 +263,79 @@ describe('eviction', () => {
     expect(groups.sort()).toEqual(['__QUEUE_MODE__', 'a'])
     expect(ids(messages)).toEqual(['u1', 'u1'])
   })
+})
 
-  it('runs on one instance at a time', async () => {
-    const store = createRemovalStore(database)
+describe('a turn', () => {
+  const turnOf = (instance: string) => createRemovalStore(database, instance)
+  const nothing = async () => {}
+  const secondsAgo = (seconds: number) =>
+    queen.sql.query(
+      "UPDATE queen.system_state SET updated_at = clock_timestamp() - $1 * interval '1 second' WHERE key = 'turn test'",
+      [seconds],
+    )
+  const isFresh = async () => {
+    const fresh =
+      "SELECT FROM queen.system_state WHERE key = 'turn test' AND updated_at > clock_timestamp() - interval '15 s'"
+    return (await queen.sql.query(fresh)).rowCount === 1
+  }
+
+  afterEach(async () => {
+    vi.useRealTimers()
+    await queen.sql.query("DELETE FROM queen.system_state WHERE key = 'turn test'")
+  })
+
+  it.each(['another instance', 'itself'])('is not given to %s meanwhile', async (other) => {
+    const store = turnOf('an-instance')
     const turns: boolean[] = []
+    const second = other === 'itself' ? store : turnOf(other)
     await store.inTurn('test', async () => {
-      turns.push(await store.inTurn('test', async () => {}))
+      turns.push(await second.inTurn('test', nothing))
     })
-    turns.push(await store.inTurn('test', async () => {}))
+    turns.push(await second.inTurn('test', nothing))
     expect(turns).toEqual([false, true])
+  })
+
+  it('that was never ended holds up its own instance for no moment, and others for half a minute', async () => {
+    const dying: typeof database.admin = {
+      run: (name, text, values) =>
+        name === 'end_turn' ? Promise.reject(new Error('connection lost')) : database.admin.run(name, text, values),
+    }
+    const store = createRemovalStore({ admin: dying }, 'an-instance')
+    for (const _ of ['first', 'again']) await expect(store.inTurn('test', nothing)).rejects.toThrow('connection lost')
+    expect(await turnOf('another').inTurn('test', nothing)).toBe(false)
+    // Restarted.
+    expect(await turnOf('an-instance').inTurn('test', nothing)).toBe(true)
+    await expect(store.inTurn('test', nothing)).rejects.toThrow('connection lost')
+    await secondsAgo(31)
+    expect(await turnOf('another').inTurn('test', nothing)).toBe(true)
+  })
+
+  it('lasts as long as it is needed', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+    const lasted = turnOf('an-instance').inTurn('test', async () => {
+      await secondsAgo(29)
+      await vi.advanceTimersByTimeAsync(10_000)
+      await vi.waitUntil(isFresh, { timeout: 20_000 })
+      expect(await turnOf('another').inTurn('test', nothing)).toBe(false)
+    })
+    expect([await lasted, vi.getTimerCount()]).toEqual([true, 0])
+  })
+
+  it('that another has taken over is not ended by whoever had it before', async () => {
+    const over = Promise.withResolvers<void>()
+    let second = Promise.resolve(false)
+    await turnOf('an-instance').inTurn('test', async () => {
+      await secondsAgo(31)
+      const begun = Promise.withResolvers<void>()
+      second = turnOf('another').inTurn('test', () => {
+        begun.resolve()
+        return over.promise
+      })
+      await Promise.race([begun.promise, second])
+    })
+    expect(await turnOf('a-third').inTurn('test', nothing)).toBe(false)
+    over.resolve()
+    expect(await second).toBe(true)
+    expect(await turnOf('a-third').inTurn('test', nothing)).toBe(true)
   })
 })
