@@ -1,8 +1,18 @@
 /** The `next` of lists that go on by key: what it holds is the server's business, so it is checked when it comes back. */
 import { Refusal } from './refusal.ts'
 
-export function tokenOf(parts: readonly (string | number)[]): string {
+export function tokenOf(parts: readonly string[]): string {
   return Buffer.from(JSON.stringify(parts)).toString('base64url')
+}
+
+/** The `next` of a page; null when nothing is behind its last row. */
+export function nextOf<Row>(
+  rows: readonly Row[],
+  hasMore: boolean,
+  placeOf: (last: Row) => readonly string[],
+): string | null {
+  const last = rows.at(-1)
+  return hasMore && last !== undefined ? tokenOf(placeOf(last)) : null
 }
 
 /** The parts of a token of `count` texts. @throws Refusal INVALID_PARAMETER */

@@ -9,7 +9,7 @@ import { StoreError } from '../../ports/store-error.ts'
 import { type InstanceRow, LIVE_MS_MAX, type SwitchValue, type SystemStore } from '../../ports/system-store.ts'
 import type { QuarantineCount } from '../drain/quarantine-count.ts'
 import type { InstanceStatus, MaintenanceStatus, MaintenanceWindow, PopMaintenanceStatus } from '../engine.ts'
-import { isIsoTimestamp, readToken, tokenOf } from '../list-token.ts'
+import { isIsoTimestamp, nextOf, readToken } from '../list-token.ts'
 import { Refusal } from '../refusal.ts'
 import type { Page } from '../types.ts'
 import { within } from '../within.ts'
@@ -210,8 +210,7 @@ export class Maintenance {
     const { windows, total } = await this.#parts.system.listWindows(limit + 1, offset, place).catch(refuse)
     const hasMore = windows.length > limit
     const rows = windows.slice(0, limit)
-    const last = rows.at(-1)
-    const next = hasMore && last !== undefined ? tokenOf([last.startedAt, last.id]) : null
+    const next = nextOf(rows, hasMore, (last) => [last.startedAt, last.id])
     return { rows: rows.map(windowOf), total, limit, offset, hasMore, next }
   }
 

@@ -9,26 +9,12 @@ import { decodeSegment } from '../format/segment-body.ts'
 import { Refusal } from '../refusal.ts'
 import { answering } from '../store-refusal.ts'
 import type { DecodedSegment } from '../types.ts'
-import { isoMillisOf, placeFields, statusFields } from './message-list.ts'
+import { isoMillisOf, type ListedMessage, placeFields, statusFields } from './message-list.ts'
 import { findEverywhere, findMessage } from './message-search.ts'
 import { type DeliveryMode, deliveryMode, type GroupStatus, type MessageStatus, StatusBook } from './message-status.ts'
 
-export interface MessageDetail {
-  readonly id: string
-  readonly transactionId: string
-  readonly partitionId: string
-  readonly queue: string
-  readonly partition: string
-  readonly queuePath: string
-  readonly namespace: string
-  readonly task: string
-  readonly status: MessageStatus
-  readonly traceId: string | null
-  readonly producerSub: string | null
-  readonly queuePriority: number
+export interface MessageDetail extends Omit<ListedMessage, 'queueStatus' | 'busStatus' | 'retryCount'> {
   readonly retryCount: number | null
-  readonly createdAt: string
-  readonly leaseExpiresAt: string | null
   /** JSON text. */
   readonly payload: Buffer
   readonly isEncrypted: boolean

@@ -6,7 +6,7 @@
  * Invariants: one request looks at a bounded number of segments and bytes, whatever the filter finds; a page that is
  * cut short for it says so with `next` and goes on exactly there.
  */
-import { QUEUE_MODE_GROUP } from '@queen/protocol'
+import { isUuid, QUEUE_MODE_GROUP } from '@queen/protocol'
 import type {
   MessageSelection,
   MessageStore,
@@ -18,7 +18,7 @@ import { viewFrame } from '../format/frame-view.ts'
 import { messageIdAt } from '../format/message-id.ts'
 import { hasOffset } from '../format/offset-set.ts'
 import { decodeSegment, isoMicros } from '../format/segment-body.ts'
-import { Refusal } from '../refusal.ts'
+import { isIsoTimestamp, readToken, tokenOf } from '../list-token.ts'
 import { answering } from '../store-refusal.ts'
 import { type GroupStatus, type MessageStatus, overallStatus, StatusBook } from './message-status.ts'
 
@@ -116,14 +116,14 @@ export async function listMessages(store: MessageStore, query: MessageQuery): Pr
     resume = null
     if (scanned === null) break
     if (found.length <= limit && (segmentsLeft <= 0 || performance.now() > deadlineMs)) {
-      end = tokenOf(scanned, scanned.firstOffset)
+      end = nextBelow(scanned, scanned.firstOffset)
       break
     }
   }
   const shown = found.slice(0, limit)
   const messages = await describe(store, query, shown)
   const last = shown[messages.length - 1]
-  if (messages.length < found.length && last !== undefined) end = tokenOf(last.header, last.offset)
+  if (messages.length < found.length && last !== undefined) end = nextBelow(last.header, last.offset)
   return { messages, hasMore: end !== null, next: end }
 }
 
@@ -278,23 +278,23 @@ function sameSegment(
 }
 
 /** The next page begins below `offset` of this segment. */
-function tokenOf({ createdAt, partitionId, firstOffset }: SegmentPosition, offset: number): string {
-  return Buffer.from(`${isoMicros(createdAt)}/${partitionId}/${firstOffset}/${offset}`).toString('base64url')
+function nextBelow({ createdAt, partitionId, firstOffset }: SegmentPosition, offset: number): string {
+  return tokenOf([isoMicros(createdAt), partitionId, String(firstOffset), String(offset)])
 }
 
-const TOKEN =
-  /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z)\/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\/(\d{1,15})\/(\d{1,15})$/
+const OFFSET = /^\d{1,15}$/
 
 function positionOf(token: string): SegmentPosition & { offset: number } {
-  const match = TOKEN.exec(Buffer.from(token, 'base64url').toString('latin1'))
-  if (
-    match === null ||
-    Number.isNaN(Date.parse(match[1]!)) ||
-    !new Date(match[1]!).toISOString().startsWith(match[1]!.slice(0, 19))
-  ) {
-    throw new Refusal('INVALID_PARAMETER', "Parameter 'after' is not a value this server has given", {
-      details: { parameter: 'after' },
-    })
+  const [createdAt, partitionId, firstOffset, offset] = readToken(
+    token,
+    4,
+    ([at = '', id = '', first = '', below = '']) =>
+      isIsoTimestamp(at) && isUuid(id) && OFFSET.test(first) && OFFSET.test(below),
+  )
+  return {
+    createdAt: createdAt!,
+    partitionId: partitionId!,
+    firstOffset: Number(firstOffset),
+    offset: Number(offset),
   }
-  return { createdAt: match[1]!, partitionId: match[2]!, firstOffset: Number(match[3]), offset: Number(match[4]) }
 }

@@ -1,7 +1,7 @@
 /** Queues, partitions, namespaces and tasks with their counts, as the dashboard's lists show them. */
 import { QUEUE_MODE_GROUP } from '@queen/protocol'
 import type { PartitionRow, ResourceStore } from '../../ports/resource-store.ts'
-import { readToken, tokenOf } from '../list-token.ts'
+import { nextOf, readToken } from '../list-token.ts'
 import { Refusal } from '../refusal.ts'
 import { answering } from '../store-refusal.ts'
 import { ageSeconds, type Counts, type QueueStats, type Snapshot, type Stats, statsAgeSeconds } from './stats.ts'
@@ -88,7 +88,6 @@ export function createResources({ store, stats, throughput }: ResourceParts) {
       }
       const limit = query.limit ?? Math.max(1, total)
       const shown = found.slice(begin, begin + limit)
-      const last = shown.at(-1)
       const hasMore = begin + shown.length < total
       return {
         rows: shown.map((each) => listedQueue(snapshot, each)),
@@ -96,7 +95,7 @@ export function createResources({ store, stats, throughput }: ResourceParts) {
         limit,
         offset: query.offset,
         hasMore,
-        next: hasMore && last !== undefined ? tokenOf([last.queue.createdAt, last.queue.name]) : null,
+        next: nextOf(shown, hasMore, ({ queue }) => [queue.createdAt, queue.name]),
         statsAge: statsAgeSeconds(snapshot),
       }
     },
@@ -151,7 +150,6 @@ export function createResources({ store, stats, throughput }: ResourceParts) {
           })),
         ),
       )
-      const last = shown.at(-1)
       const hasMore = rows.length > limit
       return {
         rows: partitions.map((row) => ({
@@ -168,7 +166,7 @@ export function createResources({ store, stats, throughput }: ResourceParts) {
         limit,
         offset,
         hasMore,
-        next: hasMore && last !== undefined ? tokenOf([last.queue, last.name]) : null,
+        next: nextOf(shown, hasMore, (last) => [last.queue, last.name]),
       }
     },
 

@@ -7,7 +7,7 @@ import type { MessageStore } from '../../ports/message-store.ts'
 import type { NamedTrace, StoredTrace, TraceStore } from '../../ports/trace-store.ts'
 import { openPayload, viewFrame } from '../format/frame-view.ts'
 import { decodeSegment } from '../format/segment-body.ts'
-import { isStoreTimestamp, readToken, tokenOf } from '../list-token.ts'
+import { isStoreTimestamp, nextOf, readToken } from '../list-token.ts'
 import { Refusal } from '../refusal.ts'
 import { answering } from '../store-refusal.ts'
 import { locateMessage } from './message-detail.ts'
@@ -82,14 +82,13 @@ export function createTraces(parts: TraceParts) {
         store.tracesByName({ name, from, to, after, offset, limit, bytesMax: ANSWER_BYTES_MAX }),
       )
       const payloads = await payloadsOf(parts, found.traces)
-      const last = found.traces.at(-1)
       return {
         traces: found.traces.map((trace) => ({ ...trace, payload: payloads.get(keyOf(trace)) ?? null })),
         total: found.total,
         limit,
         offset,
         hasMore: found.hasMore,
-        next: found.hasMore && last !== undefined ? tokenOf([last.position.createdAt, last.position.id]) : null,
+        next: nextOf(found.traces, found.hasMore, ({ position }) => [position.createdAt, position.id]),
       }
     },
 
@@ -99,7 +98,6 @@ export function createTraces(parts: TraceParts) {
       const after = token === null ? null : { lastSeen: token[0]!, name: token[1]! }
       const { names, total } = await answering(() => store.traceNames({ search, after, offset, limit }))
       const rows = names.slice(0, limit)
-      const last = rows.at(-1)
       const hasMore = names.length > limit
       return {
         rows: rows.map((row) => ({
@@ -112,7 +110,7 @@ export function createTraces(parts: TraceParts) {
         limit,
         offset,
         hasMore,
-        next: hasMore && last !== undefined ? tokenOf([last.position.lastSeen, last.position.name]) : null,
+        next: nextOf(rows, hasMore, ({ position }) => [position.lastSeen, position.name]),
       }
     },
   }

@@ -9,7 +9,7 @@ import type { DeadLetterPosition, DeadLetterStore, StoredDeadLetter } from '../.
 import type { Log } from '../../ports/log.ts'
 import type { Engine } from '../engine.ts'
 import { openPayload, viewFrame } from '../format/frame-view.ts'
-import { Refusal } from '../refusal.ts'
+import { isStoreTimestamp, nextOf, readToken } from '../list-token.ts'
 import { answering } from '../store-refusal.ts'
 import type { DeadLetter } from '../types.ts'
 
@@ -22,7 +22,6 @@ export interface DeadLetterParts {
 // Frames of one answer together. The answer is built in memory, several may be at a time.
 const ANSWER_BYTES_MAX = 32 * 1024 * 1024
 const NULL_JSON = Buffer.from('null')
-const TIMESTAMP = /^(?!0000)\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?\+00$/
 const ID = /^\d{1,18}$/
 
 export function createDeadLetters(parts: DeadLetterParts): Pick<Engine, 'listDeadLetters'> {
@@ -33,14 +32,13 @@ export function createDeadLetters(parts: DeadLetterParts): Pick<Engine, 'listDea
       const found = await answering(() =>
         parts.store.listDeadLetters(query, { limit, offset, after, bytesMax: ANSWER_BYTES_MAX }),
       )
-      const last = found.rows.at(-1)
       return {
         rows: found.rows.map((row) => open(row, parts)),
         total: found.total,
         limit,
         offset,
         hasMore: found.hasMore,
-        next: found.hasMore && last !== undefined ? tokenOf(last.position) : null,
+        next: nextOf(found.rows, found.hasMore, ({ position }) => [position.failedAt, position.id]),
       }
     },
   }
@@ -65,18 +63,7 @@ function open(row: StoredDeadLetter, { cipher, log }: DeadLetterParts): DeadLett
   return { ...rest, id: messageId, data, traceId, producerSub }
 }
 
-function tokenOf({ failedAt, id }: DeadLetterPosition): string {
-  return Buffer.from(`${failedAt}/${id}`).toString('base64url')
-}
-
 function positionOf(token: string): DeadLetterPosition {
-  const [failedAt = '', id = ''] = Buffer.from(token, 'base64url').toString('latin1').split('/', 2)
-  const timeMs = TIMESTAMP.test(failedAt) ? Date.parse(failedAt) : Number.NaN
-  // The comparison refuses a 30th of February, which JavaScript takes for a day in March and PostgreSQL for an error.
-  const real = !Number.isNaN(timeMs) && new Date(timeMs).toISOString().slice(0, 10) === failedAt.slice(0, 10)
-  if (!real || !ID.test(id))
-    throw new Refusal('INVALID_PARAMETER', "Parameter 'after' is not a value this server has given", {
-      details: { parameter: 'after' },
-    })
-  return { failedAt, id }
+  const [failedAt, id] = readToken(token, 2, ([at = '', row = '']) => isStoreTimestamp(at) && ID.test(row))
+  return { failedAt: failedAt!, id: id! }
 }
