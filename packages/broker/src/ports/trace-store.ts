@@ -13,16 +13,7 @@ export interface TraceWrite {
   readonly workerId: string | null
 }
 
-export interface StoredTrace {
-  readonly id: string
-  readonly partitionId: string
-  readonly offset: number
-  readonly transactionId: string
-  readonly group: string
-  readonly eventType: string
-  readonly data: string
-  readonly names: readonly string[]
-  readonly workerId: string | null
+export interface StoredTrace extends TraceWrite {
   /** ISO 8601, milliseconds. */
   readonly createdAt: string
 }

@@ -4,16 +4,8 @@
  */
 import type { SegmentRow } from '../engine/format/segment-body.ts'
 import type { AheadRead } from '../ports/consume-store.ts'
+import { type SegmentColumns, toSegment } from './segments.ts'
 import type { Sql } from './sql.ts'
-
-interface Row {
-  partition_id: string
-  first_offset: string
-  last_offset: string
-  created_at: string
-  id_base: string
-  body: Buffer
-}
 
 const STATEMENT = `
 SELECT a.partition_id, s.first_offset, s.last_offset, s.created_at, s.id_base, s.body
@@ -38,19 +30,12 @@ export async function readAhead(
   bytesMax: number,
   segmentsMax: number,
 ): Promise<SegmentRow[]> {
-  const rows = await sql.run<Row>('read_ahead', STATEMENT, [
+  const rows = await sql.run<SegmentColumns>('read_ahead', STATEMENT, [
     `{${reads.map((read) => read.partitionId).join()}}`,
     `{${reads.map((read) => read.from).join()}}`,
     `{${reads.map((read) => read.to).join()}}`,
     bytesMax,
     segmentsMax,
   ])
-  return rows.map((row) => ({
-    partitionId: row.partition_id,
-    firstOffset: Number(row.first_offset),
-    lastOffset: Number(row.last_offset),
-    createdAt: row.created_at,
-    idBase: row.id_base,
-    body: row.body,
-  }))
+  return rows.map(toSegment)
 }

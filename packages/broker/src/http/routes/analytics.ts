@@ -12,50 +12,42 @@ import type { TSchema } from 'typebox'
 import type { HttpContext } from '../context.ts'
 import { type Query, queryName, queryText } from '../query.ts'
 import { PARAMETER_ERRORS, RANGE, readRoute, text } from '../read-route.ts'
-import type { Route } from '../route.ts'
+import type { Parameter, Route } from '../route.ts'
 import { queryRange } from './status.ts'
 
 const tag = 'Analytics'
 
+/** Series over a range of time, of what these parameters select. */
+const seriesBy =
+  <Selection>(parameters: readonly Parameter[], selected: (query: Query) => Selection) =>
+  (
+    name: string,
+    operationId: string,
+    summary: string,
+    answer: TSchema,
+    read: (query: Selection & ReturnType<typeof queryRange>) => Promise<unknown>,
+  ): Route =>
+    readRoute(
+      {
+        path: `/api/v1/analytics/${name}`,
+        operationId,
+        summary,
+        tag,
+        query: [...parameters, ...RANGE],
+        answer,
+        errors: PARAMETER_ERRORS,
+      },
+      (query) => read({ ...queryRange(query), ...selected(query) }),
+    )
+
+const byQueue = seriesBy([text('queue')], (query) => ({ queue: queryName(query, 'queue') }))
+
+const byWorker = seriesBy([text('hostname'), text('workerId')], (query) => ({
+  hostname: queryText(query, 'hostname'),
+  workerId: queryText(query, 'workerId'),
+}))
+
 export function analyticsRoutes({ engine }: HttpContext): Route[] {
-  const byQueue = (
-    name: string,
-    operationId: string,
-    summary: string,
-    answer: TSchema,
-    read: (query: ReturnType<typeof queueQuery>) => Promise<unknown>,
-  ): Route =>
-    readRoute(
-      {
-        path: `/api/v1/analytics/${name}`,
-        operationId,
-        summary,
-        tag,
-        query: [text('queue'), ...RANGE],
-        answer,
-        errors: PARAMETER_ERRORS,
-      },
-      (query) => read(queueQuery(query)),
-    )
-  const byWorker = (
-    name: string,
-    operationId: string,
-    summary: string,
-    answer: TSchema,
-    read: (query: ReturnType<typeof workerQuery>) => Promise<unknown>,
-  ): Route =>
-    readRoute(
-      {
-        path: `/api/v1/analytics/${name}`,
-        operationId,
-        summary,
-        tag,
-        query: [text('hostname'), text('workerId'), ...RANGE],
-        answer,
-        errors: PARAMETER_ERRORS,
-      },
-      (query) => read(workerQuery(query)),
-    )
   return [
     byQueue('queue-ops', 'getQueueOps', 'Operations by queue, of the busiest queues', QueueOpsAnswerSchema, (query) =>
       engine.queueOps(query),
@@ -94,12 +86,4 @@ export function analyticsRoutes({ engine }: HttpContext): Route[] {
       () => engine.postgresStats(),
     ),
   ]
-}
-
-function queueQuery(query: Query) {
-  return { ...queryRange(query), queue: queryName(query, 'queue') }
-}
-
-function workerQuery(query: Query) {
-  return { ...queryRange(query), hostname: queryText(query, 'hostname'), workerId: queryText(query, 'workerId') }
 }

@@ -20,7 +20,7 @@ import { parseQuery, queryBoolean, queryInteger, queryName } from '../query.ts'
 import { readRoute, text } from '../read-route.ts'
 import { type Route, SMALL_BODY_BYTES_MAX } from '../route.ts'
 import { bodyReader, requireName } from '../wire/json-body.ts'
-import { bodyTimestamp } from '../wire/timestamp.ts'
+import { bodyTimestamp, toMillis } from '../wire/timestamp.ts'
 
 const LAG_SECONDS_DEFAULT = 3_600
 // A hundred years.
@@ -121,7 +121,7 @@ export function consumerGroupRoutes({ engine }: HttpContext): Route[] {
         const { subscriptionTimestamp } = readSubscription(exchange.body)
         const startsAt = bodyTimestamp(subscriptionTimestamp, 'subscriptionTimestamp', 'start')!
         const rowsUpdated = await engine.moveSubscription(consumerGroup, startsAt)
-        exchange.answer(200, { success: true, consumerGroup, newTimestamp: millis(startsAt), rowsUpdated })
+        exchange.answer(200, { success: true, consumerGroup, newTimestamp: toMillis(startsAt), rowsUpdated })
       },
     },
     {
@@ -149,7 +149,7 @@ export function consumerGroupRoutes({ engine }: HttpContext): Route[] {
           consumerGroup,
           queueName,
           seekToEnd: time === null,
-          targetTimestamp: time === null ? null : millis(time),
+          targetTimestamp: time === null ? null : toMillis(time),
           partitionsUpdated,
         })
       },
@@ -226,8 +226,4 @@ function seekTarget(body: { toEnd?: boolean | null; timestamp?: string | null })
     })
   }
   return time
-}
-
-function millis(timestamp: string): string {
-  return `${timestamp.slice(0, 23)}Z`
 }

@@ -11,9 +11,11 @@ import { countsOf } from '../../engine/reads/resources.ts'
 import type { HttpContext } from '../context.ts'
 import { AFTER_PARAMETER, paginationOf, pagingParameters, queryPaging } from '../paging.ts'
 import { queryName, queryText } from '../query.ts'
+import { queueList, queueListParameters } from '../queue-list.ts'
 import { readRoute, text } from '../read-route.ts'
 import type { Route } from '../route.ts'
 import { requireName } from '../wire/json-body.ts'
+import { toMillis } from '../wire/timestamp.ts'
 import { searchText } from './traces.ts'
 
 const LIMIT_DEFAULT = 100
@@ -37,27 +39,14 @@ export function resourceRoutes({ engine }: HttpContext): Route[] {
         operationId: 'listQueues',
         summary: 'Queues, newest first',
         tag,
-        query: [
-          text('search', 'part of the name'),
-          text('namespace'),
-          text('task'),
-          ...pagingParameters(LIMIT_DEFAULT),
-          AFTER_PARAMETER,
-        ],
+        query: queueListParameters(LIMIT_DEFAULT),
         answer: QueuesAnswerSchema,
         errors: ['INVALID_PARAMETER'],
       },
-      async (query) => {
-        const page = await engine.listQueues({
-          search: queryText(query, 'search'),
-          namespace: queryText(query, 'namespace'),
-          task: queryText(query, 'task'),
-          ...queryPaging(query, LIMIT_DEFAULT),
-          // Without a limit: all of them.
-          ...(queryText(query, 'limit') === null ? { limit: null } : {}),
-          after: queryText(query, 'after'),
-        })
-        return { queues: page.rows, total: page.total, pagination: paginationOf(page), statsAge: page.statsAge }
+      (query) => {
+        const paging = queryPaging(query, LIMIT_DEFAULT)
+        // Without a limit: all of them.
+        return queueList(engine, query, queryText(query, 'limit') === null ? { ...paging, limit: null } : paging)
       },
     ),
     readRoute(
@@ -80,7 +69,7 @@ export function resourceRoutes({ engine }: HttpContext): Route[] {
           namespace,
           task,
           priority: options.priority,
-          createdAt: `${createdAt.slice(0, 23)}Z`,
+          createdAt: toMillis(createdAt),
           options,
           partitions: rows.map((row) => ({
             id: row.id,

@@ -10,11 +10,13 @@ import Type from 'typebox'
 import { INTERVALS } from '../../engine/reads/analytics.ts'
 import { countsOf } from '../../engine/reads/resources.ts'
 import type { HttpContext } from '../context.ts'
-import { AFTER_PARAMETER, paginationOf, pagingParameters, queryPaging } from '../paging.ts'
+import { pagingParameters, queryPaging } from '../paging.ts'
 import { invalidParameter, type Query, queryName, queryText, queryTimestamp } from '../query.ts'
+import { queueList, queueListParameters } from '../queue-list.ts'
 import { PARAMETER_ERRORS, RANGE, readRoute, text } from '../read-route.ts'
 import type { Route } from '../route.ts'
 import { requireName } from '../wire/json-body.ts'
+import { toMillis } from '../wire/timestamp.ts'
 import { wholeMinute } from './messages.ts'
 
 const QUEUES_LIMIT_DEFAULT = 100
@@ -52,26 +54,11 @@ export function statusRoutes({ engine }: HttpContext): Route[] {
         operationId: 'listQueueStatus',
         summary: 'Queues, newest first, by pages',
         tag,
-        query: [
-          text('namespace'),
-          text('task'),
-          text('search', 'part of the name'),
-          ...pagingParameters(QUEUES_LIMIT_DEFAULT),
-          AFTER_PARAMETER,
-        ],
+        query: queueListParameters(QUEUES_LIMIT_DEFAULT),
         answer: QueuesAnswerSchema,
         errors: ['INVALID_PARAMETER'],
       },
-      async (query) => {
-        const page = await engine.listQueues({
-          search: queryText(query, 'search'),
-          namespace: queryText(query, 'namespace'),
-          task: queryText(query, 'task'),
-          ...queryPaging(query, QUEUES_LIMIT_DEFAULT),
-          after: queryText(query, 'after'),
-        })
-        return { queues: page.rows, total: page.total, pagination: paginationOf(page), statsAge: page.statsAge }
-      },
+      (query) => queueList(engine, query, queryPaging(query, QUEUES_LIMIT_DEFAULT)),
     ),
     readRoute(
       {
@@ -95,7 +82,7 @@ export function statusRoutes({ engine }: HttpContext): Route[] {
             namespace,
             task,
             priority: options.priority,
-            createdAt: `${createdAt.slice(0, 23)}Z`,
+            createdAt: toMillis(createdAt),
             config: { ...options, maxQueueSize: options.maxSize },
           },
           totals: { ...totals, messages: totals },

@@ -33,6 +33,11 @@ export function parseTimestamp(text: string, edge: 'start' | 'end'): string | nu
   return `${iso.slice(0, 19)}.${fraction.slice(0, 6).padEnd(6, '0')}Z`
 }
 
+/** As answers show it; from that form. */
+export function toMillis(timestamp: string): string {
+  return `${timestamp.slice(0, 23)}Z`
+}
+
 function utc(year: string, month: string, day: string, hour: string, minute: string, second: string): number | null {
   if (year === YEAR_ZERO) return null
   // Not Date.UTC, which takes the years below 100 for those of the last century.

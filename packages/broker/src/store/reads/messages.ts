@@ -1,6 +1,5 @@
 /** Reading single messages: places, segment headers and bodies, cursors, dead marks. Reads only. */
 import { parseOffsets } from '../../engine/format/offset-set.ts'
-import type { SegmentRow } from '../../engine/format/segment-body.ts'
 import type {
   CursorState,
   DeadLetterCopy,
@@ -10,7 +9,7 @@ import type {
 } from '../../ports/message-store.ts'
 import { parseFailures } from '../pop.ts'
 import { effectiveOptions } from '../queues.ts'
-import { readSegment } from '../segments.ts'
+import { readSegment, type SegmentColumns, toSegment } from '../segments.ts'
 import type { Database } from '../sql.ts'
 import { isoMillis } from '../timestamps.ts'
 
@@ -18,15 +17,6 @@ type MessageReads = Omit<
   MessageStore,
   'deleteMessage' | 'buryMessages' | 'retryDeadLetters' | 'selectDeadLetters' | 'countDeadLetters' | 'purgeDeadLetters'
 >
-
-interface SegmentColumns {
-  partition_id: string
-  first_offset: string
-  last_offset: string
-  created_at: string
-  id_base: string
-  body: Buffer
-}
 
 // Far more groups than a partition has; a bound all the same.
 const CURSORS_MAX = 50_000
@@ -281,16 +271,5 @@ function toMark(row: DeadColumns) {
     offset: Number(row.message_offset),
     retryCount: row.retry_count,
     errorMessage: row.error_message,
-  }
-}
-
-function toSegment(row: SegmentColumns): SegmentRow {
-  return {
-    partitionId: row.partition_id,
-    firstOffset: Number(row.first_offset),
-    lastOffset: Number(row.last_offset),
-    createdAt: row.created_at,
-    idBase: row.id_base,
-    body: row.body,
   }
 }
