@@ -64,6 +64,7 @@ try {
     ids: stack.ids,
     stepSize: new StepSize(),
     cipher: null,
+    key: { isWrong: false },
     nowMs: Date.now,
     endLostFlushes: async () => {},
     onStored: () => {},

@@ -221,6 +221,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     log: buffer,
     ids,
     cipher,
+    key,
     depth: new QueueDepth(writeStore, nowMs),
     delayed,
     acceptance,
@@ -251,6 +252,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     ids,
     stepSize: new StepSize(),
     cipher,
+    key,
     nowMs: clock.wholeMs,
     endLostFlushes: (ageMs) => writeStore.endLostFlushes(ageMs),
     onStored,
@@ -297,6 +299,8 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
   control = new MaintenanceControl({
     readSwitch: async () => {
       await schema.ready()
+      // No way to PostgreSQL opens before this look: nothing must be sealed there with a wrong key.
+      await key.verdict()
       const state = await system.readSystemState()
       catalog.noticeVersion(state.configVersion)
       maintenance.learnPopSwitch(state.popMaintenance)
@@ -400,6 +404,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     control,
     quarantine,
     quarantineCount: quarantined,
+    keyVerdict: () => key.known,
     withoutUndecryptable: (answer) => withoutUndecryptable({ cipher, key, consumer, log }, answer),
     log: buffer,
     route,
@@ -481,8 +486,6 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     await control.start()
     // Who might hold messages has to be known before it does.
     if (databaseUp()) await maintenance.heartbeat().catch(quiet)
-    // Nothing must be sealed before the key is known by something it sealed.
-    if (databaseUp() && cipher !== null) await key.verdict()
     consumer.start()
     for (const service of services) service.start()
     // With nothing buffered the way to PostgreSQL opens within milliseconds: the first push should find it open.

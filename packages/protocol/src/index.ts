@@ -38,7 +38,9 @@ export {
 export { DeadLetterSchema, DeadLettersAnswerSchema } from './schemas/dead-letter.ts'
 export { ErrorBodySchema, ItemCodeSchema } from './schemas/error.ts'
 export {
+  HEALTH_WARNINGS,
   HealthAnswerSchema,
+  type HealthWarningCode,
   LiveAnswerSchema,
   MetricsAnswerSchema,
   ReadyAnswerSchema,

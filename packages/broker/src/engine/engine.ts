@@ -2,6 +2,7 @@
  * The engine as the routes see it. Routes parse and answer; everything that decides lies behind these calls.
  * Each throws Refusal for what the caller should be told, and nothing else on purpose.
  */
+import type { HealthWarningCode } from '@queen/protocol'
 import type { FsyncHistogram } from '../ports/record-log.ts'
 import type { Reads } from './reads/reads.ts'
 import type {
@@ -120,6 +121,12 @@ export interface QuarantinedRecord {
   readonly rawBase64: string | null
 }
 
+/** What an operator should see to before it refuses or loses anything; pushes may go on meanwhile. */
+export interface HealthWarning {
+  readonly code: HealthWarningCode
+  readonly message: string
+}
+
 /** What /health, /health/ready, /metrics and the status routes show of this instance; never asks the database. */
 export interface Health {
   readonly status: 'healthy' | 'degraded' | 'unhealthy'
@@ -130,6 +137,7 @@ export interface Health {
   readonly startedAtMs: number
   readonly phase: MaintenancePhase
   readonly popMaintenanceMode: boolean
+  readonly warnings: readonly HealthWarning[]
   readonly buffer: {
     readonly available: boolean
     readonly bufferedMessages: number

@@ -3,12 +3,15 @@
  * nothing about that by itself: the message may be damaged, or the key may be another one, and then so is everything.
  *
  * The first instance with a key leaves a few sealed bytes in PostgreSQL; a key that opens them is the right one.
- * Invariant: what is not known is never taken for "right".
+ * Invariant: what is not known is never taken for "right", nor for "wrong" (G11).
  */
 import type { Log } from '../ports/log.ts'
 import type { PayloadCipher } from './cipher.ts'
 
 export type KeyVerdict = 'right' | 'wrong' | 'unknown'
+
+/** Why nothing is sealed with a wrong key. */
+export const WRONG_KEY = 'QUEEN_ENCRYPTION_KEY is not the key this database is used with'
 
 export interface KeyCheckParts {
   readonly cipher: PayloadCipher | null
@@ -25,17 +28,37 @@ export class KeyCheck {
   readonly #parts: KeyCheckParts
   #verdict: KeyVerdict = 'unknown'
   #askedAtMs = Number.NEGATIVE_INFINITY
+  #asking: Promise<KeyVerdict> | null = null
 
   constructor(parts: KeyCheckParts) {
     this.#parts = parts
   }
 
+  /** As far as is known without asking; null = there is no key. */
+  get known(): KeyVerdict | null {
+    return this.#parts.cipher === null ? null : this.#verdict
+  }
+
+  /** Nothing more may be sealed with this key: whoever has the right one could not open it. */
+  get isWrong(): boolean {
+    return this.known === 'wrong'
+  }
+
   async verdict(): Promise<KeyVerdict> {
-    const { cipher, keepSealed, log } = this.#parts
+    const { cipher } = this.#parts
     if (cipher === null) return 'wrong'
-    const nowMs = performance.now()
-    if (this.#verdict === 'right' || nowMs - this.#askedAtMs < LOOK_AGAIN_MS) return this.#verdict
-    this.#askedAtMs = nowMs
+    if (this.#asking !== null) return this.#asking
+    if (this.#verdict === 'right' || performance.now() - this.#askedAtMs < LOOK_AGAIN_MS) return this.#verdict
+    this.#asking = this.#ask(cipher).finally(() => {
+      this.#asking = null
+    })
+    return this.#asking
+  }
+
+  async #ask(cipher: PayloadCipher): Promise<KeyVerdict> {
+    const { keepSealed, log } = this.#parts
+    this.#askedAtMs = performance.now()
+    const before = this.#verdict
     try {
       const kept = Buffer.from(await keepSealed(cipher.encrypt(PLAIN).toString('base64')), 'base64')
       this.#verdict = opens(cipher, kept) ? 'right' : 'wrong'
@@ -46,9 +69,9 @@ export class KeyCheck {
     if (this.#verdict === 'wrong') {
       log.error(
         {},
-        'QUEEN_ENCRYPTION_KEY is not the key this database is used with: encrypted messages are held until it is',
+        `${WRONG_KEY}: encrypted messages are held and pushes to encrypted queues are refused until it is. To change the key on purpose, see docs/operating/encryption.md`,
       )
-    }
+    } else if (before === 'wrong') log.info({}, 'QUEEN_ENCRYPTION_KEY is the key this database is used with')
     return this.#verdict
   }
 }

@@ -4,7 +4,8 @@ import type { Consumer } from './consume/consumer.ts'
 import type { DelayedDrain } from './drain/delayed-drain.ts'
 import type { Quarantine } from './drain/quarantine.ts'
 import type { QuarantineCount } from './drain/quarantine-count.ts'
-import type { Engine, Health } from './engine.ts'
+import type { Engine, Health, HealthWarning } from './engine.ts'
+import { type KeyVerdict, WRONG_KEY } from './key-check.ts'
 import { isoOfMicros } from './maintenance/instance-view.ts'
 import type { Maintenance } from './maintenance/maintenance.ts'
 import type { MaintenanceControl } from './maintenance/maintenance-control.ts'
@@ -25,6 +26,8 @@ export interface EngineParts {
   readonly maintenance: Maintenance
   readonly control: MaintenanceControl
   readonly quarantine: Quarantine
+  /** null = there is no key. */
+  readonly keyVerdict: () => KeyVerdict | null
   readonly withoutUndecryptable: Engine['withoutUndecryptable']
   readonly quarantineCount: Pick<QuarantineCount, 'records'>
   readonly reads: Reads
@@ -96,9 +99,13 @@ export function createEngine(parts: EngineParts): Engine {
       const bufferOk = stats.usable && !stats.full
       const direct = route.mode === 'direct' && databaseUp
       const accepting = !parts.stopping() && (direct || bufferOk)
+      const wrongKey = parts.keyVerdict() === 'wrong'
+      const warnings: HealthWarning[] = []
+      if (wrongKey) warnings.push({ code: 'WRONG_ENCRYPTION_KEY', message: WRONG_KEY })
       const worrying =
         !databaseUp ||
         !bufferOk ||
+        wrongKey ||
         stats.usedBytes > stats.capacityBytes * BUFFER_SHARE_DEGRADED ||
         (quarantined !== null && quarantined > 0)
       return {
@@ -110,6 +117,7 @@ export function createEngine(parts: EngineParts): Engine {
         startedAtMs: parts.startedAtMs,
         phase: control.phase,
         popMaintenanceMode: maintenance.popMaintenance,
+        warnings,
         buffer: {
           available: bufferOk,
           bufferedMessages: stats.pendingRecords,

@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
+import { HEALTH_WARNINGS } from '@queen/protocol'
 import { Gauge, type Metric, Registry } from 'prom-client'
 import type { HttpContext } from './context.ts'
 import { REQUEST_SECONDS_BOUNDS } from './http-counters.ts'
@@ -73,6 +74,16 @@ export function prometheusRegistry(context: HttpContext): Registry {
       const now = health().phase
       for (const name of ['normal', 'maintenance', 'draining'] as const)
         phase.set({ phase: name }, Number(name === now))
+    },
+  })
+  const warning = new Gauge({
+    name: 'queen_warning',
+    help: '1 for what an operator should see to',
+    labelNames: ['code'],
+    registers: [registry],
+    collect() {
+      const codes = health().warnings.map(({ code }) => code)
+      for (const code of HEALTH_WARNINGS) warning.set({ code }, Number(codes.includes(code)))
     },
   })
   const labels = { hostname: hostname(), worker_id: context.settings.instanceId, pid: String(process.pid) }

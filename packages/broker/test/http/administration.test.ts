@@ -319,6 +319,18 @@ describe('health', () => {
       expect((await ask('GET', '/health/live')).json).toEqual({ status: 'ok' })
     }
   })
+
+  it('says what an operator should see to, for people and for alerts', async () => {
+    const warnings = [{ code: 'WRONG_ENCRYPTION_KEY', message: 'It is another key' }] as const
+    const { ask } = await startServer({ health: () => ({ ...HEALTH, warnings }) })
+    expect((await ask('GET', '/health')).json.warnings).toEqual(warnings)
+    expect((await ask('GET', '/metrics/prometheus')).text).toContain('queen_warning{code="WRONG_ENCRYPTION_KEY"} 1')
+    const well = await startServer()
+    expect((await well.ask('GET', '/health')).json.warnings).toEqual([])
+    expect((await well.ask('GET', '/metrics/prometheus')).text).toContain(
+      'queen_warning{code="WRONG_ENCRYPTION_KEY"} 0',
+    )
+  })
 })
 
 describe('metrics', () => {

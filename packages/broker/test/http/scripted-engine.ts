@@ -33,6 +33,7 @@ export const HEALTH: Health = {
   startedAtMs: Date.now(),
   phase: 'normal',
   popMaintenanceMode: false,
+  warnings: [],
   buffer: {
     available: true,
     bufferedMessages: 0,

@@ -24,6 +24,7 @@ export interface DrainBenchOptions {
   readonly store?: PushStore
   readonly log?: RecordLog
   readonly cipher?: PayloadCipher | null
+  readonly key?: { readonly isWrong: boolean }
   readonly stack?: PushStack
   readonly stepSize?: StepSize
   readonly endLostFlushes?: DrainParts['endLostFlushes']
@@ -50,6 +51,7 @@ export function drainBenchOn(database: QueenDatabase, buffer: FileBuffer, option
     ids: stack.ids,
     stepSize: options.stepSize ?? new StepSize(),
     cipher: options.cipher ?? null,
+    key: options.key ?? { isWrong: false },
     nowMs: Date.now,
     endLostFlushes: options.endLostFlushes ?? (async () => {}),
     onStored: () => {},

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { PayloadCipher } from '../../src/engine/cipher.ts'
 import type { DrainEnd } from '../../src/engine/drain/drain.ts'
 import { StepSize } from '../../src/engine/drain/step-size.ts'
+import { WRONG_KEY } from '../../src/engine/key-check.ts'
 import type { PushItem } from '../../src/engine/types.ts'
 import type { PushStore } from '../../src/ports/push-store.ts'
 import type { RecordLog } from '../../src/ports/record-log.ts'
@@ -462,5 +463,32 @@ describe('the drain', () => {
     expect(await bench.drain.run(always)).toBe('empty')
     expect(await namesOf('undecryptable')).toEqual(['3'])
     expect(bench.setAside.map(({ reason }) => reason)).toEqual(['DECRYPT', 'DECRYPT'])
+  })
+
+  test('G8 under a wrong key only what this key sealed, or would seal, is set aside', async () => {
+    await createQueueStore(opened.database).configureQueue({
+      name: 'sealed',
+      namespace: null,
+      task: null,
+      set: { encryptionEnabled: true },
+      unset: [],
+      replace: false,
+    })
+    const buffer = await openBuffer()
+    const cipher = () => new PayloadCipher(createSecretKey(randomBytes(32)))
+    const wrong = cipher()
+    const key = { isWrong: true }
+    // The queues are not known to these instances.
+    await buffered(benchOn(buffer, { cipher: cipher() }), item('sealed', 'p', 'with-the-right-key'))
+    await buffered(benchOn(buffer, { cipher: wrong, key }), item('sealed', 'p', 'with-the-wrong-key'))
+    await buffered(benchOn(buffer), item('sealed', 'p', 'in-clear'), item('sealed-not', 'p', 'in-clear-too'))
+    const bench = benchOn(buffer, { cipher: wrong, key })
+    expect(await bench.drain.run(always)).toBe('empty')
+    expect([await namesOf('sealed'), await namesOf('sealed-not')]).toEqual([['with-the-right-key'], ['in-clear-too']])
+    expect(bench.setAside.map(({ number, reason }) => [number, reason])).toEqual([
+      [2, 'DECRYPT'],
+      [3, 'DECRYPT'],
+    ])
+    expect(bench.setAside.every(({ error }) => error.includes(WRONG_KEY))).toBe(true)
   })
 })

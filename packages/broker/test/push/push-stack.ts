@@ -75,6 +75,7 @@ export interface StackOptions {
   readonly store?: PushStore
   readonly log?: RecordLog
   readonly cipher?: PayloadCipher
+  readonly key?: { readonly isWrong: boolean }
   readonly dedupBytesMax?: number
   readonly onUnavailable?: (error: StoreError) => void
 }
@@ -139,6 +140,7 @@ export class PushStack {
       log: this.log,
       ids: this.ids,
       cipher: options.cipher ?? null,
+      key: options.key ?? { isWrong: false },
       depth: new QueueDepth({ countUnfinished: () => Promise.resolve(0) }, nowMs),
       delayed: this.delayed,
       acceptance: new Acceptance(() => nowMs() * 1000),

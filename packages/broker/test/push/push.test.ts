@@ -1,6 +1,7 @@
 import { createSecretKey, randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { PayloadCipher } from '../../src/engine/cipher.ts'
+import { WRONG_KEY } from '../../src/engine/key-check.ts'
 import { prepareTransactionPush } from '../../src/engine/push/push-transaction.ts'
 import type { PushItem } from '../../src/engine/types.ts'
 import { StoreError } from '../../src/ports/store-error.ts'
@@ -215,6 +216,30 @@ describe('push', () => {
     expect(statuses(await stack.send(item('secret', 'p', '1', '{"card":4111}')))).toEqual(['queued'])
     const [message] = await storedMessages(opened.database, 'secret')
     expect([message!.flags & 4, message!.payload.includes('4111')]).toEqual([4, false])
+  })
+
+  test('encryption with a wrong key: refused before anything is stored, buffered only where nobody knows the queue', async () => {
+    await createQueueStore(opened.database).configureQueue({
+      name: 'sealed',
+      namespace: null,
+      task: null,
+      set: { encryptionEnabled: true },
+      unset: [],
+      replace: false,
+    })
+    const key = { isWrong: true }
+    const stack = new PushStack(opened.database, { cipher: new PayloadCipher(createSecretKey(randomBytes(32))), key })
+    const unknown = [item('sealed', 'p', '0')]
+    await stack.push.buffer(unknown, null)
+    expect([statuses(unknown), unknown[0]!.encrypted]).toEqual([['buffered'], true])
+    const direct = await stack.send(item('sealed', 'p', '1'), item('clear', 'q', '2'))
+    const behind = [item('sealed', 'p', '3'), item('clear', 'p', '4')]
+    await stack.push.buffer(behind, null)
+    expect([...statuses(direct), ...statuses(behind)]).toEqual(['failed', 'queued', 'failed', 'buffered'])
+    expect(direct[0]).toMatchObject({ code: 'ENCRYPTION_NOT_CONFIGURED', error: WRONG_KEY })
+    expect(await storedMessages(opened.database, 'sealed')).toEqual([])
+    key.isWrong = false
+    expect(statuses(await stack.send(item('sealed', 'p', '1')))).toEqual(['queued'])
   })
 
   test('G3 a transaction that pushes behind messages of another instance makes none of their ids forgotten', async () => {

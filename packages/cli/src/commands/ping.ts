@@ -26,6 +26,7 @@ export const PING: CommandSpec = {
       ['Version', health.version],
       ['Phase', phase],
       ['Latency', latency],
+      ...(health.warnings ?? []).map(({ message }): [string, Cell] => ['Warning', message]),
     ])
     return health.status === 'healthy' ? EXIT.done : EXIT.broker
   },

@@ -204,6 +204,17 @@ test('completion asks the broker, and is silent when nobody answers', async () =
   ).toMatchObject({ exit: 0, out: '', err: '' })
 })
 
+test('ping shows what the broker warns of; a broker that knows no warnings has none', async () => {
+  const health = { status: 'degraded', database: 'connected', version: '1.0.0', phase: 'normal' }
+  broker.answer('GET /health', {
+    ...health,
+    warnings: [{ code: 'WRONG_ENCRYPTION_KEY', message: 'It is another key' }],
+  })
+  expect(await q(['ping'])).toMatchObject({ exit: 2, out: expect.stringMatching(/^Warning +It is another key$/m) })
+  broker.answer('GET /health', { ...health, status: 'healthy' })
+  expect(await q(['ping'])).toMatchObject({ exit: 0, out: expect.not.stringContaining('Warning') })
+})
+
 test('a typing error suggests', async () => {
   expect(await q(['pingg'])).toMatchObject({
     exit: 1,

@@ -318,6 +318,8 @@ export interface Health extends More {
   status: 'healthy' | 'degraded' | 'unhealthy' | (string & {})
   database: 'connected' | 'disconnected' | (string & {})
   version: string
+  /** What an operator should see to. */
+  warnings?: { code: string; message: string }[]
 }
 
 /** Answers whose many fields are charts' material: see the HTTP reference. */

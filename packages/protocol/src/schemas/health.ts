@@ -1,6 +1,10 @@
 import Type from 'typebox'
 import { CountSchema, nullable, PhaseSchema, TimestampSchema } from './scalars.ts'
 
+/** What an operator should see to; pushes may be accepted all the same. */
+export const HEALTH_WARNINGS = ['WRONG_ENCRYPTION_KEY'] as const
+export type HealthWarningCode = (typeof HEALTH_WARNINGS)[number]
+
 const health = {
   status: Type.String({ enum: ['healthy', 'degraded', 'unhealthy'] }),
   database: Type.String({ enum: ['connected', 'disconnected'] }),
@@ -10,6 +14,7 @@ const health = {
   uptimeSeconds: CountSchema,
   phase: PhaseSchema,
   popMaintenanceMode: Type.Boolean(),
+  warnings: Type.Array(Type.Object({ code: Type.String({ enum: [...HEALTH_WARNINGS] }), message: Type.String() })),
   buffer: Type.Object({
     available: Type.Boolean(),
     bufferedMessages: CountSchema,

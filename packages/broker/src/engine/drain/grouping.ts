@@ -3,6 +3,7 @@ import type { PushStore } from '../../ports/push-store.ts'
 import type { QuarantineWrite } from '../../ports/quarantine-store.ts'
 import type { BufferedRecord, SetAsideRecord } from '../../ports/record-log.ts'
 import type { PayloadCipher } from '../cipher.ts'
+import { type KeyCheck, WRONG_KEY } from '../key-check.ts'
 import type { BufferedItem } from '../push/buffered-message.ts'
 import type { PartitionEntry, PushItem, QueueEntry } from '../types.ts'
 
@@ -20,6 +21,7 @@ export interface GroupingParts {
   readonly log: { readonly bufferId: string }
   readonly catalog: DrainCatalog
   readonly cipher: PayloadCipher | null
+  readonly key: Pick<KeyCheck, 'isWrong'>
   readonly nowMs: () => number
 }
 
@@ -97,9 +99,10 @@ export class Grouping {
       const place = places[index]!
       const items: PushItem[] = []
       const wanted = place.queue.options.encryptionEnabled
+      const sealable = !wanted || !parts.key.isWrong
       for (const item of group.items) {
         if (item.status !== null) continue
-        if (item.encrypted === wanted || this.#fitEncryption(step, item, wanted)) items.push(item)
+        if ((sealable && item.encrypted === wanted) || this.#fitEncryption(step, item, wanted)) items.push(item)
       }
       if (items.length > 0) out.set(place.id, { place, items })
     }
@@ -157,11 +160,15 @@ export class Grouping {
 
   /** Encrypts or decrypts as the queue asks now; false when it cannot, and the record was set aside. */
   #fitEncryption(step: StepRecords, item: PushItem, wanted: boolean): boolean {
-    const { cipher } = this.#parts
+    const { cipher, key } = this.#parts
     let problem: string
     try {
       if (cipher === null) throw new Error('this instance has no encryption key')
       const bytes = item.source.subarray(item.payloadStart, item.payloadEnd)
+      // Sealed with this key while it could not be checked, it would be dead for whoever has the right one; here it can
+      // be read until somebody acts. What this key does not open was sealed with another, mostly the right one.
+      if (item.encrypted && wanted && !opens(cipher, bytes)) return true
+      if (wanted && key.isWrong) throw new Error(WRONG_KEY)
       item.source = wanted ? cipher.encrypt(bytes) : cipher.decrypt(bytes)
       item.payloadStart = 0
       item.payloadEnd = item.source.length
@@ -204,5 +211,14 @@ export class Grouping {
       bytes: record.end - record.start,
       body: record.body,
     }
+  }
+}
+
+function opens(cipher: PayloadCipher, bytes: Uint8Array): boolean {
+  try {
+    cipher.decrypt(bytes)
+    return true
+  } catch {
+    return false
   }
 }

@@ -11,6 +11,7 @@ import type { PayloadCipher } from '../cipher.ts'
 import type { DelayedDrain } from '../drain/delayed-drain.ts'
 import type { PushOptions } from '../engine.ts'
 import type { MessageIdSource } from '../format/message-id.ts'
+import { type KeyCheck, WRONG_KEY } from '../key-check.ts'
 import type { Acceptance } from '../maintenance/acceptance.ts'
 import type { FreezeWatch } from '../maintenance/freeze-watch.ts'
 import { Refusal } from '../refusal.ts'
@@ -40,6 +41,7 @@ export interface PushParts {
   readonly log: RecordLog
   readonly ids: MessageIdSource
   readonly cipher: PayloadCipher | null
+  readonly key: Pick<KeyCheck, 'isWrong'>
   readonly depth: QueueDepth
   readonly delayed: DelayedDrain
   readonly acceptance: Acceptance
@@ -131,10 +133,12 @@ export class Push {
 
   /** Stores what the buffer could not take although nobody but the producer had asked for the buffer. */
   async #storeUnbuffered(items: readonly PushItem[]): Promise<void> {
+    const { catalog, key } = this.#parts
     const left = items.filter((item) => {
       if (item.code !== 'BUFFER_UNAVAILABLE' && item.code !== 'BUFFER_FULL') return false
       // What was encrypted only because nobody knew its queue must not be stored so.
-      return !item.encrypted || this.#parts.catalog.peekQueue(item.queue)?.options.encryptionEnabled === true
+      if (!item.encrypted) return true
+      return !key.isWrong && catalog.peekQueue(item.queue)?.options.encryptionEnabled === true
     })
     for (const item of left) {
       item.status = null
@@ -208,7 +212,7 @@ export class Push {
     }
   }
 
-  /** Encrypts what is to be encrypted; fails it when there is no key. */
+  /** Encrypts what is to be encrypted; fails it without the right key. */
   #encryptAll(items: PushItem[], places: readonly PartitionEntry[]): void {
     for (let i = 0; i < items.length; i++) {
       const item = items[i]!
@@ -235,22 +239,18 @@ export class Push {
     return places
   }
 
-  /** False when the queue wants encryption and there is no key: the item is failed then. */
+  /** For a queue that wants encryption. False when there is no key or a wrong one: the item is failed then. */
   #encrypt(item: PushItem): boolean {
     if (item.encrypted) return true
-    const { cipher } = this.#parts
-    if (cipher === null) {
-      item.status = 'failed'
-      item.code = 'ENCRYPTION_NOT_CONFIGURED'
-      item.error = ERRORS.ENCRYPTION_NOT_CONFIGURED.message
-      return false
+    const { cipher, key } = this.#parts
+    if (cipher !== null && !key.isWrong) {
+      seal(item, cipher)
+      return true
     }
-    item.source = cipher.encrypt(item.source.subarray(item.payloadStart, item.payloadEnd))
-    item.payloadStart = 0
-    item.payloadEnd = item.source.length
-    item.idStart = -1
-    item.encrypted = true
-    return true
+    item.status = 'failed'
+    item.code = 'ENCRYPTION_NOT_CONFIGURED'
+    item.error = cipher === null ? ERRORS.ENCRYPTION_NOT_CONFIGURED.message : WRONG_KEY
+    return false
   }
 
   /**
@@ -262,10 +262,10 @@ export class Push {
     const going: PushItem[] = []
     for (const item of items) {
       const queue = catalog.peekQueue(item.queue)
-      // A queue nobody knows here (PostgreSQL may be away) could be an encrypted one: with a key at hand its payload is
-      // encrypted, and the drain puts it back in clear if the queue does not ask for it.
-      const encrypt = queue === undefined ? cipher !== null : queue.options.encryptionEnabled
-      if (!encrypt || this.#encrypt(item)) going.push(item)
+      // A queue nobody knows here (PostgreSQL may be away) could be an encrypted one: with a key at hand, whichever, its
+      // payload is encrypted, and the drain puts it back in clear if the queue does not ask for it.
+      if (queue === undefined && cipher !== null && !item.encrypted) seal(item, cipher)
+      if (queue?.options.encryptionEnabled !== true || this.#encrypt(item)) going.push(item)
     }
     if (going.length === 0) return
     try {
@@ -291,6 +291,14 @@ export class Push {
       }
     }
   }
+}
+
+function seal(item: PushItem, cipher: PayloadCipher): void {
+  item.source = cipher.encrypt(item.source.subarray(item.payloadStart, item.payloadEnd))
+  item.payloadStart = 0
+  item.payloadEnd = item.source.length
+  item.idStart = -1
+  item.encrypted = true
 }
 
 function isLimited(places: readonly PartitionEntry[]): boolean {

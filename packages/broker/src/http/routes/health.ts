@@ -35,6 +35,7 @@ export function healthRoutes(context: HttpContext): Route[] {
           uptimeSeconds: Math.max(0, Math.floor((Date.now() - health.startedAtMs) / 1_000)),
           phase: health.phase,
           popMaintenanceMode: health.popMaintenanceMode,
+          warnings: health.warnings,
           buffer: {
             available: buffer.available,
             bufferedMessages: buffer.bufferedMessages,
