@@ -10,6 +10,7 @@ import { VERSION } from './config/version.ts'
 import { PayloadCipher } from './engine/cipher.ts'
 import { createConsumer } from './engine/consume/consumer.ts'
 import { withoutUndecryptable } from './engine/consume/undecryptable.ts'
+import { DiskSpace } from './engine/disk-space.ts'
 import { ClusterDrain } from './engine/drain/cluster-drain.ts'
 import { DelayedDrain } from './engine/drain/delayed-drain.ts'
 import { Drain, type DrainParts } from './engine/drain/drain.ts'
@@ -404,6 +405,11 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     control,
     quarantine,
     quarantineCount: quarantined,
+    diskSpace: new DiskSpace({
+      freeBytesMin: limits.bufferDiskFreeBytesMin,
+      freeBytesWarn: limits.bufferDiskFreeBytesWarn,
+      log,
+    }),
     keyVerdict: () => key.known,
     withoutUndecryptable: (answer) => withoutUndecryptable({ cipher, key, consumer, log }, answer),
     log: buffer,

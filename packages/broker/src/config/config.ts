@@ -71,6 +71,7 @@ export interface Limits {
   readonly waitingPopsMax: number
   readonly bufferBytesMax: number
   readonly bufferDiskFreeBytesMin: number
+  readonly bufferDiskFreeBytesWarn: number
   readonly bufferHandoffTimeoutMs: number
   readonly dedupCacheBytesMax: number
   readonly segmentCacheBytesMax: number

@@ -62,13 +62,17 @@ function readLimits(env: Environment): Limits {
     const name = isSet(env, 'REQUESTS_IN_FLIGHT_BYTES_MAX') ? 'REQUESTS_IN_FLIGHT_BYTES_MAX' : 'BODY_BYTES_MAX'
     throw wrong(env, name, 'does not fit: REQUESTS_IN_FLIGHT_BYTES_MAX must be at least BODY_BYTES_MAX')
   }
+  const bufferDiskFreeBytesMin = readNumber(env, 'FILE_BUFFER_DISK_FREE_BYTES_MIN')
   return {
     bodyBytesMax,
     payloadBytesMax: Math.min(payload, bodyBytesMax),
     requestsInFlightBytesMax,
     waitingPopsMax: readNumber(env, 'WAITING_POPS_MAX'),
     bufferBytesMax: readNumber(env, 'FILE_BUFFER_BYTES_MAX'),
-    bufferDiskFreeBytesMin: readNumber(env, 'FILE_BUFFER_DISK_FREE_BYTES_MIN'),
+    bufferDiskFreeBytesMin,
+    bufferDiskFreeBytesWarn: isSet(env, 'FILE_BUFFER_DISK_FREE_BYTES_WARN')
+      ? readNumber(env, 'FILE_BUFFER_DISK_FREE_BYTES_WARN')
+      : bufferDiskFreeBytesMin * 2,
     bufferHandoffTimeoutMs: readNumber(env, 'BUFFER_HANDOFF_TIMEOUT_MS'),
     dedupCacheBytesMax: readNumber(env, 'DEDUP_CACHE_BYTES'),
     segmentCacheBytesMax: readNumber(env, 'SEGMENT_CACHE_BYTES'),

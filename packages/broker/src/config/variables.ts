@@ -215,6 +215,11 @@ export const VARIABLES = {
     fallback: '1GiB',
     meaning: 'Space the file buffer leaves free on its disk; below it 507 `BUFFER_FULL`.',
   },
+  FILE_BUFFER_DISK_FREE_BYTES_WARN: {
+    kind: { type: 'bytes', min: 0, max: 1024 * TIB },
+    fallbackText: 'twice FILE_BUFFER_DISK_FREE_BYTES_MIN',
+    meaning: 'With less space free on the disk of the file buffer, the log and `/health` warn. `0` never does.',
+  },
   BUFFER_HANDOFF_TIMEOUT_MS: {
     kind: { type: 'integer', min: 1_000, max: 86_400_000 },
     fallback: '15000',

@@ -1,6 +1,7 @@
 /** The engine as the routes see it, put together from its parts. It only passes calls on. */
 import type { RecordLog } from '../ports/record-log.ts'
 import type { Consumer } from './consume/consumer.ts'
+import type { DiskSpace } from './disk-space.ts'
 import type { DelayedDrain } from './drain/delayed-drain.ts'
 import type { Quarantine } from './drain/quarantine.ts'
 import type { QuarantineCount } from './drain/quarantine-count.ts'
@@ -26,6 +27,7 @@ export interface EngineParts {
   readonly maintenance: Maintenance
   readonly control: MaintenanceControl
   readonly quarantine: Quarantine
+  readonly diskSpace: Pick<DiskSpace, 'look'>
   /** null = there is no key. */
   readonly keyVerdict: () => KeyVerdict | null
   readonly withoutUndecryptable: Engine['withoutUndecryptable']
@@ -102,6 +104,8 @@ export function createEngine(parts: EngineParts): Engine {
       const wrongKey = parts.keyVerdict() === 'wrong'
       const warnings: HealthWarning[] = []
       if (wrongKey) warnings.push({ code: 'WRONG_ENCRYPTION_KEY', message: WRONG_KEY })
+      const lowDisk = parts.diskSpace.look(stats.diskFreeBytes)
+      if (lowDisk !== null) warnings.push({ code: 'LOW_DISK_SPACE', message: lowDisk })
       const worrying =
         !databaseUp ||
         !bufferOk ||

@@ -36,6 +36,7 @@ export function measure(parts: MeasureParts): Service {
     pauseMs: SAMPLE_MS,
     immediately: true,
     async work() {
+      // Asked at least this often, it also notices a disk that runs short.
       const { databasePool, buffer } = parts.health()
       const used = process.cpuUsage(cpu)
       const spanUs = Math.max(1, (performance.now() - cpuAtMs) * 1000)

@@ -43,6 +43,7 @@ describe('readConfig', () => {
         waitingPopsMax: 10_000,
         bufferBytesMax: 10 * 1024 * MIB,
         bufferDiskFreeBytesMin: 1024 * MIB,
+        bufferDiskFreeBytesWarn: 2048 * MIB,
         bufferHandoffTimeoutMs: 15000,
         dedupCacheBytesMax: 128 * MIB,
         segmentCacheBytesMax: 64 * MIB,

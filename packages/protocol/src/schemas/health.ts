@@ -2,7 +2,7 @@ import Type from 'typebox'
 import { CountSchema, nullable, PhaseSchema, TimestampSchema } from './scalars.ts'
 
 /** What an operator should see to; pushes may be accepted all the same. */
-export const HEALTH_WARNINGS = ['WRONG_ENCRYPTION_KEY'] as const
+export const HEALTH_WARNINGS = ['WRONG_ENCRYPTION_KEY', 'LOW_DISK_SPACE'] as const
 export type HealthWarningCode = (typeof HEALTH_WARNINGS)[number]
 
 const health = {
