@@ -8,7 +8,7 @@ import { arg, type CommandSpec, type GroupSpec } from '../command/spec.ts'
 import { checkedName } from '../input/names.ts'
 import { seekTarget } from '../input/seek.ts'
 import type { Cell, Column } from '../output/table.ts'
-import { ageSeconds, count, relativeTime } from '../output/values.ts'
+import { ageSeconds, count, quantity, relativeTime } from '../output/values.ts'
 import type { Session } from '../session.ts'
 import { LAG } from './status.ts'
 
@@ -89,7 +89,7 @@ async function seek(session: Session, call: Call, group: string, queue: string):
   const queen = await session.queen()
   const answer = await queen.admin.seekConsumerGroup(group, queue, target, { signal: session.signal })
   await session.out.text(answer, [
-    `Group '${group}' moved ${words} of queue '${queue}', ${count(answer.partitionsUpdated)} partitions.`,
+    `Group '${group}' moved ${words} of queue '${queue}', ${quantity(answer.partitionsUpdated, 'partition')}.`,
   ])
   return EXIT.done
 }
@@ -142,7 +142,7 @@ const DELETE: CommandSpec = {
       queue === undefined
         ? await queen.deleteConsumerGroup(group, withMetadata, options)
         : await queen.admin.deleteConsumerGroupForQueue(group, queue, withMetadata, options)
-    await session.out.text(answer, [`Group '${group}' forgotten, ${count(answer.deletedPartitions)} positions.`])
+    await session.out.text(answer, [`Group '${group}' forgotten, ${quantity(answer.deletedPartitions, 'position')}.`])
     return EXIT.done
   },
 }

@@ -1,6 +1,6 @@
 /** What a maintenance state means, in sentences. Pure. */
 import type { MaintenanceBlocker, MaintenanceInstance, MaintenanceStatus } from '@queen/client'
-import { age, count, quantity, sinceMs, UNKNOWN } from '../output/values.ts'
+import { age, quantity, sinceMs, UNKNOWN } from '../output/values.ts'
 
 export type Tone = 'good' | 'wait' | 'bad'
 
@@ -54,9 +54,9 @@ export function deadWithRecords(status: MaintenanceStatus): MaintenanceInstance[
 }
 
 export function deadText(instance: MaintenanceInstance, nowMs: number): string {
-  const records = count(instance.bufferedMessages)
+  const held = instance.bufferedMessages
   const seen = age(sinceMs(instance.lastSeenAt, nowMs))
-  return `${instance.hostname || instance.id} is not alive (last seen ${seen} ago) and holds ${records} messages; they are stored when it is back.`
+  return `${instance.hostname || instance.id} is not alive (last seen ${seen} ago) and holds ${quantity(held, 'message')}; ${held === 1 ? 'it is' : 'they are'} stored when it is back.`
 }
 
 /** The disk that fills first decides. */

@@ -174,7 +174,8 @@ test('what holds it up is named, an instance that is gone with its records too',
   }
   const status = { ...STATUS, safeToMigrate: false, blockers: [blocker], instances: [dead] }
   expect(shown(status)).toContain('waiting for queen-2: no heartbeat for 14s')
-  expect(shown(status)).toContain('queen-2 is not alive (last seen 14s ago) and holds 9,310 messages')
+  expect(shown(status)).toContain('queen-2 is not alive (last seen 14s ago) and holds 9,310 messages; they are')
+  expect(shown({ ...status, instances: [{ ...dead, bufferedMessages: 1 }] })).toContain('and holds 1 message; it is')
   expect(changeKey(status)).not.toBe(changeKey(STATUS))
   expect(changeKey({ ...STATUS, bufferedMessages: 1 })).toBe(changeKey(STATUS))
 })

@@ -27,8 +27,8 @@ export function compact(value: Maybe): string {
   return Math.abs(value) < 10_000 ? precise(value) : COMPACT.format(value)
 }
 
-/** "1 queue", "2 queues". */
-export function plural(value: number, one: string, many = `${one}s`): string {
+/** "1 queue", "2 queues", "– queues". */
+export function plural(value: Maybe, one: string, many = `${one}s`): string {
   return `${count(value)} ${value === 1 ? one : many}`
 }
 

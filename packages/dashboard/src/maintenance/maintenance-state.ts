@@ -7,12 +7,7 @@ import { isQueenError, type MaintenanceStatus } from '@queen/client'
 import { computed, effectScope, ref, watch } from 'vue'
 import { admin } from '../api/queen.ts'
 import { BUSY_MS, type Query, SLOW_MS, useQuery } from '../composables/use-query.ts'
-
-/**
- * What a person sees it as: the broker's phase, with the way into a window named. `open` = a window of which we may not
- * know whether it is safe to migrate; `outage` = PostgreSQL is away and nobody opened a window.
- */
-export type Stage = 'normal' | 'entering' | 'safe' | 'open' | 'draining' | 'outage' | 'unknown'
+import type { Stage } from './stages.ts'
 
 export interface MaintenanceView {
   readonly stage: Stage

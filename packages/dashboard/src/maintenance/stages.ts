@@ -1,5 +1,9 @@
 /** What each stage is called and looks like, everywhere. */
-import type { Stage } from './maintenance-state.ts'
+/**
+ * What a person sees it as: the broker's phase, with the way into a window named. `open` = a window of which we may not
+ * know whether it is safe to migrate; `outage` = PostgreSQL is away and nobody opened a window.
+ */
+export type Stage = 'normal' | 'entering' | 'safe' | 'open' | 'draining' | 'outage' | 'unknown'
 
 export const STAGES: Readonly<
   Record<

@@ -1,4 +1,7 @@
 /** Numbers, times and tables as people read them; unknown is never 0. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { type StatusPoint, withTrueRates } from '../../src/api/bucket-rates.ts'
 import { latestValue } from '../../src/charts/latest-values.ts'
@@ -8,6 +11,7 @@ import { sortRows, type TableColumn } from '../../src/components/table-column.ts
 import { fixedRange, parseRange } from '../../src/components/time-range.ts'
 import { bytes, compact, count, percent, plural, precise, rate, UNKNOWN } from '../../src/format/numbers.ts'
 import { dateTime, duration, exactTime, lagText, relative, seconds } from '../../src/format/times.ts'
+import { bannerText } from '../../src/maintenance/banner-text.ts'
 import { drainEndText } from '../../src/maintenance/drain-end.ts'
 import { overQueues } from '../../src/views/analytics/figures.ts'
 
@@ -17,6 +21,7 @@ describe('numbers', () => {
     expect([precise(0.123), precise(12.34), precise(1234.5), rate(48.57)]).toEqual(['0.12', '12.3', '1,235', '48.6/s'])
     expect([bytes(0), bytes(1023), bytes(1536), bytes(10737418240)]).toEqual(['0 B', '1,023 B', '1.5 KiB', '10 GiB'])
     expect([plural(1, 'queue'), plural(2_000, 'queue'), percent(12.5)]).toEqual(['1 queue', '2,000 queues', '12.5 %'])
+    expect([plural(0, 'queue'), plural(null, 'queue')]).toEqual(['0 queues', '– queues'])
   })
 
   it('that are not known are a dash', () => {
@@ -26,6 +31,39 @@ describe('numbers', () => {
     for (const value of [null, undefined, '', 'no time']) {
       expect([dateTime(value), exactTime(value), relative(value, 0)]).toEqual([UNKNOWN, UNKNOWN, UNKNOWN])
     }
+  })
+})
+
+describe('the banner', () => {
+  it('counts one message as one, and says what it does not know', () => {
+    const texts = (bufferedMessages: number | null) =>
+      (['entering', 'safe', 'open', 'draining', 'outage'] as const).map(
+        (stage) => bannerText({ stage, bufferedMessages, reason: 'upgrade', etaSeconds: 90 })!.text,
+      )
+    expect(texts(1)).toEqual([
+      '1 message buffered. Waiting for writes that began before.',
+      '1 message buffered · upgrade',
+      '1 message buffered.',
+      '1 message left, about 1m 30s.',
+      '1 message waits on disk; it and all new ones are stored by themselves when it is back.',
+    ])
+    expect(texts(152_847).at(-1)).toBe(
+      '152,847 messages wait on disk; they and all new ones are stored by themselves when it is back.',
+    )
+    expect(texts(null)[2]).toBe('– messages buffered.')
+    expect(bannerText({ stage: 'normal', bufferedMessages: 0, reason: null, etaSeconds: null })).toBeNull()
+  })
+
+  it('and every other place of the page takes the noun of a count from plural()', () => {
+    const root = fileURLToPath(new URL('../../src', import.meta.url))
+    const nouns = '(messages|records|pushes|instances|partitions|queues|groups|steps|dead letters|files)'
+    // A count, the end of its braces and perhaps of its element, and a noun.
+    const counted = new RegExp(`\\b(count|compact)\\((?:[^()]|\\([^()]*\\))*\\) ?\\}\\}?(<[^>]*>)* ${nouns}\\b`)
+    expect('{{ count(a.of(b)) }}</b> messages').toMatch(counted)
+    const found = readdirSync(root, { recursive: true, encoding: 'utf8' })
+      .filter((name) => /\.(vue|ts)$/.test(name))
+      .filter((name) => counted.test(readFileSync(join(root, name), 'utf8')))
+    expect(found).toEqual([])
   })
 })
 

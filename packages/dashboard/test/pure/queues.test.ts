@@ -55,6 +55,7 @@ describe('options', () => {
     expect(optionWords(option('retryDelay'), 2_500)).toBe('2.5 s')
     expect(optionWords(option('maxSize'), 0)).toBe('unlimited')
     expect(optionWords(option('maxSize'), 10_000)).toBe('10,000 messages')
+    expect(optionWords(option('maxSize'), 1)).toBe('1 message')
     expect(optionWords(option('deadLetterQueue'), undefined)).toBe('–')
   })
 })

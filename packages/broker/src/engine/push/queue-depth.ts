@@ -55,7 +55,7 @@ export class QueueDepth {
       }
       item.status = 'failed'
       item.code = 'QUEUE_FULL'
-      item.error = `Queue '${queue.name}' has reached its maxSize of ${queue.options.maxSize} messages`
+      item.error = `Queue '${queue.name}' has reached its maxSize of ${queue.options.maxSize}`
     })
   }
 

@@ -3,7 +3,7 @@
  * extremes mean. Types, ranges and defaults come from the protocol, so they cannot differ from what the broker takes.
  */
 import { QUEUE_OPTIONS, type QueueOptionName, type QueueOptionSpec } from '@queen/protocol'
-import { UNKNOWN } from '../../format/numbers.ts'
+import { plural, UNKNOWN } from '../../format/numbers.ts'
 import { duration } from '../../format/times.ts'
 
 export interface OptionText {
@@ -163,6 +163,5 @@ export function optionWords({ unit, zero }: OptionText, value: unknown): string 
   if (value === 0 && zero !== undefined) return zero
   if (unit === 's') return duration(value * 1_000)
   if (unit === 'ms') return duration(value)
-  const number = value.toLocaleString('en')
-  return unit === 'messages' ? `${number} messages` : number
+  return unit === 'messages' ? plural(value, 'message') : value.toLocaleString('en')
 }
