@@ -1,5 +1,6 @@
 /** What all requests of one server share. Made by the server, handed to the routes that need it. */
 import type { Engine } from '../engine/engine.ts'
+import { GatheredWarning } from '../engine/gathered-warning.ts'
 import { ByteBudget } from './byte-budget.ts'
 import { Cors } from './cors.ts'
 import type { Exchange } from './exchange.ts'
@@ -18,6 +19,8 @@ export interface HttpContext {
   /** Bytes of request bodies in memory. */
   readonly bodies: ByteBudget
   readonly unread: UnreadAnswers
+  /** Messages that autoAck completed and nobody got. */
+  readonly lost: GatheredWarning
   /** Whose answer has not left yet. */
   readonly running: Set<Exchange>
   /** Called when the last of them is done while the server is stopping. */
@@ -41,6 +44,7 @@ export function httpContext(engine: Engine, settings: HttpSettings): HttpContext
       limits.answerStallTimeMs,
       limits.answerSlowTimeMs,
     ),
+    lost: new GatheredWarning(settings.log, 'autoAck completed messages of a consumer that had gone'),
     running: new Set(),
     idle: null,
     stopping: false,

@@ -45,6 +45,7 @@ export async function createHttpServer(engine: Engine, settings: HttpSettings): 
     return idle(context)
   })
   app.addHook('onClose', async () => {
+    context.lost.stop()
     counters.stop()
     gauges.stop()
   })

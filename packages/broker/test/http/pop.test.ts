@@ -256,4 +256,31 @@ describe('long polls', () => {
     client.socket.destroy()
     expect(await released.promise).toBe(answer)
   })
+
+  it('warn of what autoAck completed for nobody in a line or two, however many clients went, with the count', async () => {
+    const CLIENTS = 20
+    let asked = 0
+    let answered = 0
+    const allAsked = Promise.withResolvers<void>()
+    const allAnswered = Promise.withResolvers<void>()
+    const { port, logged, server } = await startServer({
+      popMessages: async (_request, abandoned) => {
+        if (++asked === CLIENTS) allAsked.resolve()
+        await once(abandoned, 'abort')
+        if (++answered === CLIENTS) allAnswered.resolve()
+        return { ...onePop(), leaseId: '' }
+      },
+    })
+    const clients = await Promise.all(Array.from({ length: CLIENTS }, () => rawClient(port)))
+    for (const client of clients) client.send(requestBytes('GET', '/api/v1/pop/queue/a?wait=true&autoAck=true'))
+    await allAsked.promise
+    for (const client of clients) client.socket.destroy()
+    await allAnswered.promise
+    await server.close()
+    const lines = logged.filter(({ msg }) => msg === 'autoAck completed messages of a consumer that had gone')
+    // A machine that stands still for the pause in between makes it more.
+    expect(lines.length).toBeLessThan(CLIENTS / 2)
+    const sum = (name: string) => lines.reduce((all, line) => all + (line[name] as number), 0)
+    expect([sum('times'), sum('messages')]).toEqual([CLIENTS, CLIENTS])
+  })
 })

@@ -7,6 +7,7 @@
  */
 import type { ConsumeStore, NotClaimed } from '../../ports/consume-store.ts'
 import type { Log } from '../../ports/log.ts'
+import { GatheredWarning } from '../gathered-warning.ts'
 import type { Catalog } from '../queues/catalog.ts'
 import type { LeaseBook } from '../settle/lease-book.ts'
 import type { Claim, ClaimResult } from './claim-batch.ts'
@@ -41,10 +42,12 @@ export class ClaimOutcomes {
   readonly #parts: ClaimParts
   readonly #hooks: ClaimHooks
   readonly #returning = new Set<Promise<void>>()
+  readonly #lost: GatheredWarning
 
   constructor(parts: ClaimParts, hooks: ClaimHooks) {
     this.#parts = parts
     this.#hooks = hooks
+    this.#lost = new GatheredWarning(parts.log, 'autoAck messages were claimed for a consumer that had gone')
   }
 
   take(wait: PopWait, { claim, outcome, cached }: ClaimResult, nowMs: number): void {
@@ -89,11 +92,7 @@ export class ClaimOutcomes {
     if (autoAck) {
       if (more) list.toReady(state, nowMs)
       else list.toIdle(state, nowMs)
-      if (wait.done)
-        this.#parts.log.warn(
-          { queue: feed.queueName, messages: claimed.count },
-          'autoAck messages were claimed for a consumer that had gone',
-        )
+      if (wait.done) this.#lost.add({ queue: feed.queueName }, claimed.count)
       else if (claimed.count > 0) wait.take(claimed.runs, claimed.count, null)
       return
     }
@@ -174,6 +173,11 @@ export class ClaimOutcomes {
   /** Resolves when everything that was to be given back is. */
   async returned(): Promise<void> {
     while (this.#returning.size > 0) await Promise.all([...this.#returning])
+  }
+
+  /** Nothing is claimed any more. */
+  stop(): void {
+    this.#lost.stop()
   }
 
   /** The claim of a request that has gone: available again at once. */

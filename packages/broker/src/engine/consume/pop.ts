@@ -223,6 +223,7 @@ export class Popper {
     // What claims under way bring is given back too, while there are connections.
     const returned = this.#batch.idle().then(() => Promise.all([this.#outcomes.returned(), this.ahead.returned()]))
     await inTime(returned, STOP_MS)
+    this.#outcomes.stop()
     this.#leftOver.stop()
   }
 

@@ -201,10 +201,10 @@ function isGone(exchange: Exchange): boolean {
   return exchange.closed || exchange.answered || !exchange.connection.socket.writable
 }
 
-async function giveBack(answer: PopAnswer, { engine, settings }: HttpContext): Promise<void> {
+async function giveBack(answer: PopAnswer, { engine, lost, settings }: HttpContext): Promise<void> {
   if (answer.leaseId === '') {
-    settings.log.warn({ consumerGroup: answer.consumerGroup }, 'autoAck completed messages of a consumer that had gone')
-    return
+    const messages = answer.runs.reduce((sum, { indices }) => sum + indices.length, 0)
+    return lost.add({ consumerGroup: answer.consumerGroup }, messages)
   }
   try {
     await engine.releaseClaim(answer)
