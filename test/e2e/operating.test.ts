@@ -1,5 +1,5 @@
 /** The procedures of docs/operating/maintenance.md, its commands word for word, while producers go on. */
-import { cpSync, rmSync } from 'node:fs'
+import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { ALL_IS_WELL, verdict } from '../support/checker.ts'
@@ -111,6 +111,42 @@ describe('operating', () => {
     // And if it turns up after all.
     await third!.start()
     await until('its record is stored', async () => (await tables.messagesIn('lost')) === 1)
+  })
+
+  test('G2 G3 a file set aside is salvaged: a broker on its records stores those that were missing, once', async () => {
+    const databaseUrl = await temporaryDatabase()
+    const instance = await startInstance({ databaseUrl })
+    const tables = await openTables(databaseUrl)
+    const { api } = instance
+    await inPhase(instance, 'normal')
+    await api.maintenance(true)
+    for (const transactionId of ['a', 'b', 'c'])
+      await api.push([{ queue: 'orders', transactionId, payload: { id: transactionId } }])
+    await instance.stop()
+    // A broker cannot use the file any more; a copy could be made of it.
+    const name = readdirSync(instance.bufferDir).find((each) => each.endsWith('.qbuf'))!
+    const rescue = temporaryDirectory()
+    const file = join(instance.bufferDir, name)
+    cpSync(file, join(rescue, `${name}.aside`))
+    writeFileSync(file, readFileSync(file).fill(0xee, 0, 128))
+    await instance.start()
+    await api.maintenance(false)
+    await inPhase(instance, 'normal')
+    expect((await api.get('/api/v1/system/buffers/quarantine')).body.records).toMatchObject([{ reason: 'CORRUPT' }])
+    expect(readdirSync(instance.bufferDir)).toContain(`${name}.aside`)
+    expect(await tables.messagesIn('orders')).toBe(0)
+    // A producer was faster.
+    expect((await api.push([{ queue: 'orders', transactionId: 'b', payload: { id: 'b' } }])).status).toBe(201)
+
+    const [salvage] = shellBlocks(PAGE, 'A file that cannot be read')
+    const shell = openShell(instance.url, databaseUrl)
+    const command = salvage!.replaceAll('/mnt/rescue', rescue).replaceAll('00000000000000048112.qbuf', name)
+    await shell.run(`${command.trim()} > /dev/null`)
+    const stranger = await startInstance({ databaseUrl, bufferDir: join(rescue, 'buffer') })
+    await until('its records are stored', async () => (await stranger.buffered()) === 0)
+    await stranger.stop()
+    const { messages } = (await api.pop('orders', { batch: 10 })).body
+    expect(messages.map((each: { data: { id: string } }) => each.data.id)).toEqual(['b', 'a', 'c'])
   })
 
   test('G2 G8 a drain that a forgotten session holds up goes on when that session is ended', async () => {

@@ -10,6 +10,7 @@ export type FileBufferErrorCode =
   | 'LOCKED' // another live process owns the directory
   | 'QUARANTINE_FULL'
   | 'NOT_A_BUFFER'
+  | 'NOT_EMPTY'
 
 export class FileBufferError extends Error {
   readonly code: FileBufferErrorCode

@@ -1,9 +1,16 @@
 /** `buffer`: the file buffers of the instances, and the directory of one without any broker. */
 import type { MaintenanceInstance } from '@queen/client'
-import { type BufferCheck, checkBufferDirectory, FileBufferError, type FileCheck } from '@queen/file-buffer'
+import {
+  type BufferCheck,
+  checkBufferDirectory,
+  FileBufferError,
+  type FileCheck,
+  type Salvage,
+  salvageRecords,
+} from '@queen/file-buffer'
 import { EXIT } from '../command/exit-codes.ts'
 import { CliError } from '../command/failure.ts'
-import { toggle } from '../command/flag.ts'
+import { toggle, count as whole } from '../command/flag.ts'
 import { arg, type CommandSpec, type GroupSpec } from '../command/spec.ts'
 import { fullIn } from '../maintenance/words.ts'
 import type { Column } from '../output/table.ts'
@@ -118,8 +125,63 @@ function remarks(check: BufferCheck, verbose: boolean): string[] {
   return lines
 }
 
+const SALVAGE: CommandSpec = {
+  name: 'salvage',
+  summary: 'take the records of files set aside into a buffer of their own, offline',
+  about: [
+    'Reads files that a start or a drain has set aside (*.qbuf.aside), or copies of them under any name.',
+    'Writes every record that is whole into a new buffer directory; a broker that is started on it stores them.',
+    '',
+    'The entry in the quarantine names the records that are missing: --from and --to leave out the others.',
+    'What is stored already is found by its transactionId, inside the dedup window of its queue.',
+  ].join('\n'),
+  args: [arg('<dir>', 'the new buffer directory; empty or not there', 'file'), arg('<file...>', 'the files', 'file')],
+  flags: [
+    whole('--from <n>', 'number of the first record to take', undefined, 1, Number.MAX_SAFE_INTEGER),
+    whole('--to <n>', 'number of the last record to take', undefined, 1, Number.MAX_SAFE_INTEGER),
+  ],
+  examples: [
+    'buffer salvage /mnt/rescue/buffer /mnt/rescue/00000000000000048112.qbuf.aside',
+    'buffer salvage /mnt/rescue/buffer /mnt/rescue/*.aside --from 48200',
+  ],
+  exits: [5],
+  async run(session, call) {
+    const directory = call.operand(0)
+    const progress = session.progress({ label: 'Reading', unit: 'bytes' })
+    let salvage: Salvage
+    try {
+      salvage = await salvageRecords({
+        directory,
+        sources: call.operands(1),
+        ...(call.has('from') ? { from: call.numberOf('from') } : {}),
+        ...(call.has('to') ? { to: call.numberOf('to') } : {}),
+        onProgress: (done, total) => {
+          if (session.signal.aborted) throw session.signal.reason
+          progress.update({ done, total })
+        },
+      })
+    } catch (error) {
+      if (session.signal.aborted) throw session.signal.reason
+      if (!(error instanceof FileBufferError)) throw error
+      throw new CliError(error.message, {
+        code: error.code,
+        exit: error.code === 'BUFFER_UNAVAILABLE' ? EXIT.state : EXIT.user,
+      })
+    } finally {
+      progress.end()
+    }
+    const { records, first, last, damages } = salvage
+    const range = records === 0 ? '' : ` (${first} to ${last})`
+    await session.out.text({ directory, ...salvage }, [
+      `${quantity(records, 'record')}${range} taken into ${directory}; ${quantity(damages, 'damaged place')} passed over.`,
+    ])
+    if (records > 0) session.say(`Start a broker with FILE_BUFFER_DIR=${directory}: it stores them.`)
+    return records > 0 ? EXIT.done : EXIT.state
+  },
+}
+
 export const BUFFER: GroupSpec = {
   name: 'buffer',
   summary: 'file buffers, their quarantine, and a check of their files',
-  commands: [STATUS, QUARANTINE, CHECK],
+  commands: [STATUS, QUARANTINE, CHECK, SALVAGE],
 }

@@ -1,6 +1,6 @@
-/** `buffer check` on real buffer directories, and the launcher on whatever Node the machine has. */
+/** `buffer check` and `buffer salvage` on real buffer directories, and the launcher on whatever Node the machine has. */
 import { spawnSync } from 'node:child_process'
-import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -41,6 +41,28 @@ test('clean, in use, torn, damaged, and no buffer at all', async () => {
   expect(damaged.exit).toBe(5)
   expect(damaged.out).toContain('damaged at record 1')
   expect(await q(['buffer', 'check', root])).toMatchObject({ exit: 1 })
+})
+
+test('salvage takes whole records into a new directory, and says what is in its way', async () => {
+  const directory = join(root, 'broken')
+  const buffer = await openFileBuffer({ directory, bufferBytesMax: 1e9, diskFreeBytesMin: 0 })
+  const write = (index: number, target: Buffer, at: number) => at + target.write(['one', 'two'][index]!, at)
+  await buffer.append({ count: 2, bytesMax: 6, flags: () => 0, write })
+  await buffer.close()
+  const name = readdirSync(directory).find((each) => each.endsWith('.qbuf'))!
+  const aside = join(root, `${name}.aside`)
+  renameSync(join(directory, name), aside)
+  const target = join(root, 'rescue', 'buffer')
+  expect(await q(['buffer', 'salvage', target, aside, '--from', '2'])).toMatchObject({
+    exit: 0,
+    out: `1 record (2 to 2) taken into ${target}; 0 damaged places passed over.\n`,
+  })
+  expect(await q(['buffer', 'check', target, '--json'])).toMatchObject({ exit: 0 })
+  const again = await q(['buffer', 'salvage', target, aside])
+  expect([again.exit, again.err]).toEqual([1, expect.stringContaining('is not empty')])
+  const nothing = await q(['buffer', 'salvage', join(root, 'nothing'), aside, '--from', '3', '--json'])
+  expect([nothing.exit, JSON.parse(nothing.out).records]).toEqual([5, 0])
+  expect((await q(['buffer', 'salvage', join(root, 'other'), join(root, 'no-such-file')])).exit).toBe(1)
 })
 
 test('the launcher hands arguments and the exit code through', () => {

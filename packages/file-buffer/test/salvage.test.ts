@@ -1,0 +1,84 @@
+/** What is whole in files that were set aside comes into a buffer of its own, as it was accepted. */
+import { describe, expect, it } from 'vitest'
+import { FaultDisk } from '../src/fault-disk.ts'
+import { openFileBuffer, salvageRecords } from '../src/index.ts'
+import { readAll, sourceOf } from './bodies.ts'
+
+const open = (disk: FaultDisk, directory: string, recordClock?: () => number) =>
+  openFileBuffer({
+    directory,
+    disk,
+    bufferBytesMax: 2 ** 30,
+    diskFreeBytesMin: 0,
+    fileBytesMax: 350,
+    ...(recordClock && { recordClock }),
+  })
+
+/** Two files of a buffer under other names: records 1 to 3 and 4 to 6, accepted at a minute each. */
+async function twoFiles() {
+  const disk = new FaultDisk()
+  let nowMs = 0
+  const buffer = await open(disk, '/buffer', () => nowMs)
+  for (let number = 1; number <= 6; number++) {
+    nowMs = number * 60_000
+    await buffer.append(sourceOf([`record ${number} `.repeat(4)], number))
+  }
+  await buffer.close()
+  const paths = disk.paths().filter((path) => path.endsWith('.qbuf'))
+  expect(paths).toHaveLength(2)
+  const rescue = new FaultDisk()
+  await rescue.makeDirectory('/rescue')
+  for (const [index, path] of paths.entries()) rescue.put(`/rescue/${index}.aside`, disk.contents(path))
+  return { rescue, sources: ['/rescue/1.aside', '/rescue/0.aside'], bufferId: buffer.bufferId }
+}
+
+describe('salvage', () => {
+  it('G2 keeps bodies, flags, times and order, under another id and other numbers', async () => {
+    const { rescue, sources, bufferId } = await twoFiles()
+    const before = sources.map((path) => rescue.contents(path))
+    const steps: number[] = []
+    const onProgress = (done: number) => void steps.push(done)
+    const salvage = await salvageRecords({ directory: '/new', sources, from: 2, disk: rescue, onProgress })
+    expect(salvage).toEqual({ records: 5, first: 2, last: 6, damages: 0 })
+    expect(steps.at(-1)).toBe(before.reduce((sum, { length }) => sum + length, 0))
+    expect(sources.map((path) => rescue.contents(path))).toEqual(before)
+    // Durable, and a buffer like any other.
+    rescue.powerLoss(() => 0)
+    const buffer = await open(rescue, '/new')
+    expect(buffer.bufferId).not.toBe(bufferId)
+    expect(buffer.stats).toMatchObject({ pendingRecords: 5, lastRecord: 5, quarantinedRecords: 0 })
+    const { records } = await buffer.read({ records: 10, bytes: 10_000 })
+    expect(
+      records.map(({ number, acceptedAtMicros, flags }) => [number, acceptedAtMicros / 60_000_000, flags]),
+    ).toEqual([2, 3, 4, 5, 6].map((number) => [number - 1, number, number]))
+    buffer.rewind()
+    expect((await readAll(buffer)).bodies).toEqual([2, 3, 4, 5, 6].map((number) => `record ${number} `.repeat(4)))
+    await buffer.close()
+  })
+
+  it('passes over what is damaged, and takes no more than was asked for', async () => {
+    const { rescue, sources } = await twoFiles()
+    rescue.flipBit('/rescue/0.aside', (rescue.contents('/rescue/0.aside').length - 1) * 8)
+    expect(await salvageRecords({ directory: '/new', sources, to: 5, disk: rescue })).toEqual({
+      records: 4,
+      first: 1,
+      last: 5,
+      damages: 1,
+    })
+    expect(await salvageRecords({ directory: '/none', sources, from: 7, disk: rescue })).toMatchObject({ records: 0 })
+  })
+
+  it('refuses a directory that holds something, a file without a header, and files of different buffers', async () => {
+    const { rescue, sources } = await twoFiles()
+    await expect(salvageRecords({ directory: '/rescue', sources, disk: rescue })).rejects.toMatchObject({
+      code: 'NOT_EMPTY',
+    })
+    rescue.put('/rescue/2.aside', Buffer.alloc(500, 7))
+    rescue.put('/rescue/3.aside', (await twoFiles()).rescue.contents('/rescue/0.aside'))
+    for (const name of ['2', '3', '4'])
+      await expect(
+        salvageRecords({ directory: '/new', sources: [...sources, `/rescue/${name}.aside`], disk: rescue }),
+      ).rejects.toMatchObject({ code: 'NOT_A_BUFFER' })
+    expect(rescue.paths().some((path) => path.startsWith('/new'))).toBe(false)
+  })
+})
