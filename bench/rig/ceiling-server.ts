@@ -4,7 +4,7 @@
  */
 import { pino } from 'pino'
 import type { Engine } from '../../packages/broker/src/engine/engine.ts'
-import type { PushItem } from '../../packages/broker/src/engine/types.ts'
+import type { PushItem } from '../../packages/broker/src/engine/push/push-item.ts'
 import { createHttpServer } from '../../packages/broker/src/http/server.ts'
 
 const MESSAGE_ID = '01a20857-5575-7000-b149-144250048d64'
@@ -13,9 +13,9 @@ const PARTITION_ID = '8f7e6d5c-4b3a-4291-8e7f-2d9c5b8a3e10'
 async function pushMessages(items: PushItem[]): Promise<void> {
   for (const item of items) {
     item.status = 'queued'
-    item.messageId = MESSAGE_ID
+    item.idBase = MESSAGE_ID
     item.partitionId = PARTITION_ID
-    if (item.transactionId === '') item.transactionId = MESSAGE_ID
+    if (!item.isNamed) item.nameIt(MESSAGE_ID)
   }
 }
 

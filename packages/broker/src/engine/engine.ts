@@ -4,6 +4,7 @@
  */
 import type { HealthWarningCode } from '@queen/protocol'
 import type { FsyncHistogram } from '../ports/record-log.ts'
+import type { PushItem } from './push/push-item.ts'
 import type { Reads } from './reads/reads.ts'
 import type {
   AckItem,
@@ -16,7 +17,6 @@ import type {
   Page,
   PopAnswer,
   PopRequest,
-  PushItem,
   TransactionOperation,
   TransactionOutcome,
 } from './types.ts'

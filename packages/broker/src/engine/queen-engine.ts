@@ -11,12 +11,12 @@ import { isoOfMicros } from './maintenance/instance-view.ts'
 import type { Maintenance } from './maintenance/maintenance.ts'
 import type { MaintenanceControl } from './maintenance/maintenance-control.ts'
 import type { Push } from './push/push.ts'
+import type { PushItem } from './push/push-item.ts'
 import type { WriteRoute } from './push/write-route.ts'
 import type { Configuration } from './queues/configure.ts'
 import { RateMeter } from './rate-meter.ts'
 import type { Reads } from './reads/reads.ts'
 import { Refusal } from './refusal.ts'
-import type { PushItem } from './types.ts'
 
 export interface EngineParts {
   readonly configuration: Configuration

@@ -1,6 +1,6 @@
 /** Values that pass between the routes and the engine. Plain data; no I/O. */
 import type { ErrorCode, ItemErrorCode, QueueOptions } from '@queen/protocol'
-import type { PushTicket } from './push/push-tickets.ts'
+import type { PushItem } from './push/push-item.ts'
 
 /** A queue as the catalog knows it. */
 export interface QueueEntry {
@@ -20,42 +20,6 @@ export interface PartitionEntry {
 }
 
 export type PushStatus = 'queued' | 'duplicate' | 'buffered' | 'failed'
-
-/** One pushed message: what the request said, then (below) what became of it. Made by the route, finished by the engine. */
-export interface PushItem {
-  readonly queue: string
-  readonly partition: string
-  /** '' = to be made by the server; after the push the id in force. */
-  transactionId: string
-  /** Lower-case UUID or null. */
-  readonly traceId: string | null
-  readonly producerSub: string | null
-  /** The payload: bytes [payloadStart, payloadEnd) of `source`; JSON text, or ciphertext once `encrypted`. */
-  source: Buffer
-  payloadStart: number
-  payloadEnd: number
-  /** Where the transactionId lies in `source`, as UTF-8; -1 = it does not lie there. */
-  idStart: number
-  readonly idEnd: number
-  encrypted: boolean
-  /** The transactionId was made by the server. */
-  generatedId: boolean
-  /** When a file buffer accepted it, microseconds since 1970; null for a live push. */
-  acceptedAtMicros: number | null
-  /** PostgreSQL said that no message below this offset has this id although the instance's memory of keys thinks so; 0 = not asked. */
-  innocentBelow: number
-
-  /** The request it is answered with, while it is in a lane. */
-  ticket: PushTicket | null
-
-  status: PushStatus | null
-  messageId: string | null
-  partitionId: string | null
-  code: ItemErrorCode | null
-  error: string | null
-  /** Failed, and yet it may be stored: a flush that carried it was never answered, and the buffer did not take it. */
-  outcomeUnknown?: boolean
-}
 
 export type AckStatus = 'completed' | 'failed' | 'retry' | 'dlq'
 

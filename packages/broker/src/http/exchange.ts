@@ -105,10 +105,22 @@ export class Exchange {
     const response = this.#head(status, JSON_HEADERS, bytes)
     if (response === null) return
     if (encoding === 'latin1' && bytes > SLICED_ANSWER_BYTES) {
-      void this.#writeInSlices(response, text)
+      void this.#writeInSlices(response, bytes, (from, to) => response.write(text.slice(from, to), encoding))
       return
     }
     response.end(text, encoding)
+    this.context.unread.watch(response)
+  }
+
+  /** The same, as bytes of UTF-8 that nobody writes to any more. */
+  answerJsonBytes(status: number, body: Buffer): void {
+    const response = this.#head(status, JSON_HEADERS, body.length)
+    if (response === null) return
+    if (body.length > SLICED_ANSWER_BYTES) {
+      void this.#writeInSlices(response, body.length, (from, to) => response.write(body.subarray(from, to)))
+      return
+    }
+    response.end(body)
     this.context.unread.watch(response)
   }
 
@@ -197,11 +209,15 @@ export class Exchange {
   }
 
   /** Handing megabytes to a socket takes as long as thousands of small messages: they get their turns in between. */
-  async #writeInSlices(response: ServerResponse, text: string): Promise<void> {
-    this.context.unread.watch(response, text.length)
-    for (let at = 0; at < text.length; at += SLICE_BYTES) {
+  async #writeInSlices(
+    response: ServerResponse,
+    bytes: number,
+    write: (from: number, to: number) => void,
+  ): Promise<void> {
+    this.context.unread.watch(response, bytes)
+    for (let at = 0; at < bytes; at += SLICE_BYTES) {
       if (this.closed) return
-      response.write(text.slice(at, at + SLICE_BYTES), 'latin1')
+      write(at, at + SLICE_BYTES)
       await nextTurn()
     }
     if (!this.closed) response.end()

@@ -4,7 +4,7 @@ import { setImmediate } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { Refusal } from '../../src/engine/refusal.ts'
 import type { PopAnswer } from '../../src/engine/types.ts'
-import { EMPTY_POP, ID, onePop } from './scripted-engine.ts'
+import { EMPTY_POP, ID, onePop, store } from './scripted-engine.ts'
 import { rawClient, requestBytes, startServer } from './test-server.ts'
 
 const WITH_BODY: [string, string][] = [
@@ -153,7 +153,7 @@ describe('G9 bounded: sizes', () => {
         pushMessages: async (items) => {
           arrived.resolve()
           await held.promise
-          for (const item of items) item.status = 'queued'
+          store(items)
         },
       },
       { limits: { bodiesBytesMax: 3_000 } },

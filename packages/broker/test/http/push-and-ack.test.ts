@@ -1,7 +1,9 @@
 /** The hot routes that change something: what reaches the engine and what comes back. */
 import { describe, expect, it } from 'vitest'
+import { messageIdAt } from '../../src/engine/format/message-id.ts'
+import type { PushItem } from '../../src/engine/push/push-item.ts'
 import { Refusal } from '../../src/engine/refusal.ts'
-import type { AckItem, PushItem, TransactionOperation } from '../../src/engine/types.ts'
+import type { AckItem, TransactionOperation } from '../../src/engine/types.ts'
 import { ACKED, ID, LEASE_ID, PARTITION_ID, store } from './scripted-engine.ts'
 import { startServer } from './test-server.ts'
 
@@ -34,6 +36,35 @@ describe('POST /api/v1/push', () => {
       transaction_id: 'made-by-the-server',
       transactionId: 'made-by-the-server',
       message_id: ID,
+      partition_id: PARTITION_ID,
+      trace_id: null,
+    })
+  })
+
+  it.each([8, 12, 3_000])('answers %i items that are all alike as it answers one', async (count) => {
+    const { ask } = await startServer({
+      pushMessages: async (items) => {
+        store(items)
+        for (const [index, item] of items.entries()) item.idIndex = index
+      },
+    })
+    const items = Array.from({ length: count }, (_, i) => ({
+      queue: 'q',
+      transactionId: `t${i}`.padEnd(6),
+      payload: i,
+    }))
+    const answer = await ask('POST', '/api/v1/push', push(items))
+    expect([answer.status, answer.json.length]).toEqual([201, count])
+    expect(answer.json.map(({ index }: { index: number }) => index)).toEqual(items.map((_, i) => i))
+    expect(answer.json.at(-1)).toEqual({
+      index: count - 1,
+      status: 'queued',
+      queueName: 'q',
+      queue: 'q',
+      partition: 'Default',
+      transaction_id: items.at(-1)!.transactionId,
+      transactionId: items.at(-1)!.transactionId,
+      message_id: messageIdAt(ID, count - 1),
       partition_id: PARTITION_ID,
       trace_id: null,
     })

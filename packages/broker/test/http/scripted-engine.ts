@@ -2,7 +2,8 @@
 
 import { LIMITS, QUEUE_OPTIONS, type QueueOptions } from '@queen/protocol'
 import type { Engine, Health, MaintenanceStatus, QuarantinedRecord } from '../../src/engine/engine.ts'
-import type { AckResult, PartitionEntry, PopAnswer, PushItem, QueueEntry } from '../../src/engine/types.ts'
+import type { PushItem } from '../../src/engine/push/push-item.ts'
+import type { AckResult, PartitionEntry, PopAnswer, QueueEntry } from '../../src/engine/types.ts'
 import { parsePushBody } from '../../src/http/wire/push-body.ts'
 import { scriptedReads } from './scripted-reads.ts'
 import { segmentOf } from './segments.ts'
@@ -148,9 +149,9 @@ export function onePop(payload = '{"i": 2}'): PopAnswer {
 export function store(items: readonly PushItem[]): void {
   for (const item of items) {
     item.status = 'queued'
-    item.messageId = ID
+    item.idBase = ID
     item.partitionId = PARTITION_ID
-    if (item.transactionId === '') item.transactionId = 'made-by-the-server'
+    if (!item.isNamed) item.nameIt('made-by-the-server')
   }
 }
 

@@ -130,8 +130,9 @@ describe('transaction bodies', () => {
     const shown = operations.map((operation) => {
       if (operation.type === 'ack') return operation.item
       const { source, payloadStart, payloadEnd, idStart: _, idEnd: _end, ...item } = operation.item
+      const { transactionId } = operation.item
       const payload = source.utf8Slice(payloadStart, payloadEnd)
-      return { ...item, payload: payload.replace(/x+/, 'x') }
+      return { ...item, transactionId, payload: payload.replace(/x+/, 'x') }
     })
     return { ...rest, shown }
   }

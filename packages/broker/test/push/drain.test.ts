@@ -9,7 +9,7 @@ import { PayloadCipher } from '../../src/engine/cipher.ts'
 import type { DrainEnd } from '../../src/engine/drain/drain.ts'
 import { StepSize } from '../../src/engine/drain/step-size.ts'
 import { WRONG_KEY } from '../../src/engine/key-check.ts'
-import type { PushItem } from '../../src/engine/types.ts'
+import type { PushItem } from '../../src/engine/push/push-item.ts'
 import type { PushStore } from '../../src/ports/push-store.ts'
 import type { RecordLog } from '../../src/ports/record-log.ts'
 import { StoreError } from '../../src/ports/store-error.ts'
@@ -68,11 +68,12 @@ describe('the drain', () => {
   test('stores records in order with everything they had, then frees them', async () => {
     const buffer = await openBuffer()
     const bench = benchOn(buffer)
-    const items = Array.from({ length: 500 }, (_, i) => ({
-      ...item('order', `p${i % 3}`, `t${i}`, JSON.stringify({ i })),
-      traceId: i % 2 === 0 ? '01a20857-5575-7000-b149-144250048d64' : null,
-      producerSub: i % 5 === 0 ? 'ümit' : null,
-    }))
+    const items = Array.from({ length: 500 }, (_, i) =>
+      item('order', `p${i % 3}`, `t${i}`, JSON.stringify({ i }), {
+        traceId: i % 2 === 0 ? '01a20857-5575-7000-b149-144250048d64' : null,
+        producerSub: i % 5 === 0 ? 'ümit' : null,
+      }),
+    )
     for (let i = 0; i < 500; i += 50) await buffered(bench, ...items.slice(i, i + 50))
     expect(await bench.drain.run(always)).toBe('empty')
     const stored = await storedMessages(opened.database, 'order')

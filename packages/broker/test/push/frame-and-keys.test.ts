@@ -7,8 +7,8 @@ import { KEY_BYTES, writeTransactionKey, writeTransactionKeyOf } from '../../src
 import { RecordReader, recordsOf } from '../../src/engine/push/buffered-message.ts'
 import { DedupCache } from '../../src/engine/push/dedup-cache.ts'
 import { KeySet } from '../../src/engine/push/key-set.ts'
+import { PushItem } from '../../src/engine/push/push-item.ts'
 import { buildSegment, frameMessage, segmentBytesMax } from '../../src/engine/push/segment-build.ts'
-import type { PushItem } from '../../src/engine/types.ts'
 import { item } from './push-stack.ts'
 
 const id = fc.oneof(
@@ -28,7 +28,7 @@ const anyItem: fc.Arbitrary<PushItem> = fc
     generatedId: fc.boolean(),
     encrypted: fc.boolean(),
   })
-  .map(({ payload, ...fields }) => ({ ...item('', '', '', payload), ...fields }))
+  .map(({ queue, partition, transactionId, payload, ...more }) => item(queue, partition, transactionId, payload, more))
 
 const keyOf = (transactionId: string): Buffer => {
   const key = Buffer.alloc(KEY_BYTES)
@@ -126,13 +126,24 @@ describe('frames, segments and records', () => {
         anyItem,
         fc.string({ unit: 'binary-ascii', minLength: 1, maxLength: 90, size: 'max' }),
         (entry, transactionId) => {
-          const apart = { ...entry, transactionId }
-          const beside = {
-            ...apart,
-            source: Buffer.concat([entry.source, Buffer.from(transactionId)]),
-            idStart: entry.source.length,
-            idEnd: entry.source.length + transactionId.length,
-          }
+          const { queue, partition, producerSub, traceId, source, encrypted, generatedId } = entry
+          const { length } = source
+          const both = Buffer.concat([source, Buffer.from(transactionId)])
+          const apart = new PushItem(queue, partition, transactionId, traceId, producerSub, source, 0, length)
+          const beside = new PushItem(
+            queue,
+            partition,
+            null,
+            traceId,
+            producerSub,
+            both,
+            0,
+            length,
+            length,
+            both.length,
+          )
+          for (const each of [apart, beside]) Object.assign(each, { encrypted, generatedId })
+          expect(beside.transactionId).toBe(transactionId)
           const frameOf = (each: PushItem): Buffer => {
             const target = Buffer.alloc(segmentBytesMax([each]))
             return target.subarray(0, frameMessage(each, target, 0))
@@ -191,7 +202,7 @@ describe('frames, segments and records', () => {
     'a record cut anywhere, or with bytes behind it, is refused and never read past its end (%s)',
     (lostFlush) => {
       const source = recordsOf(
-        [{ ...item('orders', 'p', 'x', '{"a":1}'), traceId: randomUUID(), producerSub: 'me' }],
+        [item('orders', 'p', 'x', '{"a":1}', { traceId: randomUUID(), producerSub: 'me' })],
         lostFlush,
       )
       const target = Buffer.alloc(source.bytesMax)
@@ -236,9 +247,9 @@ describe('frames, segments and records', () => {
     const known = new DedupCache(1e6).partition('p', 60)
     known.add(0, keyOf('a'))
     const build = (entry: PushItem) => buildSegment('p', [entry], 'x', known, 60, Buffer.alloc(1_000), 0).segment
-    expect(build({ ...item('q', 'p', 'a'), generatedId: true }).stored.length).toBe(1)
-    expect(build({ ...item('q', 'p', 'a'), generatedId: true, acceptedAtMicros: 1 }).suspects.length).toBe(1)
+    expect(build(item('q', 'p', 'a', '1', { generatedId: true })).stored.length).toBe(1)
+    expect(build(item('q', 'p', 'a', '1', { generatedId: true, acceptedAtMicros: 1 })).suspects.length).toBe(1)
     expect(build(item('q', 'p', 'a')).suspects.length).toBe(1)
-    expect(build({ ...item('q', 'p', 'a'), innocentBelow: 1 }).stored.length).toBe(1)
+    expect(build(item('q', 'p', 'a', '1', { innocentBelow: 1 })).stored.length).toBe(1)
   })
 })

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Merge } from '../../src/engine/drain/merge.ts'
 import { Staging } from '../../src/engine/drain/staging.ts'
 import { RecordFlag, recordsOf } from '../../src/engine/push/buffered-message.ts'
-import type { PushItem } from '../../src/engine/types.ts'
+import type { PushItem } from '../../src/engine/push/push-item.ts'
 import type { PushResult, PushStore } from '../../src/ports/push-store.ts'
 import type { RecordLog } from '../../src/ports/record-log.ts'
 import { StoreError } from '../../src/ports/store-error.ts'
@@ -246,6 +246,16 @@ describe('the drain of lost flushes', () => {
           return { stack, drain }
         }),
       )
+      /** The other instance may end the connection that this one's drain has got meanwhile: it goes on, as in a broker. */
+      const drained = async (drain: DrainBench['drain']): Promise<unknown> => {
+        for (;;) {
+          try {
+            return await drain.run(always)
+          } catch (error) {
+            if (!(error instanceof StoreError && error.transient)) throw error
+          }
+        }
+      }
       const sent: PushItem[] = []
       for (let round = 0; round < 40; round++) {
         await Promise.all(
@@ -260,7 +270,7 @@ describe('the drain of lost flushes', () => {
               await stack.send(...items)
             }
             if (stack.route.mode === 'direct') return
-            expect(await drain.run(always)).toBe('empty')
+            expect(await drained(drain)).toBe('empty')
             stack.route.set('direct')
           }),
         )

@@ -1,6 +1,6 @@
 /** Two instances on one database under concurrent pushes, against what the producers were told. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { PushItem } from '../../src/engine/types.ts'
+import type { PushItem } from '../../src/engine/push/push-item.ts'
 import { createQueueStore } from '../../src/store/queues.ts'
 import { type OpenedTestDatabase, openTestDatabase } from '../store/test-database.ts'
 import { item, PushStack } from './push-stack.ts'

@@ -6,11 +6,12 @@ import { MessageIdSource } from '../../src/engine/format/message-id.ts'
 import { Acceptance } from '../../src/engine/maintenance/acceptance.ts'
 import { DedupCache } from '../../src/engine/push/dedup-cache.ts'
 import { Push } from '../../src/engine/push/push.ts'
+import { PushItem } from '../../src/engine/push/push-item.ts'
 import { PushLanes } from '../../src/engine/push/push-lanes.ts'
 import { QueueDepth } from '../../src/engine/push/queue-depth.ts'
 import { WriteRoute } from '../../src/engine/push/write-route.ts'
 import { Catalog } from '../../src/engine/queues/catalog.ts'
-import type { PartitionEntry, PushItem, QueueEntry } from '../../src/engine/types.ts'
+import type { PartitionEntry, QueueEntry } from '../../src/engine/types.ts'
 import type { PushStore } from '../../src/ports/push-store.ts'
 import type { RecordLog, RecordSource } from '../../src/ports/record-log.ts'
 import type { StoreError } from '../../src/ports/store-error.ts'
@@ -21,30 +22,18 @@ import { silent } from '../store/test-database.ts'
 
 export const storeOn = (database: QueenDatabase): WriteStore => createWriteStore(database, 'an-instance')
 
-export function item(queue: string, partition: string, transactionId: string, payload = '{"n":1}'): PushItem {
+/** `more`: what else is known of it. */
+export function item(
+  queue: string,
+  partition: string,
+  transactionId: string,
+  payload = '{"n":1}',
+  more: Partial<PushItem> = {},
+): PushItem {
+  const { traceId = null, producerSub = null, ...rest } = more
   const source = Buffer.from(payload)
-  return {
-    queue,
-    partition,
-    transactionId,
-    traceId: null,
-    producerSub: null,
-    source,
-    payloadStart: 0,
-    payloadEnd: source.length,
-    encrypted: false,
-    idStart: -1,
-    idEnd: -1,
-    generatedId: false,
-    acceptedAtMicros: null,
-    innocentBelow: 0,
-    ticket: null,
-    status: null,
-    messageId: null,
-    partitionId: null,
-    code: null,
-    error: null,
-  }
+  const made = new PushItem(queue, partition, transactionId, traceId, producerSub, source, 0, source.length)
+  return Object.assign(made, rest)
 }
 
 /** A file buffer that only remembers which items it was given. */

@@ -80,7 +80,7 @@ describe('maxSize', () => {
   test('items that failed already take no room', async () => {
     const { state } = bench(9)
     const depth = new QueueDepth({ countUnfinished: async () => state.count }, () => 0)
-    const failed = { ...item('orders', 'p', 'x'), status: 'failed' as const }
+    const failed = item('orders', 'p', 'x', '1', { status: 'failed' })
     const good = item('orders', 'p', 'y')
     await depth.admit([failed, good], [P, P], 60_000)
     expect([failed.code, good.code]).toEqual([null, null])

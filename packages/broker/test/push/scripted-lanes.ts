@@ -1,9 +1,10 @@
 /** Lanes over a store that answers as a test says. */
 import { MessageIdSource } from '../../src/engine/format/message-id.ts'
 import { DedupCache } from '../../src/engine/push/dedup-cache.ts'
+import type { PushItem } from '../../src/engine/push/push-item.ts'
 import { PushLanes } from '../../src/engine/push/push-lanes.ts'
 import { WriteRoute } from '../../src/engine/push/write-route.ts'
-import type { PartitionEntry, PushItem } from '../../src/engine/types.ts'
+import type { PartitionEntry } from '../../src/engine/types.ts'
 import type { KnownKeys, PushResult, PushStore, SegmentWrite, WriteOutcome } from '../../src/ports/push-store.ts'
 import type { StoreError } from '../../src/ports/store-error.ts'
 import { item, place } from './push-stack.ts'

@@ -3,10 +3,11 @@ import { PushAnswerSchema } from '@queen/protocol'
 import fc from 'fast-check'
 import { Compile } from 'typebox/compile'
 import { describe, expect, test } from 'vitest'
+import type { PushItem } from '../../src/engine/push/push-item.ts'
 import { Refusal } from '../../src/engine/refusal.ts'
-import type { PushItem } from '../../src/engine/types.ts'
 import { pushAnswer, pushAnswerInSlices } from '../../src/http/wire/push-answer.ts'
 import { parsePushBody, parsePushBodyInSlices } from '../../src/http/wire/push-body.ts'
+import { stampedAnswer } from '../../src/http/wire/stamped-answer.ts'
 import { SLICE_BYTES } from '../../src/http/wire/steps.ts'
 
 const limits = { itemsMax: 10, payloadBytesMax: 100 }
@@ -18,7 +19,7 @@ const parse = (body: unknown) =>
   )
 const one = (item: unknown) => parse({ items: [item] }).items[0]!
 /** Comparing the bytes of all items with those of all others takes seconds. */
-const withoutSource = ({ source: _, ...item }: PushItem) => item
+const withoutSource = (item: PushItem) => ({ ...item, source: null, transactionId: item.transactionId })
 const payloadOf = (item: PushItem) => item.source.utf8Slice(item.payloadStart, item.payloadEnd)
 
 function codeOf(body: unknown): string {
@@ -347,6 +348,7 @@ describe('the answer of a push', () => {
     partitionId: uuid,
     error: text,
   })
+  const idBase = '01a20857-5575-7000-b149-144250048d64'
 
   test('equals what JSON.stringify makes of the results', () => {
     fc.assert(
@@ -356,6 +358,8 @@ describe('the answer of a push', () => {
           return {
             ...row,
             messageId: stored ? row.messageId : null,
+            idBase: stored ? row.messageId : null,
+            idIndex: 0,
             partitionId: stored ? row.partitionId : null,
             code: row.status === 'failed' ? 'INTERNAL' : null,
           } as unknown as PushItem
@@ -383,6 +387,55 @@ describe('the answer of a push', () => {
     )
   })
 
+  test('is the same as bytes where all results look alike, however many, and wherever their ids count over', () => {
+    const usual = fc.record({
+      count: fc.integer({ min: 8, max: 1_200 }),
+      id: fc.string({ unit: fc.constantFrom('a', '0', '-', ' ', '~'), minLength: 1, maxLength: 40, size: 'max' }),
+      queue: fc.constantFrom('orders', '"', 'é'),
+      base: fc.constantFrom(idBase, '01a20857-5575-7000-b149-0000000ffff0', '01a20857-5575-7000-b149-7fff00fffffe'),
+      first: fc.constantFrom(0, 1, 30),
+    })
+    fc.assert(
+      fc.property(usual, ({ count, id, queue, base, first }) => {
+        const sent = Array.from({ length: count }, (_, i) => {
+          const transactionId = String(i).padStart(4, '0') + id
+          return { queue, transactionId, payload: i }
+        })
+        const body = Buffer.from(JSON.stringify({ items: sent }))
+        const { items } = parsePushBody(body, { itemsMax: count, payloadBytesMax: 100 }, null)
+        items.forEach((item, i) => {
+          Object.assign(item, { status: 'queued', idBase: base, idIndex: first + i, partitionId: idBase })
+        })
+        const bytes = stampedAnswer(items)
+        if (queue === 'é') expect(bytes).toBeNull()
+        else expect(bytes!.latin1Slice()).toBe(pushAnswer(items))
+      }),
+    )
+  })
+
+  test.each([
+    ['another status', { status: 'duplicate' }],
+    ['another segment', { idBase: '01a20857-5575-7000-b149-0000000ffff0' }],
+    ['another partition', { partition: 'p', partitionId: '01a20857-5575-7000-b149-0000000ffff0' }],
+    ['a trace', { traceId: idBase }],
+    ['an id that lies elsewhere', { idStart: -1 }],
+    ['a longer id', { idEnd: 200 }],
+  ])('is joined from strings where one result has %s', (_, differs) => {
+    const { items } = parsePushBody(
+      Buffer.from(JSON.stringify({ items: Array.from({ length: 20 }, () => ({ queue: 'q', transactionId: 'a' })) })),
+      { itemsMax: 20, payloadBytesMax: 100 },
+      null,
+    )
+    for (const [idIndex, item] of items.entries())
+      Object.assign(item, { status: 'queued', idBase, idIndex, partitionId: idBase })
+    // Without a payload an item points at none of the body's bytes.
+    expect(stampedAnswer(items)).toBeNull()
+    for (const item of items) Object.assign(item, { idStart: 0, idEnd: 1 })
+    expect(stampedAnswer(items)).not.toBeNull()
+    Object.assign(items[7]!, differs)
+    expect(stampedAnswer(items)).toBeNull()
+  })
+
   test('has the shape the schema promises', () => {
     const validator = Compile(PushAnswerSchema)
     const items = parse({
@@ -395,12 +448,12 @@ describe('the answer of a push', () => {
     }).items
     Object.assign(items[0]!, {
       status: 'queued',
-      messageId: '01a20857-5575-7000-b149-144250048d64',
+      idBase,
       partitionId: 'a25f33e1-bd26-4adb-81ef-0503b3d0d215',
     })
     Object.assign(items[1]!, {
       status: 'duplicate',
-      messageId: '01a20857-5575-7000-b149-144250048d64',
+      idBase,
       partitionId: 'a25f33e1-bd26-4adb-81ef-0503b3d0d215',
     })
     Object.assign(items[2]!, { status: 'buffered' })

@@ -5,7 +5,8 @@ import type { BufferedRecord, SetAsideRecord } from '../../ports/record-log.ts'
 import type { PayloadCipher } from '../cipher.ts'
 import { type KeyCheck, WRONG_KEY } from '../key-check.ts'
 import type { BufferedItem } from '../push/buffered-message.ts'
-import type { PartitionEntry, PushItem, QueueEntry } from '../types.ts'
+import type { PushItem } from '../push/push-item.ts'
+import type { PartitionEntry, QueueEntry } from '../types.ts'
 
 export interface DrainCatalog {
   /** Those of them that exist. */
@@ -169,11 +170,7 @@ export class Grouping {
       // be read until somebody acts. What this key does not open was sealed with another, mostly the right one.
       if (item.encrypted && wanted && !opens(cipher, bytes)) return true
       if (wanted && key.isWrong) throw new Error(WRONG_KEY)
-      item.source = wanted ? cipher.encrypt(bytes) : cipher.decrypt(bytes)
-      item.payloadStart = 0
-      item.payloadEnd = item.source.length
-      item.idStart = -1
-      item.encrypted = wanted
+      item.replacePayload(wanted ? cipher.encrypt(bytes) : cipher.decrypt(bytes), wanted)
       return true
     } catch (error) {
       problem = error instanceof Error ? error.message : 'unknown'

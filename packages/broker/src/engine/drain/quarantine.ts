@@ -15,10 +15,11 @@ import type { Engine, QuarantinedRecord } from '../engine.ts'
 import { readToken, tokenOf } from '../list-token.ts'
 import { isoOfMicros } from '../maintenance/instance-view.ts'
 import { RecordReader } from '../push/buffered-message.ts'
+import { PushItem } from '../push/push-item.ts'
 import { Refusal } from '../refusal.ts'
 import type { TransactionPush } from '../settle/transaction.ts'
 import { toRefusal } from '../store-refusal.ts'
-import type { MaintenancePhase, PushItem } from '../types.ts'
+import type { MaintenancePhase } from '../types.ts'
 
 export interface QuarantineParts {
   readonly store: QuarantineStore
@@ -106,28 +107,9 @@ export function createQuarantine(parts: QuarantineParts): Quarantine {
       const lacks = queue === undefined ? 'is damaged: give queue and payload' : 'cannot be decrypted: give a payload'
       throw new Refusal('INVALID_PAYLOAD', `The record ${lacks} to store it`)
     }
-    return {
-      queue,
-      partition: overrides.partition ?? decoded?.partition ?? 'Default',
-      transactionId: decoded?.transactionId ?? '',
-      traceId: decoded?.traceId ?? null,
-      producerSub: decoded?.producerSub ?? null,
-      source: payload,
-      idStart: -1,
-      idEnd: -1,
-      payloadStart: 0,
-      payloadEnd: payload.length,
-      encrypted: false,
-      generatedId: false,
-      acceptedAtMicros: null,
-      innocentBelow: 0,
-      ticket: null,
-      status: null,
-      messageId: null,
-      partitionId: null,
-      code: null,
-      error: null,
-    }
+    const partition = overrides.partition ?? decoded?.partition ?? 'Default'
+    const { traceId = null, producerSub = null, transactionId = '' } = decoded ?? {}
+    return new PushItem(queue, partition, transactionId, traceId, producerSub, payload, 0, payload.length)
   }
 
   return {

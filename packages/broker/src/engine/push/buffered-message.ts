@@ -11,8 +11,8 @@ import type { BufferedRecord, RecordSource } from '../../ports/record-log.ts'
 import { emptyFrameParts, FRAME_HEADER_BYTES, FrameFlag, readFrame } from '../format/frame.ts'
 import { messageIdMs } from '../format/message-id.ts'
 import { writeUuidKey } from '../format/transaction-key.ts'
-import type { PushItem } from '../types.ts'
-import { frameMessage } from './segment-build.ts'
+import { PushItem } from './push-item.ts'
+import { frameMessage, idBytesMax } from './segment-build.ts'
 
 export const RecordFlag = {
   /** The flush that carried it was never answered: it may be stored already. */
@@ -35,8 +35,8 @@ export function recordsOf(items: readonly PushItem[], lostFlush: string | null):
       5 +
       FRAME_HEADER_BYTES +
       16 +
-      (item.queue.length + item.partition.length + item.transactionId.length + (item.producerSub?.length ?? 0) + 2) *
-        3 +
+      (item.queue.length + item.partition.length + (item.producerSub?.length ?? 0) + 2) * 3 +
+      idBytesMax(item) +
       item.payloadEnd -
       item.payloadStart
   }
@@ -81,46 +81,28 @@ function encodeHead(version: number, queue: string, partition: string): Buffer {
 const parts = emptyFrameParts()
 
 /** What a record says. Its id stays bytes until somebody wants to read it: framing and deduplication do not. */
-export class BufferedItem implements PushItem {
-  readonly queue: string
-  readonly partition: string
-  readonly traceId: string | null
-  readonly producerSub: string | null
+export class BufferedItem extends PushItem {
   /** The id base of the flush that carried it and was never answered; null = there was none, or nobody wrote it down. */
   readonly lostFlush: string | null
-  source: Buffer
-  payloadStart: number
-  payloadEnd: number
-  idStart: number
-  readonly idEnd: number
-  encrypted: boolean
-  generatedId: boolean
-  acceptedAtMicros: number | null
-  innocentBelow = 0
-  ticket: PushItem['ticket'] = null
-  status: PushItem['status'] = null
-  messageId: string | null = null
-  partitionId: string | null = null
-  code: PushItem['code'] = null
-  error: string | null = null
-  // Another payload may take the place of `source`, where the id does not lie any more.
-  private readonly bytes: Buffer
-  private readonly textStart: number
-  private text: string | null = null
 
   constructor(queue: string, partition: string, lostFlush: string | null, bytes: Buffer, acceptedAtMicros: number) {
-    const { flags, payloadEnd, payloadStart, transactionIdEnd, transactionIdStart } = parts
-    this.queue = queue
-    this.partition = partition
+    const { flags, payloadEnd, payloadStart, producerSubEnd, producerSubStart } = parts
+    const traceId = flags & FrameFlag.TRACE_ID ? uuidText(bytes, parts.traceIdStart) : null
+    const producerSub = flags & FrameFlag.PRODUCER_SUB ? bytes.utf8Slice(producerSubStart, producerSubEnd) : null
+    const { transactionIdEnd, transactionIdStart } = parts
+    super(
+      queue,
+      partition,
+      null,
+      traceId,
+      producerSub,
+      bytes,
+      payloadStart,
+      payloadEnd,
+      transactionIdStart,
+      transactionIdEnd,
+    )
     this.lostFlush = lostFlush
-    this.traceId = flags & FrameFlag.TRACE_ID ? uuidText(bytes, parts.traceIdStart) : null
-    this.producerSub =
-      flags & FrameFlag.PRODUCER_SUB ? bytes.utf8Slice(parts.producerSubStart, parts.producerSubEnd) : null
-    this.source = this.bytes = bytes
-    this.payloadStart = payloadStart
-    this.payloadEnd = payloadEnd
-    this.idStart = this.textStart = transactionIdStart
-    this.idEnd = transactionIdEnd
     this.encrypted = (flags & FrameFlag.ENCRYPTED) !== 0
     this.generatedId = (flags & FrameFlag.GENERATED_ID) !== 0
     this.acceptedAtMicros = acceptedAtMicros
@@ -133,11 +115,6 @@ export class BufferedItem implements PushItem {
   get lostAtMicros(): number {
     const acceptedAtMicros = this.acceptedAtMicros ?? 0
     return this.lostFlush === null ? acceptedAtMicros : Math.min(messageIdMs(this.lostFlush) * 1000, acceptedAtMicros)
-  }
-
-  get transactionId(): string {
-    this.text ??= this.bytes.utf8Slice(this.textStart, this.idEnd)
-    return this.text
   }
 }
 

@@ -15,9 +15,10 @@ import { type KeyCheck, WRONG_KEY } from '../key-check.ts'
 import type { Acceptance } from '../maintenance/acceptance.ts'
 import type { FreezeWatch } from '../maintenance/freeze-watch.ts'
 import { Refusal } from '../refusal.ts'
-import type { PartitionEntry, PushItem, QueueEntry } from '../types.ts'
+import type { PartitionEntry, QueueEntry } from '../types.ts'
 import { within } from '../within.ts'
 import { recordsOf } from './buffered-message.ts'
+import type { PushItem } from './push-item.ts'
 import type { PushLanes } from './push-lanes.ts'
 import type { PushTicket } from './push-tickets.ts'
 import type { QueueDepth } from './queue-depth.ts'
@@ -206,9 +207,7 @@ export class Push {
   #nameAll(items: readonly PushItem[]): void {
     const nowMs = this.#parts.nowMs()
     for (const item of items) {
-      if (item.transactionId !== '') continue
-      item.transactionId = this.#parts.ids.take(1, nowMs)
-      item.generatedId = true
+      if (!item.isNamed) item.nameIt(this.#parts.ids.take(1, nowMs))
     }
   }
 
@@ -294,11 +293,7 @@ export class Push {
 }
 
 function seal(item: PushItem, cipher: PayloadCipher): void {
-  item.source = cipher.encrypt(item.source.subarray(item.payloadStart, item.payloadEnd))
-  item.payloadStart = 0
-  item.payloadEnd = item.source.length
-  item.idStart = -1
-  item.encrypted = true
+  item.replacePayload(cipher.encrypt(item.source.subarray(item.payloadStart, item.payloadEnd)), true)
 }
 
 function isLimited(places: readonly PartitionEntry[]): boolean {

@@ -54,12 +54,16 @@ export function segmentBytesMax(messages: readonly OutgoingMessage[]): number {
       KEY_BYTES +
       message.payloadEnd -
       message.payloadStart +
-      // UTF-8 takes at most three bytes a UTF-16 unit.
-      (message.idStart === -1 ? message.transactionId.length * 3 : message.idEnd - message.idStart) +
+      idBytesMax(message) +
       (message.traceId === null ? 0 : 16) +
       (message.producerSub === null ? 0 : 2 + message.producerSub.length * 3)
   }
   return bytes
+}
+
+/** Of the transactionId. UTF-8 takes at most three bytes a UTF-16 unit. */
+export function idBytesMax(message: Pick<OutgoingMessage, 'idEnd' | 'idStart' | 'transactionId'>): number {
+  return message.idStart === -1 ? message.transactionId.length * 3 : message.idEnd - message.idStart
 }
 
 /**

@@ -4,7 +4,8 @@
  *
  * Invariant: a bounded number of queues is told apart between two takes; what is beyond counts for the instance only.
  */
-import type { AckItem, AckResult, PopAnswer, PopRequest, PushItem } from '../types.ts'
+import type { PushItem } from '../push/push-item.ts'
+import type { AckItem, AckResult, PopAnswer, PopRequest } from '../types.ts'
 
 export class QueueActivity {
   pushRequests = 0

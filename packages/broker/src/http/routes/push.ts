@@ -1,11 +1,12 @@
 /** POST /api/v1/push: body → items → engine → one result per item. */
 import { type ErrorCode, PushAnswerSchema, PushRequestSchema } from '@queen/protocol'
+import type { PushItem } from '../../engine/push/push-item.ts'
 import { Refusal } from '../../engine/refusal.ts'
-import type { PushItem } from '../../engine/types.ts'
 import type { HttpContext } from '../context.ts'
 import type { Route } from '../route.ts'
 import { pushAnswer, pushAnswerInSlices } from '../wire/push-answer.ts'
 import { parsePushBody, parsePushBodyInSlices } from '../wire/push-body.ts'
+import { stampedAnswer } from '../wire/stamped-answer.ts'
 import { SLICE_BYTES } from '../wire/steps.ts'
 
 export function pushRoutes({ engine, limits }: HttpContext): Route[] {
@@ -45,6 +46,11 @@ export function pushRoutes({ engine, limits }: HttpContext): Route[] {
         if (acceptable.length > 0) await engine.pushMessages(acceptable, push)
         // A bad item beside good ones is a result; when nothing is left, it is the answer.
         const refused = items.length > 0 && items.every(isFailed)
+        const stamped = large ? null : stampedAnswer(items)
+        if (stamped !== null) {
+          exchange.answerJsonBytes(201, stamped)
+          return
+        }
         const results = large ? await pushAnswerInSlices(items) : pushAnswer(items)
         if (refused) {
           exchange.requireRoom(results)

@@ -3,7 +3,8 @@
  * UTF-8. Built by joining strings, because at hundreds of thousands of results a second JSON.stringify of objects would
  * cost more than storing the messages.
  */
-import type { PushItem } from '../../engine/types.ts'
+import { MessageIdRun } from '../../engine/format/message-id.ts'
+import type { PushItem } from '../../engine/push/push-item.ts'
 import { nextTurn } from '../next-turn.ts'
 import { jsonString } from './json-string.ts'
 
@@ -32,6 +33,10 @@ function results(items: readonly PushItem[], from: number, to: number): string {
   let partitionId: string | null | undefined
   let names = ''
   let place = ''
+  // So do message ids, but for the end.
+  let idBase: string | null = null
+  let idIndex = -1
+  let run: MessageIdRun | null = null
   for (let i = from; i < to; i++) {
     const item = items[i]!
     if (item.queue !== queue || item.partition !== partition) {
@@ -49,7 +54,13 @@ function results(items: readonly PushItem[], from: number, to: number): string {
     const id = item.transactionId === '' ? '' : jsonString(item.transactionId)
     const ids = id === '' ? '' : `,"transaction_id":${id},"transactionId":${id}`
     if (item.status === 'queued') {
-      out += `${separator}{"index":${i},"status":"queued"${names}${ids},"message_id":"${item.messageId}"${place}${
+      if (run === null || item.idBase !== idBase || item.idIndex !== idIndex) {
+        run = new MessageIdRun(item.messageId!)
+        idBase = item.idBase
+        idIndex = item.idIndex
+      }
+      idIndex++
+      out += `${separator}{"index":${i},"status":"queued"${names}${ids},"message_id":"${run.next()}"${place}${
         item.traceId === null ? ',"trace_id":null}' : `,"trace_id":"${item.traceId}"}`
       }`
     } else if (item.status === 'failed') {

@@ -6,8 +6,8 @@
  * It never copies or decodes a payload, nor a name that is too long to be one.
  */
 import { DEFAULT_PARTITION, isName, isUuid, LIMITS } from '@queen/protocol'
+import { PushItem } from '../../engine/push/push-item.ts'
 import { Refusal } from '../../engine/refusal.ts'
-import type { PushItem } from '../../engine/types.ts'
 import { ESCAPE_BYTES, JsonScanner, JsonSyntaxError } from './json-scanner.ts'
 import { inOneGo, inSlices, pause, SLICE_BYTES, type Steps } from './steps.ts'
 
@@ -202,6 +202,7 @@ class PushBodyReader {
     let partition: string | null = DEFAULT_PARTITION
     let transactionId: string | null = ''
     let idStart = -1
+    let idEnd = -1
     let traceId: string | null = null
     let payloadStart = -1
     let payloadEnd = -1
@@ -218,7 +219,7 @@ class PushBodyReader {
       more = scanner.enterObject()
     } else {
       this.#half = null
-      ;({ queue, partition, transactionId, idStart, traceId } = half)
+      ;({ queue, partition, transactionId, idStart, idEnd, traceId } = half)
       ;({ payloadStart, payloadEnd, payloadNul, dataStart, dataEnd, dataNul } = half)
       ;({ badQueue, badPartition, badTransactionId, badTraceId } = half)
       // The slice may have ended in the middle of one of these.
@@ -266,13 +267,14 @@ class PushBodyReader {
           dataNul = scanner.sawNulEscape
           break
         case 'transactionId':
-          transactionId = this.#readText()
+          transactionId = this.#readText(true)
           idStart = this.#textStart
-          badTransactionId =
-            transactionId === null || (transactionId !== '' && !this.#isName(transactionId, scanner.stringEscaped))
+          idEnd = scanner.stringEnd
+          if (idStart !== -1) badTransactionId = idEnd - idStart > LIMITS.nameCodePointsMax
+          else badTransactionId = transactionId === null || (transactionId !== '' && !isName(transactionId))
           break
         case 'traceId':
-          traceId = this.#readText()
+          traceId = this.#readText(false)
           badTraceId = traceId === null || (traceId !== '' && !isUuid(traceId))
           break
         default:
@@ -280,7 +282,7 @@ class PushBodyReader {
       }
       if (scanner.position >= scanner.pauseAt) {
         this.#half = {
-          ...{ field, queue, partition, transactionId, idStart, traceId },
+          ...{ field, queue, partition, transactionId, idStart, idEnd, traceId },
           ...{ payloadStart, payloadEnd, payloadNul, dataStart, dataEnd, dataNul },
           ...{ badQueue, badPartition, badTransactionId, badTraceId },
         }
@@ -294,30 +296,21 @@ class PushBodyReader {
       payloadNul = dataNul
     }
     const noPayload = payloadStart === -1
-    const item: PushItem = {
+    const inSource = idStart !== -1 && !noPayload && !badTransactionId
+    if (idStart !== -1 && !inSource) transactionId = scanner.source.latin1Slice(idStart, idEnd)
+    const item = new PushItem(
       // A failed item shows the names as they were sent, or null: the answer takes them from here.
-      queue: (badQueue ? shown(queue) : queue) as string,
-      partition: (badPartition ? shown(partition) : partition) as string,
-      transactionId: (badTransactionId ? shown(transactionId) : transactionId) ?? '',
-      traceId: traceId === null || traceId === '' || badTraceId ? null : traceId.toLowerCase(),
-      producerSub: this.#producerSub,
-      source: noPayload ? NULL_PAYLOAD : scanner.source,
-      payloadStart: noPayload ? 0 : payloadStart,
-      payloadEnd: noPayload ? 4 : payloadEnd,
-      idStart: noPayload ? -1 : idStart,
-      // One byte a character, or the scanner would not have said where it lies.
-      idEnd: idStart + (transactionId?.length ?? 0),
-      encrypted: false,
-      generatedId: false,
-      acceptedAtMicros: null,
-      innocentBelow: 0,
-      ticket: null,
-      status: null,
-      messageId: null,
-      partitionId: null,
-      code: null,
-      error: null,
-    }
+      (badQueue ? shown(queue) : queue) as string,
+      (badPartition ? shown(partition) : partition) as string,
+      inSource ? null : ((badTransactionId ? shown(transactionId) : transactionId) ?? ''),
+      traceId === null || traceId === '' || badTraceId ? null : traceId.toLowerCase(),
+      this.#producerSub,
+      noPayload ? NULL_PAYLOAD : scanner.source,
+      noPayload ? 0 : payloadStart,
+      noPayload ? 4 : payloadEnd,
+      inSource ? idStart : -1,
+      inSource ? idEnd : -1,
+    )
     if (queue === null || badQueue) {
       failItem(item, 'INVALID_NAME', "'queue' must be a name of 1 to 255 characters without control characters")
     } else if (partition === null || badPartition) {
@@ -354,18 +347,24 @@ class PushBodyReader {
     }
   }
 
-  /** Where the text last read lies in the body, one byte a character; -1 = it does not lie there so, or is empty. */
+  /** Where the text that was left in place begins; -1 = it was read, or is empty. */
   #textStart = -1
 
-  /** A string, '' for null, null for anything else and for what is too long for any text of ours. */
-  #readText(): string | null {
+  /**
+   * A string, '' for null, null for anything else and for what is too long for any text of ours. `inPlace`: what lies in
+   * the body one byte a character is left there, and '' returned.
+   */
+  #readText(inPlace: boolean): string | null {
     const scanner = this.#scanner
     this.#textStart = -1
     if (scanner.peek() === QUOTE) {
       scanner.skipString()
       const { stringStart, stringEnd } = scanner
       if (stringEnd - stringStart > NAME_BYTES_MAX) return null
-      if (scanner.plain && !scanner.stringEscaped && stringEnd > stringStart) this.#textStart = stringStart
+      if (inPlace && scanner.plain && !scanner.stringEscaped && stringEnd > stringStart) {
+        this.#textStart = stringStart
+        return ''
+      }
       return scanner.stringValue()
     }
     const kind = scanner.kind()
@@ -413,6 +412,7 @@ interface HalfItem {
   readonly partition: string | null
   readonly transactionId: string | null
   readonly idStart: number
+  readonly idEnd: number
   readonly traceId: string | null
   readonly payloadStart: number
   readonly payloadEnd: number

@@ -1,5 +1,6 @@
 /** The answer of a transaction: one result per flattened operation, in order. */
-import type { PushItem, TransactionOutcome } from '../../engine/types.ts'
+import type { PushItem } from '../../engine/push/push-item.ts'
+import type { TransactionOutcome } from '../../engine/types.ts'
 
 type Result = TransactionOutcome['results'][number]
 
