@@ -30,6 +30,26 @@ describe('the page', () => {
     expect((await instance.api.get('/api/v1/nowhere')).body).toMatchObject({ code: 'NOT_FOUND' })
   })
 
+  it.each(['light', 'dark'] as const)('says on every page what its instance warns of (%s)', async (theme) => {
+    // No disk is that large.
+    const { page, go, check } = await openPage({
+      theme,
+      width: 700,
+      env: { FILE_BUFFER_DISK_FREE_BYTES_WARN: '1000TiB' },
+    })
+    for (const path of ['/', '/queues']) {
+      await go(path)
+      const warning = page.locator('[data-health-warning]')
+      await warning.waitFor()
+      expect(await warning.textContent()).toMatch(
+        /^The disk runs short\..*The disk of the file buffer has \d+ MiB free; /,
+      )
+      await check()
+    }
+    await page.getByRole('link', { name: 'Details' }).click()
+    await page.getByRole('heading', { level: 1, name: 'System' }).waitFor()
+  })
+
   it('is reached by keyboard, changes its theme and remembers it', async () => {
     const { page, go, check } = await openPage({ theme: 'dark' })
     await go('/')
