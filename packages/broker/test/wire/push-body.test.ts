@@ -394,9 +394,10 @@ describe('the answer of a push', () => {
       queue: fc.constantFrom('orders', '"', 'é'),
       base: fc.constantFrom(idBase, '01a20857-5575-7000-b149-0000000ffff0', '01a20857-5575-7000-b149-7fff00fffffe'),
       first: fc.constantFrom(0, 1, 30),
+      stored: fc.boolean(),
     })
     fc.assert(
-      fc.property(usual, ({ count, id, queue, base, first }) => {
+      fc.property(usual, ({ count, id, queue, base, first, stored }) => {
         const sent = Array.from({ length: count }, (_, i) => {
           const transactionId = String(i).padStart(4, '0') + id
           return { queue, transactionId, payload: i }
@@ -404,7 +405,8 @@ describe('the answer of a push', () => {
         const body = Buffer.from(JSON.stringify({ items: sent }))
         const { items } = parsePushBody(body, { itemsMax: count, payloadBytesMax: 100 }, null)
         items.forEach((item, i) => {
-          Object.assign(item, { status: 'queued', idBase: base, idIndex: first + i, partitionId: idBase })
+          if (stored) Object.assign(item, { status: 'queued', idBase: base, idIndex: first + i, partitionId: idBase })
+          else item.status = 'buffered'
         })
         const bytes = stampedAnswer(items)
         if (queue === 'é') expect(bytes).toBeNull()
