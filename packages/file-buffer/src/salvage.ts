@@ -3,8 +3,11 @@
  * under the old id they pass for drained, and a start would remove them.
  *
  * Keeps each record's bytes, flags and time of acceptance, and their order; numbers them anew. Reads around what cannot be
- * read, as a start does. Never changes the files it reads, and writes only into an empty directory, so that it can be
- * repeated after whatever went wrong. Everything is durable when it resolves.
+ * read, as a start does. Never changes the files it reads. Everything is durable when it resolves.
+ *
+ * Until everything is there the new files bear names that no broker takes for a buffer's: one on half of them would store
+ * that half, and a second try would be another buffer with the same messages. So it can be repeated after whatever went
+ * wrong: what is left of a try is removed, at once or by the next one.
  */
 import { randomInt, randomUUID } from 'node:crypto'
 import { dirname, join } from 'node:path'
@@ -17,11 +20,12 @@ import { RecordWalk } from './record-walk.ts'
 import { readHeader } from './recovery.ts'
 
 const CHUNK_BYTES = 4 * 1024 * 1024
+const UNFINISHED_SUFFIX = '.unfinished'
 
 export interface SalvageOptions {
   /** The files, of one buffer; in whatever order, under whatever names. */
   readonly sources: readonly string[]
-  /** Made when it is not there; must be empty. */
+  /** Made when it is not there; must be empty, but for what is left of a try before. */
   readonly directory: string
   /** Only records with these numbers, as the files have them. */
   readonly from?: number
@@ -35,7 +39,7 @@ export interface Salvage {
   /** Numbers of the first and the last one in the files they come from; null = none. */
   readonly first: number | null
   readonly last: number | null
-  /** Places of the files that are damaged or cannot be read, whatever they held. */
+  /** Places of the files that are damaged or cannot be read, whatever they held; a record that is cut off is one. */
   readonly damages: number
 }
 
@@ -51,48 +55,61 @@ export async function salvageRecords(options: SalvageOptions): Promise<Salvage> 
   const disk = options.disk ?? nodeDisk
   const sources = await openedSources(disk, options.sources)
   await disk.makeDirectory(directory)
-  if ((await disk.readDirectory(directory)).length > 0)
+  const names = await disk.readDirectory(directory)
+  if (!names.every((name) => name.endsWith(UNFINISHED_SUFFIX)))
     throw new FileBufferError('NOT_EMPTY', `${directory} is not empty: records are taken into a directory of their own`)
+  for (const name of names) await disk.unlink(join(directory, name))
   const bytesTotal = sources.reduce((sum, { bytes }) => sum + bytes, 0)
   let bytesDone = 0
   const bufferId = randomUUID()
   const found = { records: 0, first: null as number | null, last: null as number | null, damages: 0 }
-  for (const { path, bytes, header } of sources) {
-    const target = new Target(disk, directory, bufferId, found.records)
-    let pieces: Buffer[] = []
-    const visitor = {
-      record(chunk: Buffer, start: number, end: number, number: number, acceptedAtMicros: number, flags: number) {
-        if (number < from || number > to) return
-        found.records++
-        found.first ??= number
-        found.last = number
-        pieces.push(target.record(chunk.subarray(start, end), found.records, acceptedAtMicros, flags))
-      },
-      damage() {
-        found.damages++
-      },
-    }
-    const file = await disk.open(path, 'read')
-    try {
-      const walk = new RecordWalk(file, {
-        from: FILE_HEADER_BYTES,
-        to: bytes,
-        salt: header.salt,
-        expected: header.firstRecord,
-        chunkBytes: CHUNK_BYTES,
-        keepChunks: false,
-      })
-      for (let goesOn = true; goesOn; ) {
-        goesOn = await walk.step(visitor).catch((error: unknown) => unreadable(path, error))
-        await target.write(pieces)
-        pieces = []
-        options.onProgress?.(bytesDone + walk.offset, bytesTotal)
+  const targets: Target[] = []
+  try {
+    for (const { path, bytes, header } of sources) {
+      const target = new Target(disk, directory, bufferId, found.records)
+      targets.push(target)
+      let pieces: Buffer[] = []
+      const visitor = {
+        record(chunk: Buffer, start: number, end: number, number: number, acceptedAtMicros: number, flags: number) {
+          if (number < from || number > to) return
+          found.records++
+          found.first ??= number
+          found.last = number
+          pieces.push(target.record(chunk.subarray(start, end), found.records, acceptedAtMicros, flags))
+        },
+        damage() {
+          found.damages++
+        },
       }
-    } finally {
-      await file.close()
-      await target.close()
+      const file = await disk.open(path, 'read')
+      try {
+        const walk = new RecordWalk(file, {
+          from: FILE_HEADER_BYTES,
+          to: bytes,
+          salt: header.salt,
+          expected: header.firstRecord,
+          chunkBytes: CHUNK_BYTES,
+          keepChunks: false,
+        })
+        for (let goesOn = true; goesOn; ) {
+          goesOn = await walk.step(visitor).catch((error: unknown) => unreadable(path, error))
+          await target.write(pieces)
+          pieces = []
+          options.onProgress?.(bytesDone + walk.offset, bytesTotal)
+        }
+        // A copy may be shorter than the file was, or end in zeros.
+        if (walk.tornAt >= 0) found.damages++
+      } finally {
+        await file.close()
+      }
+      await target.finish()
+      bytesDone += bytes
     }
-    bytesDone += bytes
+    // The first one last: without it a start would tell what is missing.
+    for (const target of targets.toReversed()) await target.publish()
+  } catch (error) {
+    for (const target of targets) await target.discard()
+    throw error
   }
   await disk.syncDirectory(directory)
   await disk.syncDirectory(dirname(directory))
@@ -116,6 +133,13 @@ async function openedSources(disk: Disk, paths: readonly string[]): Promise<Sour
   const stranger = sources.find(({ header }) => header.bufferId !== first!.header.bufferId)
   if (stranger !== undefined)
     throw new FileBufferError('NOT_A_BUFFER', `${stranger.path} is of another buffer than ${first!.path}`)
+  // Two copies of one file, or the same one twice: every record of it would be stored twice where nothing is deduplicated.
+  const again = sources.findIndex(({ header }, index) => header.firstRecord === sources[index - 1]?.header.firstRecord)
+  if (again !== -1)
+    throw new FileBufferError(
+      'NOT_A_BUFFER',
+      `${sources[again - 1]!.path} and ${sources[again]!.path} begin with the same record: give one of them`,
+    )
   return sources
 }
 
@@ -133,6 +157,8 @@ class Target {
   readonly #salt = randomInt(1, 2 ** 32)
   #file: DiskFile | null = null
   #bytes = 0
+  /** Where it is now; null = nowhere. */
+  #path: string | null = null
 
   constructor(disk: Disk, directory: string, bufferId: string, recordsBefore: number) {
     this.#disk = disk
@@ -151,15 +177,32 @@ class Target {
   async write(records: readonly Buffer[]): Promise<void> {
     if (records.length === 0) return
     const bytes = Buffer.concat(this.#file === null ? [this.#header(), ...records] : records)
-    const name = fileNameOf(this.#recordsBefore + 1)
-    this.#file ??= await this.#disk.open(join(this.#directory, name), 'create')
+    if (this.#file === null) {
+      const path = join(this.#directory, fileNameOf(this.#recordsBefore + 1) + UNFINISHED_SUFFIX)
+      this.#file = await this.#disk.open(path, 'create')
+      this.#path = path
+    }
     await writeFully(this.#file, bytes, 0, bytes.length, this.#bytes)
     this.#bytes += bytes.length
   }
 
-  async close(): Promise<void> {
+  async finish(): Promise<void> {
     await this.#file?.datasync()
     await this.#file?.close()
+    this.#file = null
+  }
+
+  async publish(): Promise<void> {
+    if (this.#path === null) return
+    const path = this.#path.slice(0, -UNFINISHED_SUFFIX.length)
+    await this.#disk.rename(this.#path, path)
+    this.#path = path
+  }
+
+  /** As far as the disk allows: what is left is no harm. */
+  async discard(): Promise<void> {
+    await this.#file?.close().catch(() => {})
+    if (this.#path !== null) await this.#disk.unlink(this.#path).catch(() => {})
   }
 
   #header(): Buffer {

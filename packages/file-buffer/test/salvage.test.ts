@@ -68,10 +68,59 @@ describe('salvage', () => {
     expect(await salvageRecords({ directory: '/none', sources, from: 7, disk: rescue })).toMatchObject({ records: 0 })
   })
 
+  it('a record that is cut off is told, and so are zeros at the end of a copy', async () => {
+    const { rescue, sources } = await twoFiles()
+    const whole = rescue.contents('/rescue/1.aside')
+    rescue.put('/rescue/1.aside', whole.subarray(0, whole.length - 1))
+    const salvage = await salvageRecords({ directory: '/new', sources, disk: rescue })
+    expect(salvage).toEqual({ records: 5, first: 1, last: 5, damages: 1 })
+    rescue.put('/rescue/1.aside', Buffer.concat([whole, Buffer.alloc(64)]))
+    expect(await salvageRecords({ directory: '/other', sources, disk: rescue })).toMatchObject({ damages: 1 })
+  })
+
+  it('G3 what it leaves when it fails, is stopped or dies is no buffer, and it can be repeated', async () => {
+    const { rescue, sources } = await twoFiles()
+    const options = { directory: '/new', sources, disk: rescue }
+    const left = () => rescue.paths().filter((path) => path.startsWith('/new'))
+    rescue.fail('write', 'ENOSPC', { skip: 1 })
+    await expect(salvageRecords(options)).rejects.toMatchObject({ code: 'ENOSPC' })
+    expect(left()).toEqual([])
+    const stopped = new Error('stopped')
+    const onProgress = (done: number, total: number) => {
+      if (done === total) throw stopped
+    }
+    await expect(salvageRecords({ ...options, onProgress })).rejects.toBe(stopped)
+    expect(left()).toEqual([])
+    const before = rescue.operations
+    await salvageRecords({ ...options, directory: '/whole' })
+    const operations = rescue.operations - before
+    let repeated = 0
+    for (let dies = 0; dies < operations; dies++) {
+      rescue.crashAfter(dies)
+      await expect(salvageRecords({ ...options, directory: `/new${dies}` })).rejects.toMatchObject({ code: 'ENODEV' })
+      rescue.powerLoss(() => 1)
+      if (rescue.paths().some((path) => path.startsWith(`/new${dies}/`) && path.endsWith('.qbuf'))) {
+        // Everything is there, or a start says what is missing.
+        const buffer = await open(rescue, `/new${dies}`)
+        expect(buffer.stats.pendingRecords === 6 || buffer.stats.quarantinedRecords === 1).toBe(true)
+        await buffer.close()
+        continue
+      }
+      expect(await salvageRecords({ ...options, directory: `/new${dies}` })).toMatchObject({ records: 6 })
+      repeated++
+    }
+    expect(operations - repeated).toBe(3)
+  })
+
   it('refuses a directory that holds something, a file without a header, and files of different buffers', async () => {
     const { rescue, sources } = await twoFiles()
     await expect(salvageRecords({ directory: '/rescue', sources, disk: rescue })).rejects.toMatchObject({
       code: 'NOT_EMPTY',
+    })
+    await expect(
+      salvageRecords({ directory: '/new', sources: [...sources, sources[0]!], disk: rescue }),
+    ).rejects.toMatchObject({
+      message: '/rescue/1.aside and /rescue/1.aside begin with the same record: give one of them',
     })
     rescue.put('/rescue/2.aside', Buffer.alloc(500, 7))
     rescue.put('/rescue/3.aside', (await twoFiles()).rescue.contents('/rescue/0.aside'))

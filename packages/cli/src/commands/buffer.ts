@@ -134,6 +134,7 @@ const SALVAGE: CommandSpec = {
     '',
     'The entry in the quarantine names the records that are missing: --from and --to leave out the others.',
     'What is stored already is found by its transactionId, inside the dedup window of its queue.',
+    'Until all are written nothing in the new directory is a buffer; it can be repeated after a failure, as it stands.',
   ].join('\n'),
   args: [arg('<dir>', 'the new buffer directory; empty or not there', 'file'), arg('<file...>', 'the files', 'file')],
   flags: [
