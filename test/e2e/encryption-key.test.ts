@@ -120,3 +120,21 @@ test('G8 what was buffered before the key could be checked is set aside when it 
   ])
   expect((await api.pop('open')).body.messages).toMatchObject([{ transactionId: 'o' }])
 }, 60_000)
+
+test('G2 another database behind the same address may have another key: it is looked at again before anything goes there', async () => {
+  const postgres = await temporaryPostgres()
+  const instance = await startInstance({ databaseUrl: postgres.url, env: newKey() })
+  const { api } = instance
+  await api.post('/api/v1/configure', { queue: 'secrets', options: { encryptionEnabled: true } })
+  expect((await api.push([{ queue: 'secrets' }])).body).toMatchObject([{ status: 'queued' }])
+  // Restored from a backup that is older than the key, say.
+  instance.freeze()
+  await postgres.stop()
+  await postgres.restart()
+  const tables = await openTables(postgres.url)
+  const kept = JSON.stringify({ kept: randomBytes(33).toString('base64') })
+  await tables.query("UPDATE queen.system_state SET value = $1 WHERE key = 'encryption_check'", [kept])
+  instance.thaw()
+  await until('the key is found wrong', async () => (await api.get('/health')).body.warnings.length > 0)
+  expect(await api.push([{ queue: 'secrets' }])).toMatchObject({ status: 409, body: { error: WRONG } })
+}, 60_000)

@@ -135,6 +135,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
       dedup.clear()
       consumer.forgetSegments()
       drain.expectOlder()
+      key.askAgain()
       // Nothing may go direct before that has been looked at; everywhere else the drain comes by itself.
       if (control?.state === 'direct') control.handle('lost')
     },

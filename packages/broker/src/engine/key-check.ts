@@ -21,7 +21,8 @@ export interface KeyCheckParts {
 }
 
 const PLAIN = Buffer.from('queen')
-// A key is right for good; a wrong one may be looked at again when an operator has removed what is kept.
+// A key is right for as long as it is the same database; a wrong one may be looked at again when an operator has removed
+// what is kept.
 const LOOK_AGAIN_MS = 5_000
 
 export class KeyCheck {
@@ -29,6 +30,7 @@ export class KeyCheck {
   #verdict: KeyVerdict = 'unknown'
   #askedAtMs = Number.NEGATIVE_INFINITY
   #asking: Promise<KeyVerdict> | null = null
+  #databases = 0
 
   constructor(parts: KeyCheckParts) {
     this.#parts = parts
@@ -49,18 +51,29 @@ export class KeyCheck {
     if (cipher === null) return 'wrong'
     if (this.#asking !== null) return this.#asking
     if (this.#verdict === 'right' || performance.now() - this.#askedAtMs < LOOK_AGAIN_MS) return this.#verdict
-    this.#asking = this.#ask(cipher).finally(() => {
-      this.#asking = null
+    const asking = this.#ask(cipher).finally(() => {
+      if (this.#asking === asking) this.#asking = null
     })
-    return this.#asking
+    this.#asking = asking
+    return asking
+  }
+
+  /** It may be another database now, a restored one, with another key: what is asked from now on asks that. */
+  askAgain(): void {
+    if (this.#verdict === 'right') this.#verdict = 'unknown'
+    this.#askedAtMs = Number.NEGATIVE_INFINITY
+    this.#asking = null
+    this.#databases++
   }
 
   async #ask(cipher: PayloadCipher): Promise<KeyVerdict> {
     const { keepSealed, log } = this.#parts
     this.#askedAtMs = performance.now()
     const before = this.#verdict
+    const database = this.#databases
     try {
       const kept = Buffer.from(await keepSealed(cipher.encrypt(PLAIN).toString('base64')), 'base64')
+      if (database !== this.#databases) return this.verdict()
       this.#verdict = opens(cipher, kept) ? 'right' : 'wrong'
     } catch (error) {
       this.#askedAtMs = Number.NEGATIVE_INFINITY
