@@ -63,6 +63,14 @@ export function createSystemStore(
     },
 
     async keepOnce(name, value) {
+      // Mostly something is kept, and then nothing is locked or written: whoever holds the row holds up nobody, and a server
+      // that takes no writes yet answers too.
+      const [kept] = await state.run<{ value: { kept: string } }>(
+        'read_kept',
+        'SELECT s.value FROM queen.system_state s WHERE s.key = $1::text',
+        [name],
+      )
+      if (kept !== undefined) return kept.value.kept
       const [row] = await state.run<{ value: { kept: string } }>(
         'keep_once',
         // Both see each other: whoever comes second waits for the first, and updates nothing.

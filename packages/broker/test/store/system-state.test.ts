@@ -55,6 +55,27 @@ describe('switches', () => {
   })
 })
 
+describe('what is kept once', () => {
+  const forget = () =>
+    opened.database.admin.run('test_forget', "DELETE FROM queen.system_state WHERE key = 'encryption_check'", [])
+
+  it('is the same for all that ask at once, and is not overwritten', async () => {
+    await forget()
+    const kept = await Promise.all(Array.from({ length: 20 }, (_, i) => store.keepOnce('encryption_check', `${i}`)))
+    expect(new Set(kept).size).toBe(1)
+    expect(await store.keepOnce('encryption_check', 'later')).toBe(kept[0])
+  })
+
+  it('is read while somebody holds its row, as one does who has not committed its removal yet', async () => {
+    await forget()
+    await store.keepOnce('encryption_check', 'kept')
+    await opened.database.transaction('admin', async (sql) => {
+      await sql.run('test_hold', "SELECT FROM queen.system_state WHERE key = 'encryption_check' FOR UPDATE", [])
+      expect(await store.keepOnce('encryption_check', 'other')).toBe('kept')
+    })
+  })
+})
+
 describe('G5 the fence', () => {
   it('waits for a flush that began before it, names its session, and passes when it ends', async () => {
     const { database } = opened
