@@ -124,7 +124,8 @@ export function createRemovalStore({ admin }: Pick<Database, 'admin'>, instanceI
            VALUES ('turn ' || $1::text, jsonb_build_object('taken', true, 'by', $3::text), clock_timestamp())
            ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at
             WHERE s.value ->> 'taken' = 'false' OR s.value ->> 'by' = $3::text
-               OR s.updated_at < clock_timestamp() - $2::int * interval '1 second'
+               -- Nor does one count that begins later: the server's clock was set back.
+               OR abs(extract(epoch FROM clock_timestamp() - s.updated_at)) > $2::int
            RETURNING 1`,
           [name, TURN_SECONDS, instanceId],
         )

@@ -310,6 +310,13 @@ describe('a turn', () => {
     expect(await turnOf('another').inTurn('test', nothing)).toBe(true)
   })
 
+  it('that was taken by a clock that is set back since ends all the same', async () => {
+    await turnOf('an-instance').inTurn('test', async () => {
+      await secondsAgo(-3_600)
+      expect(await turnOf('another').inTurn('test', nothing)).toBe(true)
+    })
+  })
+
   it('lasts as long as it is needed', async () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
     const lasted = turnOf('an-instance').inTurn('test', async () => {
