@@ -301,13 +301,15 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
   control = new MaintenanceControl({
     readSwitch: async () => {
       await schema.ready()
-      // No way to PostgreSQL opens before this look: nothing must be sealed there with a wrong key.
+      // Also in a window: what is sealed with a wrong key and buffered is no use to anybody.
       await key.verdict()
       const state = await system.readSystemState()
       catalog.noticeVersion(state.configVersion)
       maintenance.learnPopSwitch(state.popMaintenance)
       return readSwitch(state.maintenance)
     },
+    // Nothing that was sealed with a wrong key must be stored.
+    beforeWrites: () => key.verdict(),
     log: buffer,
     route,
     delayed,

@@ -62,6 +62,7 @@ async function inBarrier(
     run?: () => Promise<'empty'>
     pendingRecords?: number
     switchNow?: () => Promise<unknown>
+    beforeWrites?: () => Promise<void>
     /** What the disk says of the switch at the start. */
     remembered?: unknown
     inFlight?: () => number
@@ -107,6 +108,7 @@ async function inBarrier(
   const route = new WriteRoute()
   const control = new MaintenanceControl({
     readSwitch: async () => readSwitch((await over.switchNow?.()) ?? DRAINING),
+    beforeWrites: over.beforeWrites ?? (async () => {}),
     log,
     route,
     delayed: { release: () => {}, writing: false } as unknown as DelayedDrain,
@@ -418,6 +420,33 @@ describe('G11 a switch', () => {
     off.resolve()
     await Promise.all([ended, again])
     expect([control.state, entered]).toEqual(['window', []])
+  })
+
+  it('that is over lets nothing go to PostgreSQL before what has to be known for it, whoever reads the switch', async () => {
+    const asked: PromiseWithResolvers<void>[] = []
+    const { control, entered, route } = await inBarrier(async () => view(), {
+      reaches: 'window',
+      switchNow: async () => window,
+      beforeWrites: () => {
+        const asking = Promise.withResolvers<void>()
+        asked.push(asking)
+        return asking.promise
+      },
+    })
+    // A window needs none of it.
+    expect(asked).toHaveLength(0)
+    const over = control.learn(readSwitch(NORMAL), control.ticket())
+    await vi.waitFor(() => expect(asked).toHaveLength(1), FOR_LONG)
+    expect([control.state, route.mode, entered]).toEqual(['window', 'buffer', []])
+    await control.learn(readSwitch({ ...window, since: '2026-01-01T00:00:01.000Z' }), control.ticket())
+    asked[0]!.resolve()
+    await over
+    expect([control.state, entered]).toEqual(['window', []])
+    const ended = control.learn(readSwitch(NORMAL), control.ticket())
+    await vi.waitFor(() => expect(asked).toHaveLength(2), FOR_LONG)
+    asked[1]!.resolve()
+    await ended
+    expect(entered[0]).toBe('draining')
   })
 })
 

@@ -29,6 +29,8 @@ import { readSwitch, SWITCH_OFF, type SwitchState } from './switch-state.ts'
 export interface ControlParts {
   /** @throws StoreError */
   readonly readSwitch: () => Promise<SwitchState>
+  /** What has to be known before anything goes to PostgreSQL, or cannot be found out now. Never rejects. */
+  readonly beforeWrites: () => Promise<unknown>
   readonly log: RecordLog
   readonly route: WriteRoute
   readonly delayed: DelayedDrain
@@ -212,6 +214,11 @@ export class MaintenanceControl {
     if (state.enabled) this.handle('on')
     if (changed) await this.#save(state)
     if (state.enabled || this.#applied !== ticket) return
+    // Whoever read the switch: a status that is asked for learns of the end of an outage as well.
+    if (this.#state === 'window' || this.#state === 'outage') {
+      await this.#parts.beforeWrites()
+      if (this.#applied !== ticket) return
+    }
     if (!state.draining) {
       this.handle('off')
       return
