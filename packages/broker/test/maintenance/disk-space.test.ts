@@ -50,3 +50,16 @@ test('/health warns while the buffer still takes pushes, and no longer when ther
   freeBytes = 5_000 * MIB
   await until('the warning is gone', async () => (await health()).warnings.length === 0)
 })
+
+test.each([
+  ['0', 1_100, []],
+  ['4GiB', 3_000, [{ code: 'LOW_DISK_SPACE' }]],
+  // Below what must stay free it says nothing that a refused push would not.
+  ['512MiB', 600, []],
+])('FILE_BUFFER_DISK_FREE_BYTES_WARN=%s with %i MiB free', async (warn, freeMiB, warnings) => {
+  const disk = { ...nodeDisk, freeBytes: async () => freeMiB * MIB }
+  const env = { FILE_BUFFER_DISK_FREE_BYTES_MIN: '1GiB', FILE_BUFFER_DISK_FREE_BYTES_WARN: warn }
+  await using broker = await runBroker(env, { disk })
+  await until('the space is known', async () => (await broker.get('/health')).buffer.diskFreeBytes === freeMiB * MIB)
+  expect((await broker.get('/health')).warnings).toMatchObject(warnings)
+})
