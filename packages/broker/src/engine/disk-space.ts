@@ -17,7 +17,8 @@ const MIB = 1024 * 1024
 
 export class DiskSpace {
   readonly #parts: DiskSpaceParts
-  #low = false
+  /** What was warned of last, while it holds. */
+  #warning: string | null = null
 
   constructor(parts: DiskSpaceParts) {
     this.#parts = parts
@@ -26,16 +27,14 @@ export class DiskSpace {
   /** What to warn of, or null. `freeBytes` null = unknown, which changes nothing. */
   look(freeBytes: number | null): string | null {
     const { freeBytesMin, freeBytesWarn, log } = this.#parts
-    if (freeBytes === null) return null
-    const low = freeBytes < freeBytesWarn * (this.#low ? RECOVERED : 1)
+    if (freeBytes === null) return this.#warning
+    const low = freeBytes < freeBytesWarn * (this.#warning === null ? 1 : RECOVERED)
     const free = `the disk of the file buffer has ${mebibytes(freeBytes)} free`
     const warning = `${free}; with less than ${mebibytes(freeBytesMin)} it takes no pushes`
-    if (low !== this.#low) {
-      this.#low = low
-      if (low) log.warn({ diskFreeBytes: freeBytes }, warning)
-      else log.info({ diskFreeBytes: freeBytes }, `${free} again`)
-    }
-    return low ? warning : null
+    if (low && this.#warning === null) log.warn({ diskFreeBytes: freeBytes }, warning)
+    if (!low && this.#warning !== null) log.info({ diskFreeBytes: freeBytes }, `${free} again`)
+    this.#warning = low ? warning : null
+    return this.#warning
   }
 }
 
