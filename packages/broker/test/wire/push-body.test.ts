@@ -81,6 +81,27 @@ describe('the body of a push', () => {
     expect(parse('{"bufferMs":"x","bufferMs":4,"items":[]}').bufferMs).toBe(4)
   })
 
+  test('of two transactionIds only the second counts, however they are written and wherever they stand', () => {
+    const long = JSON.stringify('x'.repeat(256))
+    const texts = ['"plain"', '"another"', '"esc\\u0061ped"', '"é"', '"\u007f"', '""', 'null', '5', long]
+    for (const first of texts) {
+      for (const second of texts) {
+        for (const more of ['"payload":1', '"data":1', '"x":1']) {
+          for (const pair of [
+            `${first},${more},"transactionId":${second}`,
+            `${first},"transactionId":${second},${more}`,
+          ]) {
+            const item = parse(`{"items":[{"queue":"q","transactionId":${pair}}]}`).items[0]!
+            const alone = parse(`{"items":[{"queue":"q","transactionId":${second},${more}}]}`).items[0]!
+            const last = JSON.parse(second) as unknown
+            const transactionId = typeof last === 'string' && second !== long ? last : ''
+            expect(item).toMatchObject({ transactionId, isNamed: transactionId !== '', code: alone.code })
+          }
+        }
+      }
+    }
+  })
+
   test('reads names and texts as JSON.parse does, whatever their spelling', () => {
     const spelt = fc
       .tuple(fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }), fc.boolean())
@@ -224,7 +245,8 @@ describe('the body of a push', () => {
   test('reads the same wherever a slice ends, within an item and its values too', () => {
     const outcome = (body: string, sliceBytes?: number): unknown => {
       try {
-        return parsePushBody(Buffer.from(body), limits, 'p', sliceBytes)
+        const { items, ...rest } = parsePushBody(Buffer.from(body), limits, 'p', sliceBytes)
+        return { ...rest, items: items.map((item) => ({ ...item, transactionId: item.transactionId })) }
       } catch (error) {
         return [(error as Refusal).code, (error as Refusal).message]
       }
@@ -238,6 +260,7 @@ describe('the body of a push', () => {
       `{"items":[{"queue":${nested},"payload":1},{"queue":"q","partition":null,"traceId":[${nested}]},{"queue":"q","partition":[[]]}]}`,
       `{"bufferMs":${nested},"items":[1,[2,[3]],{"queue":"q"}],"items":{"a":[]}}`,
       `{"items":[${'{"queue":"q","payload":[1]},'.repeat(limits.itemsMax)}{"queue":[2]}]}`,
+      `{"items":[{"transactionId":"t","queue":"q","transactionId":"\\u0061b","payload":${nested}},{"transactionId":"","transactionId":"t","data":1}]}`,
       `[${nested},${nested}]`,
       '{"items":[{"queue":"q","payload":[1,{"a":]}]}',
       '{"items":[{"queue":"q","payload":[1',
