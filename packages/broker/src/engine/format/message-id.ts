@@ -8,6 +8,9 @@
 import { randomBytes } from 'node:crypto'
 
 const LOW_MAX = 2 ** 48
+const ZERO = '0'.charCodeAt(0)
+const NINE = '9'.charCodeAt(0)
+const TEN = 'a'.charCodeAt(0) - 10
 
 export class MessageIdSource {
   readonly #middle: string
@@ -32,15 +35,24 @@ export class MessageIdSource {
   }
 }
 
+// The last three hex digits: most ids of a segment differ in no others.
+const LAST_DIGITS = Array.from({ length: 4096 }, (_, i) => i.toString(16).padStart(3, '0'))
+
 /** The id `index` places after `base`. */
 export function messageIdAt(base: string, index: number): string {
+  if (index === 0) return base
+  const last = (digitAt(base, 33) << 8) + (digitAt(base, 34) << 4) + digitAt(base, 35) + index
+  if (last < LAST_DIGITS.length) return base.slice(0, 33) + LAST_DIGITS[last]!
   return base.slice(0, 24) + (Number.parseInt(base.slice(24), 16) + index).toString(16).padStart(12, '0')
 }
 
-// The last three hex digits: most ids of a run differ in no others.
-const LAST_DIGITS = Array.from({ length: 4096 }, (_, i) => i.toString(16).padStart(3, '0'))
+/** The value of the lower-case hex digit at `at`. */
+function digitAt(text: string, at: number): number {
+  const code = text.charCodeAt(at)
+  return code <= NINE ? code - ZERO : code - TEN
+}
 
-/** The ids from `base` on, one after the other: cheaper than messageIdAt for each. */
+/** The ids from `base` on, one after the other: from the second on cheaper than messageIdAt. */
 export class MessageIdRun {
   readonly #high: string
   #low: number

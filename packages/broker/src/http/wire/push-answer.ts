@@ -51,16 +51,20 @@ function results(items: readonly PushItem[], from: number, to: number): string {
       place = partitionId === null ? ',"partition_id":null' : `,"partition_id":"${partitionId}"`
     }
     const separator = i === 0 ? '' : ','
-    const id = item.transactionId === '' ? '' : jsonString(item.transactionId)
+    const id = idText(item)
     const ids = id === '' ? '' : `,"transaction_id":${id},"transactionId":${id}`
     if (item.status === 'queued') {
-      if (run === null || item.idBase !== idBase || item.idIndex !== idIndex) {
-        run = new MessageIdRun(item.messageId!)
-        idBase = item.idBase
-        idIndex = item.idIndex
+      let messageId: string | null
+      if (item.idBase === idBase && item.idIndex === idIndex) {
+        run ??= new MessageIdRun(item.messageId!)
+        messageId = run.next()
+      } else {
+        // Mostly the only one: a run is worth its making from the second on.
+        ;({ idBase, idIndex, messageId } = item)
+        run = null
       }
       idIndex++
-      out += `${separator}{"index":${i},"status":"queued"${names}${ids},"message_id":"${run.next()}"${place}${
+      out += `${separator}{"index":${i},"status":"queued"${names}${ids},"message_id":"${messageId}"${place}${
         item.traceId === null ? ',"trace_id":null}' : `,"trace_id":"${item.traceId}"}`
       }`
     } else if (item.status === 'failed') {
@@ -74,4 +78,10 @@ function results(items: readonly PushItem[], from: number, to: number): string {
     }
   }
   return out
+}
+
+/** The transactionId as JSON; '' = it has none. One that lies in the request still needs no escape: see push-body.ts. */
+function idText(item: PushItem): string {
+  if (item.idStart !== -1) return `"${item.source.latin1Slice(item.idStart, item.idEnd)}"`
+  return item.transactionId === '' ? '' : jsonString(item.transactionId)
 }
