@@ -20,7 +20,10 @@ export class PushItem {
   source: Buffer
   payloadStart: number
   payloadEnd: number
-  /** Where the transactionId lies in `source`, as UTF-8; -1 = it does not lie there. */
+  /**
+   * Where the transactionId lies in `source`, as UTF-8; -1 = it does not lie there. In a request it lies between its quotes
+   * and is printable ASCII without an escape: JSON as it stands.
+   */
   idStart: number
   readonly idEnd: number
   encrypted = false
@@ -35,7 +38,7 @@ export class PushItem {
   ticket: PushTicket | null = null
 
   status: PushStatus | null = null
-  /** Its message id, as the first id of the segment it is in and its place there. */
+  /** Its message id: the first id of the segment it is in and its place there; of a duplicate the first message's id and 0. */
   idBase: string | null = null
   idIndex = 0
   partitionId: string | null = null
@@ -76,13 +79,13 @@ export class PushItem {
     return this.#text
   }
 
-  /** The server has made it. */
+  /** Gives it a transactionId that the server has made. */
   nameIt(transactionId: string): void {
     this.#text = transactionId
     this.generatedId = true
   }
 
-  /** Without making a text of it. */
+  /** Whether it has a transactionId, without making a text of it. */
   get isNamed(): boolean {
     return this.#text !== ''
   }
@@ -91,9 +94,9 @@ export class PushItem {
     return this.idBase === null ? null : messageIdAt(this.idBase, this.idIndex)
   }
 
-  /** Encrypts or decrypts it. */
+  /** Takes what the payload is when it is encrypted, or is not any more. */
   replacePayload(payload: Buffer, encrypted: boolean): void {
-    // The id does not lie beside this one.
+    // The id does not lie beside the new one.
     this.#text = this.transactionId
     this.idStart = -1
     this.source = payload

@@ -12,7 +12,6 @@
  * Invariants: a lane is in at most one flush, so arrival order holds; items that a flush could not store leave before
  * those that came after them; every item ends with a status.
  */
-
 import type { PushStore, WriteOutcome } from '../../ports/push-store.ts'
 import { StoreError } from '../../ports/store-error.ts'
 import type { MessageIdSource } from '../format/message-id.ts'

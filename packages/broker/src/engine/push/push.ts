@@ -87,7 +87,7 @@ export class Push {
     }
     this.acceptedMessages += accepted
     if (accepted === 0 && refused !== null) {
-      const unknown = items.find((item) => item.outcomeUnknown === true)
+      const unknown = items.find((item) => item.outcomeUnknown)
       const { code, error } = unknown ?? refused
       const more = unknown === undefined ? {} : { details: { outcome: 'unknown' } }
       throw new Refusal(code as keyof typeof ERRORS, error ?? undefined, more)

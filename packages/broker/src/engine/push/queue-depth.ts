@@ -3,7 +3,6 @@
  * PostgreSQL at most every so often and counted up by this instance's own pushes in between. Concurrent pushes (and
  * other instances) may overshoot slightly; nothing is ever refused on an old count alone.
  */
-
 import type { PartitionEntry, QueueEntry } from '../types.ts'
 import { within } from '../within.ts'
 import type { PushItem } from './push-item.ts'

@@ -170,7 +170,7 @@ export function frameMessage(message: Omit<OutgoingMessage, 'innocentBelow'>, ta
     position += 2 + length
   }
   const idAt = position
-  // Bytes that are at hand cost a third of reading the characters of a piece of the request's text.
+  // Bytes that are at hand need not become a text first.
   if (idStart === -1) position = writeText(message.transactionId, target, position)
   else position = copyBytes(source, idStart, idEnd, target, position)
   writeFrameHeader(target, at, flags, payloadEnd - payloadStart, position - idAt)

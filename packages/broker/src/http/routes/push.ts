@@ -46,6 +46,7 @@ export function pushRoutes({ engine, limits }: HttpContext): Route[] {
         if (acceptable.length > 0) await engine.pushMessages(acceptable, push)
         // A bad item beside good ones is a result; when nothing is left, it is the answer.
         const refused = items.length > 0 && items.every(isFailed)
+        // A stamped answer is written in one go, which of a large one takes too long.
         const stamped = large ? null : stampedAnswer(items)
         if (stamped !== null) {
           exchange.answerJsonBytes(201, stamped)

@@ -1,7 +1,7 @@
 /**
  * The answer of a push: one object per item, in request order, as JSON text in which each character is one byte of its
  * UTF-8. Built by joining strings, because at hundreds of thousands of results a second JSON.stringify of objects would
- * cost more than storing the messages.
+ * cost more than storing the messages. The usual answer is written faster (stamped-answer.ts), and says the same.
  */
 import { MessageIdRun } from '../../engine/format/message-id.ts'
 import type { PushItem } from '../../engine/push/push-item.ts'
@@ -80,7 +80,7 @@ function results(items: readonly PushItem[], from: number, to: number): string {
   return out
 }
 
-/** The transactionId as JSON; '' = it has none. One that lies in the request still needs no escape: see push-body.ts. */
+/** The transactionId as JSON; '' = it has none. What lies in the request is that already. */
 function idText(item: PushItem): string {
   if (item.idStart !== -1) return `"${item.source.latin1Slice(item.idStart, item.idEnd)}"`
   return item.transactionId === '' ? '' : jsonString(item.transactionId)

@@ -297,6 +297,7 @@ class PushBodyReader {
     }
     const noPayload = payloadStart === -1
     const inSource = idStart !== -1 && !noPayload && !badTransactionId
+    // An id that the item does not point at, having no payload of the body's or being too long, is read after all.
     if (idStart !== -1 && !inSource) transactionId = scanner.source.latin1Slice(idStart, idEnd)
     const item = new PushItem(
       // A failed item shows the names as they were sent, or null: the answer takes them from here.
