@@ -120,7 +120,7 @@ describe('frames, segments and records', () => {
     )
   })
 
-  test('an id that lies beside its payload makes the same frame as one that does not', () => {
+  test('an id that lies beside its payload makes the same frame as one that does not, beside another payload too', () => {
     fc.assert(
       fc.property(
         anyItem,
@@ -143,12 +143,15 @@ describe('frames, segments and records', () => {
             both.length,
           )
           for (const each of [apart, beside]) Object.assign(each, { encrypted, generatedId })
-          expect(beside.transactionId).toBe(transactionId)
           const frameOf = (each: PushItem): Buffer => {
             const target = Buffer.alloc(segmentBytesMax([each]))
             return target.subarray(0, frameMessage(each, target, 0))
           }
           expect(frameOf(beside)).toEqual(frameOf(apart))
+          // Nobody has read the id yet.
+          beside.replacePayload(source, encrypted)
+          expect(frameOf(beside)).toEqual(frameOf(apart))
+          expect(beside.transactionId).toBe(transactionId)
         },
       ),
       { numRuns: 200 },
