@@ -6,6 +6,7 @@
 import { type Disk, openFileBuffer } from '@queen/file-buffer'
 import type { Logger } from 'pino'
 import type { Config } from './config/config.ts'
+import { DATABASE_TIMEOUTS } from './config/timeouts.ts'
 import { VERSION } from './config/version.ts'
 import { PayloadCipher } from './engine/cipher.ts'
 import { createConsumer } from './engine/consume/consumer.ts'
@@ -91,12 +92,6 @@ export interface BrokerOptions {
   }
 }
 
-// A statement of the message paths: a push has 3 s in all, of which a flush may take two.
-// More than the second after which PostgreSQL looks for a deadlock (deadlock_timeout): the one it breaks may be repeated at
-// once, a wait that is given up at the same moment may not.
-const LOCK_TIMEOUT_MS = 1_200
-const STATEMENT_TIMEOUT_MS = 2_000
-const CONNECT_TIMEOUT_MS = 2_000
 const HEARTBEAT_MS = 2_000
 const REFRESH_MS = 5_000
 const START_WAIT_MS = 1_000
@@ -126,9 +121,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     url: options.databaseUrl,
     applicationName: sessionName(instanceId),
     poolSize: config.databasePoolSize,
-    lockTimeoutMs: LOCK_TIMEOUT_MS,
-    statementTimeoutMs: STATEMENT_TIMEOUT_MS,
-    connectTimeoutMs: CONNECT_TIMEOUT_MS,
+    ...DATABASE_TIMEOUTS,
     log,
     onOtherDatabase: () => {
       // Its offsets may stand for other messages, and of this buffer it may have less.
@@ -408,11 +401,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     control,
     quarantine,
     quarantineCount: quarantined,
-    diskSpace: new DiskSpace({
-      freeBytesMin: limits.bufferDiskFreeBytesMin,
-      freeBytesWarn: limits.bufferDiskFreeBytesWarn,
-      log,
-    }),
+    diskSpace: new DiskSpace(limits, log),
     keyVerdict: () => key.known,
     withoutUndecryptable: (answer) => withoutUndecryptable({ cipher, key, consumer, log }, answer),
     log: buffer,

@@ -4,11 +4,10 @@
  */
 import type { Log } from '../ports/log.ts'
 
-export interface DiskSpaceParts {
+export interface DiskSpaceLimits {
   /** Below it no push goes to the buffer. */
-  readonly freeBytesMin: number
-  readonly freeBytesWarn: number
-  readonly log: Log
+  readonly bufferDiskFreeBytesMin: number
+  readonly bufferDiskFreeBytesWarn: number
 }
 
 // What comes and goes around the limit is no news.
@@ -16,23 +15,25 @@ const RECOVERED = 1.05
 const MIB = 1024 * 1024
 
 export class DiskSpace {
-  readonly #parts: DiskSpaceParts
+  readonly #limits: DiskSpaceLimits
+  readonly #log: Log
   /** What was warned of last, while it holds. */
   #warning: string | null = null
 
-  constructor(parts: DiskSpaceParts) {
-    this.#parts = parts
+  constructor(limits: DiskSpaceLimits, log: Log) {
+    this.#limits = limits
+    this.#log = log
   }
 
   /** What to warn of, or null. `freeBytes` null = unknown, which changes nothing. */
   look(freeBytes: number | null): string | null {
-    const { freeBytesMin, freeBytesWarn, log } = this.#parts
+    const { bufferDiskFreeBytesMin, bufferDiskFreeBytesWarn } = this.#limits
     if (freeBytes === null) return this.#warning
-    const low = freeBytes < freeBytesWarn * (this.#warning === null ? 1 : RECOVERED)
+    const low = freeBytes < bufferDiskFreeBytesWarn * (this.#warning === null ? 1 : RECOVERED)
     const free = `the disk of the file buffer has ${mebibytes(freeBytes)} free`
-    const warning = `${free}; with less than ${mebibytes(freeBytesMin)} it takes no pushes`
-    if (low && this.#warning === null) log.warn({ diskFreeBytes: freeBytes }, warning)
-    if (!low && this.#warning !== null) log.info({ diskFreeBytes: freeBytes }, `${free} again`)
+    const warning = `${free}; with less than ${mebibytes(bufferDiskFreeBytesMin)} it takes no pushes`
+    if (low && this.#warning === null) this.#log.warn({ diskFreeBytes: freeBytes }, warning)
+    if (!low && this.#warning !== null) this.#log.info({ diskFreeBytes: freeBytes }, `${free} again`)
     this.#warning = low ? warning : null
     return this.#warning
   }

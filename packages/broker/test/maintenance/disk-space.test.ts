@@ -15,7 +15,7 @@ test('each change is one line, what comes and goes around the limit none, and un
     warn: (_: object, message: string) => lines.push(`warn: ${message}`),
     error() {},
   }
-  const space = new DiskSpace({ freeBytesMin: 100 * MIB, freeBytesWarn: 200 * MIB, log })
+  const space = new DiskSpace({ bufferDiskFreeBytesMin: 100 * MIB, bufferDiskFreeBytesWarn: 200 * MIB }, log)
   const warned = (freeMiB: number | null) => space.look(freeMiB === null ? null : freeMiB * MIB) !== null
   expect([null, 1_000, 200].map(warned)).toEqual([false, false, false])
   expect(space.look(199.9 * MIB)).toBe(
@@ -36,7 +36,7 @@ test('each change is one line, what comes and goes around the limit none, and un
     'info: the disk of the file buffer has 210 MiB free again',
     'warn: the disk of the file buffer has 199 MiB free; with less than 100 MiB it takes no pushes',
   ])
-  const never = new DiskSpace({ freeBytesMin: 0, freeBytesWarn: 0, log })
+  const never = new DiskSpace({ bufferDiskFreeBytesMin: 0, bufferDiskFreeBytesWarn: 0 }, log)
   expect(never.look(0)).toBeNull()
 })
 

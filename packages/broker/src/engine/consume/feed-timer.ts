@@ -48,6 +48,11 @@ export class FeedTimer {
     return this.#notificationsWork() ? RECONCILE_MS : RECONCILE_ALONE_MS
   }
 
+  disarm(feed: GroupFeed): void {
+    if (feed.timer !== null) clearTimeout(feed.timer)
+    feed.timer = null
+  }
+
   /** Wakes the feed when its next sleeper does, or for the next reconcile. */
   arm(feed: GroupFeed): void {
     if (feed.waiting === 0) return

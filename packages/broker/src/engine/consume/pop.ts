@@ -215,10 +215,7 @@ export class Popper {
     this.#trouble.stop()
     for (const wait of [...this.#waits]) wait.end('no_message')
     this.#lookup.stop()
-    for (const feed of this.feeds.all()) {
-      clearTimeout(feed.timer ?? undefined)
-      feed.timer = null
-    }
+    for (const feed of this.feeds.all()) this.#timer.disarm(feed)
     this.ahead.drop()
     // What claims under way bring is given back too, while there are connections.
     const returned = this.#batch.idle().then(() => Promise.all([this.#outcomes.returned(), this.ahead.returned()]))
