@@ -17,7 +17,7 @@ async function expectTheSchema(database: QueenDatabase): Promise<void> {
     [],
   )
   expect(definitions.length).toBeGreaterThanOrEqual(ownFunctions().names.length)
-  await database.dedicated({ lockTimeoutMs: 0, statementTimeoutMs: 0 }, async (sql) => {
+  await database.dedicated({ lockTimeoutMs: 10_000, statementTimeoutMs: 10_000 }, async (sql) => {
     for (const { definition } of definitions) await sql.command(definition)
   })
 }

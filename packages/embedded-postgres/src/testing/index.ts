@@ -57,7 +57,12 @@ export async function startTestPostgres(
 }
 
 async function runOnServer(serverUrl: string, sql: string): Promise<void> {
-  const client = new pg.Client({ connectionString: serverUrl })
+  // Less than a test has: whoever waits too long hears for what.
+  const client = new pg.Client({
+    connectionString: serverUrl,
+    connectionTimeoutMillis: 10_000,
+    statement_timeout: 20_000,
+  })
   await client.connect()
   try {
     await client.query(sql)
