@@ -7,10 +7,9 @@
 import { join } from 'node:path'
 import { type Disk, isOfLostBytes } from './disk.ts'
 import { FileBufferError } from './errors.ts'
-import { FILE_HEADER_BYTES } from './file-header.ts'
 import { peekIdentity } from './identity.ts'
 import { nodeDisk } from './node-disk.ts'
-import { type Damage, RecordWalk } from './record-walk.ts'
+import { allOf, type Damage, RecordWalk } from './record-walk.ts'
 import { listFiles, readHeader } from './recovery.ts'
 import { StateFiles } from './state-files.ts'
 
@@ -119,14 +118,7 @@ async function checkFile(
   const { header } = reading
   const handle = await disk.open(path, 'read')
   try {
-    const walk = new RecordWalk(handle, {
-      from: FILE_HEADER_BYTES,
-      to: bytes,
-      salt: header.salt,
-      expected: header.firstRecord,
-      chunkBytes: CHUNK_BYTES,
-      keepChunks: false,
-    })
+    const walk = new RecordWalk(handle, { ...allOf(header, bytes), chunkBytes: CHUNK_BYTES, keepChunks: false })
     const damages: Damage[] = []
     let damageCount = 0
     let records = 0

@@ -12,6 +12,7 @@
  * Keeps: memory of one chunk (or one record, when it is larger). Never writes, never throws for bad bytes.
  */
 import { type DiskFile, readAround } from './disk.ts'
+import { FILE_HEADER_BYTES, type FileHeader } from './file-header.ts'
 import {
   acceptedAtMicrosAt,
   bodyBytesAt,
@@ -56,6 +57,14 @@ export interface WalkRange {
   readonly chunkBytes: number
   /** Whether visitors may keep the chunks they are shown; otherwise one chunk buffer is reused. */
   readonly keepChunks: boolean
+}
+
+/** All of a file behind its header. */
+export function allOf(
+  { salt, firstRecord }: Pick<FileHeader, 'firstRecord' | 'salt'>,
+  bytes: number,
+): Pick<WalkRange, 'expected' | 'from' | 'salt' | 'to'> {
+  return { from: FILE_HEADER_BYTES, to: bytes, salt, expected: firstRecord }
 }
 
 export class RecordWalk {

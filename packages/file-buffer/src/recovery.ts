@@ -19,7 +19,7 @@ import { type Disk, type DiskFile, readAround, readFully, writeFully } from './d
 import { errnoOf, FileBufferError } from './errors.ts'
 import { ASIDE_SUFFIX, decodeFileHeader, FILE_HEADER_BYTES, type FileHeader, firstRecordOfName } from './file-header.ts'
 import type { FileSet } from './file-set.ts'
-import { type Damage, RecordWalk, recordsWithin } from './record-walk.ts'
+import { allOf, type Damage, RecordWalk, recordsWithin } from './record-walk.ts'
 
 const SCAN_CHUNK_BYTES = 4 * 1024 * 1024
 const ATTEMPTS = 3
@@ -257,14 +257,7 @@ async function scan(
   // The process before may have died between counting it as drained and setting it aside.
   file.keep = recorder.quarantine.keeps(name)
   const damages: Damage[] = []
-  const walk = new RecordWalk(handle, {
-    from: FILE_HEADER_BYTES,
-    to: bytes,
-    salt,
-    expected: firstRecord,
-    chunkBytes: SCAN_CHUNK_BYTES,
-    keepChunks: false,
-  })
+  const walk = new RecordWalk(handle, { ...allOf(header, bytes), chunkBytes: SCAN_CHUNK_BYTES, keepChunks: false })
   const visitor = {
     record(_chunk: Buffer, _start: number, _end: number, number: number, _micros: number, _flags: number, at: number) {
       file.index(at, number, file.records)

@@ -13,10 +13,10 @@ import { randomInt, randomUUID } from 'node:crypto'
 import { dirname, join } from 'node:path'
 import { type Disk, type DiskFile, isOfLostBytes, writeFully } from './disk.ts'
 import { FileBufferError } from './errors.ts'
-import { encodeFileHeader, FILE_HEADER_BYTES, type FileHeader, fileNameOf } from './file-header.ts'
+import { encodeFileHeader, type FileHeader, fileNameOf } from './file-header.ts'
 import { nodeDisk } from './node-disk.ts'
 import { RECORD_HEADER_BYTES, sealRecord } from './record.ts'
-import { RecordWalk } from './record-walk.ts'
+import { allOf, RecordWalk } from './record-walk.ts'
 import { readHeader } from './recovery.ts'
 
 const CHUNK_BYTES = 4 * 1024 * 1024
@@ -83,14 +83,7 @@ export async function salvageRecords(options: SalvageOptions): Promise<Salvage> 
       }
       const file = await disk.open(path, 'read')
       try {
-        const walk = new RecordWalk(file, {
-          from: FILE_HEADER_BYTES,
-          to: bytes,
-          salt: header.salt,
-          expected: header.firstRecord,
-          chunkBytes: CHUNK_BYTES,
-          keepChunks: false,
-        })
+        const walk = new RecordWalk(file, { ...allOf(header, bytes), chunkBytes: CHUNK_BYTES, keepChunks: false })
         for (let goesOn = true; goesOn; ) {
           goesOn = await walk.step(visitor).catch((error: unknown) => unreadable(path, error))
           await target.write(pieces)

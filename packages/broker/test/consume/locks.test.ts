@@ -7,31 +7,23 @@ import pg from 'pg'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { ClaimCandidate } from '../../src/ports/consume-store.ts'
 import { createConsumeStore } from '../../src/store/consume-store.ts'
-import { openDatabase, type QueenDatabase } from '../../src/store/pool.ts'
+import type { QueenDatabase } from '../../src/store/pool.ts'
 import { popMessages } from '../../src/store/pop.ts'
 import { createMessageActions } from '../../src/store/reads/message-actions.ts'
 import { createReadStores } from '../../src/store/reads/read-stores.ts'
 import { createRemovalStore } from '../../src/store/removal.ts'
 import { runBroker } from '../reads/running-broker.ts'
-import { lockRow, type Row, runInto, untilBlocked } from '../store/lock-waits.ts'
-import { silent, testLimits } from '../store/test-database.ts'
+import { lockRow, openPatient, type Row, runInto, untilBlocked } from '../store/lock-waits.ts'
 import { acksOf, type ConsumeFixture, delivered, never, openFixture, popRequest } from './fixture.ts'
 
 let fixture: ConsumeFixture
-/** Waits for a lock longer than any machine takes to show that it does. */
 let patient: QueenDatabase
 let holder: pg.Client
 let scenes = 0
 
 beforeAll(async () => {
   fixture = await openFixture()
-  patient = openDatabase({
-    ...testLimits,
-    url: fixture.url,
-    log: silent,
-    lockTimeoutMs: 60_000,
-    statementTimeoutMs: 60_000,
-  })
+  patient = openPatient(fixture.url)
   holder = new pg.Client({ connectionString: fixture.url })
   await holder.connect()
 })

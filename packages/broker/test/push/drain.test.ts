@@ -17,7 +17,7 @@ import { createQuarantineStore } from '../../src/store/quarantine.ts'
 import { createQueueStore } from '../../src/store/queues.ts'
 import { type OpenedTestDatabase, openTestDatabase } from '../store/test-database.ts'
 import { buffered, type DrainBench, type DrainBenchOptions, drainBenchOn, refusingPoison } from './drain-bench.ts'
-import { item, PushStack, storeOn } from './push-stack.ts'
+import { encryptedQueue, item, PushStack, storeOn } from './push-stack.ts'
 import { storedMessages } from './stored-messages.ts'
 
 let opened: OpenedTestDatabase
@@ -467,14 +467,7 @@ describe('the drain', () => {
   })
 
   test('G8 under a wrong key only what this key sealed, or would seal, is set aside', async () => {
-    await createQueueStore(opened.database).configureQueue({
-      name: 'sealed',
-      namespace: null,
-      task: null,
-      set: { encryptionEnabled: true },
-      unset: [],
-      replace: false,
-    })
+    await encryptedQueue(opened.database, 'sealed')
     const buffer = await openBuffer()
     const cipher = () => new PayloadCipher(createSecretKey(randomBytes(32)))
     const wrong = cipher()

@@ -1,7 +1,7 @@
 /** Lanes over a scripted store: what shares a flush, and what has one of its own. */
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { item, place } from './push-stack.ts'
-import { A, B, bench, type Flush, statuses } from './scripted-lanes.ts'
+import { A, B, bench, statuses } from './scripted-lanes.ts'
 
 afterEach(() => vi.useRealTimers())
 
@@ -38,13 +38,7 @@ describe('flushes of lanes', () => {
 
   test('a large push has a flush of its own beside the small ones', async () => {
     const { scripted, lanes, add } = bench()
-    const held = Promise.withResolvers<void>()
-    scripted.script = [
-      async (writes) => {
-        await held.promise
-        return scripted.stored(writes)
-      },
-    ]
+    const held = scripted.hold()
     const large = [item('orders', 'a', 'large', JSON.stringify('x'.repeat(1_000_000)))]
     const done = Promise.withResolvers<void>()
     lanes.add(A, large, { remaining: 1, startedAtMs: Date.now(), done: done.resolve })
@@ -61,13 +55,7 @@ describe('flushes of lanes', () => {
     ['what is light waits', 100, 1],
   ])('beside a flush that has only begun, %s', async (_, bytes, flushes) => {
     const { scripted, lanes, add } = bench()
-    const held = Promise.withResolvers<void>()
-    scripted.script = [
-      async (writes) => {
-        await held.promise
-        return scripted.stored(writes)
-      },
-    ]
+    const held = scripted.hold()
     // Its clock stands still: no flush is slow.
     vi.useFakeTimers({ toFake: ['performance'] })
     const first = add(A, 'first')
@@ -84,12 +72,7 @@ describe('flushes of lanes', () => {
 
   test('lanes that weigh more than a commit leave in several flushes at once, each lane in order', async () => {
     const { scripted, lanes, log } = bench()
-    const held = Promise.withResolvers<void>()
-    const flush: Flush = async (writes) => {
-      await held.promise
-      return scripted.stored(writes)
-    }
-    scripted.script = [flush, flush, flush]
+    const held = scripted.hold(3)
     const places = Array.from({ length: 9 }, (_, i) => place(`${i}0000000-0000-4000-8000-000000000000`, `p${i}`))
     const pushed = places.map(async (to, i) => {
       const items = [0, 1].map((k) => item('orders', to.name, `${i}-${k}`, JSON.stringify('x'.repeat(30_000))))

@@ -22,6 +22,11 @@ import { silent } from '../store/test-database.ts'
 
 export const storeOn = (database: QueenDatabase): WriteStore => createWriteStore(database, 'an-instance')
 
+export async function encryptedQueue(database: QueenDatabase, name: string): Promise<void> {
+  const set = { encryptionEnabled: true }
+  await createQueueStore(database).configureQueue({ name, namespace: null, task: null, set, unset: [], replace: false })
+}
+
 /** `more`: what else is known of it. */
 export function item(
   queue: string,

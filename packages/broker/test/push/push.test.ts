@@ -5,9 +5,8 @@ import { WRONG_KEY } from '../../src/engine/key-check.ts'
 import type { PushItem } from '../../src/engine/push/push-item.ts'
 import { prepareTransactionPush } from '../../src/engine/push/push-transaction.ts'
 import { StoreError } from '../../src/ports/store-error.ts'
-import { createQueueStore } from '../../src/store/queues.ts'
 import { type OpenedTestDatabase, openTestDatabase } from '../store/test-database.ts'
-import { item, PushStack, storeOn } from './push-stack.ts'
+import { encryptedQueue, item, PushStack, storeOn } from './push-stack.ts'
 import { storedMessages } from './stored-messages.ts'
 
 let opened: OpenedTestDatabase
@@ -197,14 +196,7 @@ describe('push', () => {
   })
 
   test('encryption: per item, refused without a key, readable with it', async () => {
-    await createQueueStore(opened.database).configureQueue({
-      name: 'secret',
-      namespace: null,
-      task: null,
-      set: { encryptionEnabled: true },
-      unset: [],
-      replace: false,
-    })
+    await encryptedQueue(opened.database, 'secret')
     const keyless = new PushStack(opened.database)
     const items = await keyless.send(item('secret', 'p', '1'), item('clear', 'p', '2'))
     expect([statuses(items), codes(items)]).toEqual([
@@ -219,14 +211,7 @@ describe('push', () => {
   })
 
   test('encryption with a wrong key: refused before anything is stored, buffered only where nobody knows the queue', async () => {
-    await createQueueStore(opened.database).configureQueue({
-      name: 'sealed',
-      namespace: null,
-      task: null,
-      set: { encryptionEnabled: true },
-      unset: [],
-      replace: false,
-    })
+    await encryptedQueue(opened.database, 'sealed')
     const key = { isWrong: true }
     const stack = new PushStack(opened.database, { cipher: new PayloadCipher(createSecretKey(randomBytes(32))), key })
     const unknown = [item('sealed', 'p', '0')]
@@ -269,14 +254,7 @@ describe('push', () => {
   })
 
   test('what was encrypted because nobody knew its queue is not stored so when the buffer has no room', async () => {
-    await createQueueStore(opened.database).configureQueue({
-      name: 'known-secret',
-      namespace: null,
-      task: null,
-      set: { encryptionEnabled: true },
-      unset: [],
-      replace: false,
-    })
+    await encryptedQueue(opened.database, 'known-secret')
     const cipher = new PayloadCipher(createSecretKey(randomBytes(32)))
     const stack = new PushStack(opened.database, { cipher })
     await stack.send(item('known-secret', 'p', '1'))

@@ -42,6 +42,17 @@ export class Scripted {
     return { status: 'done', outcomes: writes.map((write) => this.storedOne(write)), configVersion: 1 }
   }
 
+  /** The next flushes are under way until it is resolved. */
+  hold(flushes = 1): PromiseWithResolvers<void> {
+    const held = Promise.withResolvers<void>()
+    const flush: Flush = async (writes) => {
+      await held.promise
+      return this.stored(writes)
+    }
+    this.script = Array(flushes).fill(flush)
+    return held
+  }
+
   storedOne(write: SegmentWrite): WriteOutcome {
     const firstOffset = this.next.get(write.partitionId) ?? 0
     this.next.set(write.partitionId, firstOffset + write.count)

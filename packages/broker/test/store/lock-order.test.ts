@@ -4,24 +4,21 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { ClaimCandidate, ConsumeStore } from '../../src/ports/consume-store.ts'
 import { createConsumeStore } from '../../src/store/consume-store.ts'
 import { compareNames } from '../../src/store/lock-order.ts'
-import { openDatabase, type QueenDatabase } from '../../src/store/pool.ts'
+import type { QueenDatabase } from '../../src/store/pool.ts'
 import { type ConsumeFixture, openFixture } from '../consume/fixture.ts'
-import { runInto, untilBlocked } from './lock-waits.ts'
-import { silent, testLimits } from './test-database.ts'
+import { openPatient, runInto, untilBlocked } from './lock-waits.ts'
 
 // In the order of their bytes; by the units of UTF-16 the second would come first.
 const [FIRST, SECOND] = ['\uff5e', '\u{1f600}'] as const
 
 let fixture: ConsumeFixture
-/** Waits for a lock longer than any machine takes to show that it does. */
 let patient: QueenDatabase
 let store: ConsumeStore
 let holder: pg.Client
 
 beforeAll(async () => {
   fixture = await openFixture()
-  const unbounded = { ...testLimits, lockTimeoutMs: 60_000, statementTimeoutMs: 60_000 }
-  patient = openDatabase({ url: fixture.url, ...unbounded, log: silent })
+  patient = openPatient(fixture.url)
   store = createConsumeStore(patient)
   holder = new pg.Client({ connectionString: fixture.url })
   await holder.connect()

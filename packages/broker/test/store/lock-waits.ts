@@ -1,7 +1,13 @@
 /** What shows in which order statements lock: a connection of the test holds a row, and somebody runs into it. */
 import type pg from 'pg'
 import { expect, vi } from 'vitest'
-import type { QueenDatabase } from '../../src/store/pool.ts'
+import { openDatabase, type QueenDatabase } from '../../src/store/pool.ts'
+import { silent, testLimits } from './test-database.ts'
+
+/** Waits for a lock longer than any machine takes to show that it does. */
+export function openPatient(url: string): QueenDatabase {
+  return openDatabase({ url, ...testLimits, lockTimeoutMs: 60_000, statementTimeoutMs: 60_000, log: silent })
+}
 
 /** Until a statement in this database waits for a lock, or `statement` has ended without. */
 export async function untilBlocked(database: QueenDatabase, statement: Promise<unknown>): Promise<void> {

@@ -5,7 +5,6 @@ import {
   checkBufferDirectory,
   FileBufferError,
   type FileCheck,
-  type Salvage,
   salvageRecords,
 } from '@queen/file-buffer'
 import { EXIT } from '../command/exit-codes.ts'
@@ -15,6 +14,7 @@ import { arg, type CommandSpec, type GroupSpec } from '../command/spec.ts'
 import { fullIn } from '../maintenance/words.ts'
 import type { Column } from '../output/table.ts'
 import { age, bytes, count, quantity, sinceMs } from '../output/values.ts'
+import type { Session } from '../session.ts'
 import { QUARANTINE } from './quarantine.ts'
 
 const STATUS_COLUMNS = (nowMs: number): readonly Column<MaintenanceInstance>[] => [
@@ -55,6 +55,31 @@ const FILE_COLUMNS: readonly Column<FileCheck>[] = [
   { title: 'buffer id', value: (row) => row.bufferId, wide: true },
 ]
 
+/** What the caller named wrongly; everything else is the state of disk and directory. */
+const WRONGLY_NAMED = new Set(['NOT_A_BUFFER', 'NOT_EMPTY'])
+
+/** Reads buffer files with a bar, until it is done or the user has enough of it. */
+async function readingFiles<T>(
+  session: Session,
+  label: string,
+  work: (onProgress: (done: number, total: number) => void) => Promise<T>,
+): Promise<T> {
+  const progress = session.progress({ label, unit: 'bytes' })
+  try {
+    return await work((done, total) => {
+      if (session.signal.aborted) throw session.signal.reason
+      progress.update({ done, total })
+    })
+  } catch (error) {
+    if (session.signal.aborted) throw session.signal.reason
+    if (!(error instanceof FileBufferError)) throw error
+    const exit = WRONGLY_NAMED.has(error.code) ? EXIT.user : EXIT.state
+    throw new CliError(error.message, { code: error.code, exit })
+  } finally {
+    progress.end()
+  }
+}
+
 const CHECK: CommandSpec = {
   name: 'check',
   summary: 'check a buffer directory, offline and read-only',
@@ -72,25 +97,9 @@ const CHECK: CommandSpec = {
   exits: [5],
   async run(session, call) {
     const directory = call.operand(0)
-    const progress = session.progress({ label: 'Checking', unit: 'bytes' })
-    let check: BufferCheck
-    try {
-      check = await checkBufferDirectory(directory, {
-        onProgress: (done, total) => {
-          if (session.signal.aborted) throw session.signal.reason
-          progress.update({ done, total })
-        },
-      })
-    } catch (error) {
-      if (session.signal.aborted) throw session.signal.reason
-      if (!(error instanceof FileBufferError)) throw error
-      throw new CliError(error.message, {
-        code: error.code,
-        exit: error.code === 'NOT_A_BUFFER' ? EXIT.user : EXIT.state,
-      })
-    } finally {
-      progress.end()
-    }
+    const check = await readingFiles(session, 'Checking', (onProgress) =>
+      checkBufferDirectory(directory, { onProgress }),
+    )
     if (check.owner !== null && !call.on('live')) {
       throw new CliError(`${directory} is in use by ${check.owner}`, {
         exit: EXIT.state,
@@ -148,29 +157,15 @@ const SALVAGE: CommandSpec = {
   exits: [5],
   async run(session, call) {
     const directory = call.operand(0)
-    const progress = session.progress({ label: 'Reading', unit: 'bytes' })
-    let salvage: Salvage
-    try {
-      salvage = await salvageRecords({
+    const salvage = await readingFiles(session, 'Reading', (onProgress) =>
+      salvageRecords({
         directory,
         sources: call.operands(1),
         ...(call.has('from') ? { from: call.numberOf('from') } : {}),
         ...(call.has('to') ? { to: call.numberOf('to') } : {}),
-        onProgress: (done, total) => {
-          if (session.signal.aborted) throw session.signal.reason
-          progress.update({ done, total })
-        },
-      })
-    } catch (error) {
-      if (session.signal.aborted) throw session.signal.reason
-      if (!(error instanceof FileBufferError)) throw error
-      throw new CliError(error.message, {
-        code: error.code,
-        exit: error.code === 'BUFFER_UNAVAILABLE' ? EXIT.state : EXIT.user,
-      })
-    } finally {
-      progress.end()
-    }
+        onProgress,
+      }),
+    )
     const { records, first, last, damages } = salvage
     const range = records === 0 ? '' : ` (${first} to ${last})`
     await session.out.text({ directory, ...salvage }, [
