@@ -41,7 +41,7 @@ async function readmeProgram(url: string): Promise<string> {
   const file = join(PROJECT_DIR, '.readme-program.generated.ts')
   atEnd(() => rmSync(file, { force: true }))
   writeFileSync(file, program!.replace('http://localhost:6632', url))
-  const run = runQueen({ command: ['sh', '-c', `exec ${command} ${file}`] })
+  const run = runQueen({ command: ['sh', '-c', `exec ${command} "$1"`, 'sh', file] })
   const [printed] = await run.untilPrinted(/[\s\S]*order: 4 \}/)
   run.signalGroup('SIGKILL')
   await run.outcome
