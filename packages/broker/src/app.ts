@@ -250,6 +250,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     key,
     nowMs: clock.wholeMs,
     endLostFlushes: (ageMs) => writeStore.endLostFlushes(ageMs),
+    sendsAhead: true,
     onStored,
     onProgress: drainedHere,
     onSetAside: (entries) => {
@@ -283,9 +284,10 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
       quarantine: buffer.quarantine,
       // Whoever handed it over counts it, and has ended what it had given up.
       drain: (staged, store, goOn) =>
-        new Drain({ ...drainParts, log: staged, store, onProgress: () => {}, endLostFlushes: async () => {} }).run(
-          goOn,
-        ),
+        new Drain({
+          ...{ ...drainParts, log: staged, store, sendsAhead: false },
+          ...{ onProgress: () => {}, endLostFlushes: async () => {} },
+        }).run(goOn),
     }),
     inFlight,
     handoffTimeoutMs: limits.bufferHandoffTimeoutMs,

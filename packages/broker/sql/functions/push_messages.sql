@@ -12,7 +12,8 @@
 --
 -- Result rows, by kind:
 --   diverted   maintenance is on, or the cluster drains and these are live pushes; nothing was written
---   progress   drain: buffer_progress (number) is already past p_drained_from; nothing was written
+--   progress   drain: buffer_progress (number) is already past p_drained_from, or the step before this one is not stored
+--              as it was sent; nothing was written
 --   stored     place, number = first offset, at = created_at
 --   gone       place: the partition does not exist any more
 --   unsure     place: nothing was written for it (atomic: for any place). Either duplicates or an innocent suspect were
@@ -46,7 +47,10 @@ CREATE FUNCTION queen.push_messages(
   p_atomic          boolean,
   p_buffer_id       text,
   p_drained_from    bigint,
-  p_drained_through bigint
+  p_drained_through bigint,
+  -- Partition and id_base of a segment of the step before, which was sent and not answered yet: this step is stored behind
+  -- it or not at all. NULL = there is none.
+  p_behind          uuid[]
 ) RETURNS TABLE (kind text, place int, item int, number bigint, at timestamptz, text_value text, data bytea)
 LANGUAGE plpgsql
 SET search_path = ''
@@ -81,7 +85,9 @@ BEGIN
   IF p_buffer_id IS NOT NULL THEN
     INSERT INTO queen.buffer_progress (buffer_id, drained_through) VALUES (p_buffer_id, 0) ON CONFLICT DO NOTHING;
     SELECT b.drained_through INTO v_progress FROM queen.buffer_progress b WHERE b.buffer_id = p_buffer_id FOR UPDATE;
-    IF v_progress >= p_drained_from THEN
+    IF v_progress >= p_drained_from OR (p_behind IS NOT NULL AND p_behind[2] IS DISTINCT FROM (
+         SELECT s.id_base FROM queen.segments s WHERE s.partition_id = p_behind[1] ORDER BY s.first_offset DESC LIMIT 1))
+    THEN
       RETURN QUERY SELECT 'progress', NULL::int, NULL::int, v_progress, NULL::timestamptz, NULL::text, NULL::bytea;
       RETURN;
     END IF;

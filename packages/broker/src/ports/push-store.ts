@@ -73,6 +73,17 @@ export interface DrainStep {
   readonly through: number
   /** Records of this step that cannot be stored: they go into the quarantine in the same transaction. */
   readonly setAside: readonly QuarantineWrite[]
+  /**
+   * Sent before the step before it was answered: this one is stored when that one is, as it was sent, and else answered
+   * `progress`. Absent when nothing is under way.
+   */
+  readonly behind?: SentSegment
+}
+
+/** A segment that was sent; as in its SegmentWrite. */
+export interface SentSegment {
+  readonly partitionId: string
+  readonly idBase: string
 }
 
 /** A flush whose answer never came, as the file buffer remembers it: one place of it. */
@@ -87,7 +98,7 @@ export interface LostFlush {
 export type PushResult =
   /** Maintenance is on: nothing was written. */
   | { readonly status: 'diverted' }
-  /** The drain's records up to `drainedThrough` are stored already; nothing was written. */
+  /** The drain's records up to `drainedThrough` are stored already, or what it is `behind` is not; nothing was written. */
   | { readonly status: 'progress'; readonly drainedThrough: number }
   | { readonly status: 'done'; readonly outcomes: readonly WriteOutcome[]; readonly configVersion: number }
 

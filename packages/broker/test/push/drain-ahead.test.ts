@@ -1,4 +1,4 @@
-/** Steps of a drain that are built while PostgreSQL commits the one before them. */
+/** Steps of a drain that are built and sent while PostgreSQL commits the one before them. */
 import { randomUUID } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { type FileBuffer, openFileBuffer } from '@queen/file-buffer'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { PushItem } from '../../src/engine/push/push-item.ts'
-import type { PushStore } from '../../src/ports/push-store.ts'
+import type { DrainStep, PushStore } from '../../src/ports/push-store.ts'
 import { StoreError } from '../../src/ports/store-error.ts'
 import { createQuarantineStore } from '../../src/store/quarantine.ts'
 import { type OpenedTestDatabase, openTestDatabase } from '../store/test-database.ts'
@@ -46,22 +46,34 @@ const LARGE = JSON.stringify('x'.repeat(1_000_000))
 const large = (queue: string, names: readonly string[]): PushItem[] =>
   names.map((name) => item(queue, 'p', name, LARGE))
 
+/** Calls `before` with every step that is sent, and `behind` with it and its answer. */
+function watched(
+  { before, behind }: { before?: (step: DrainStep) => unknown; behind?: (step: DrainStep) => unknown },
+  real = storeOn(opened.database),
+): PushStore {
+  return {
+    ...real,
+    pushMessages: async (writes, step) => {
+      await before?.(step!)
+      const result = await real.pushMessages(writes, step)
+      await behind?.(step!)
+      return result
+    },
+  }
+}
+
 describe('a step that is built while the one before it is under way', () => {
-  test('is built then, and sent as it is', async () => {
+  test('is built then, and sent as it is, before that one is answered', async () => {
     const buffer = await openBuffer()
-    const real = storeOn(opened.database)
-    let sent = 0
+    const sent: DrainStep[] = []
     let built = 0
     const bench = drainBenchOn(opened.database, buffer, {
-      store: {
-        ...real,
-        pushMessages: async (...args) => {
-          const steps = ++sent
-          // The first answer does not come before the second step has been built.
-          if (steps === 1) await expect.poll(() => built, { timeout: 10_000, interval: 5 }).toBe(2)
-          return real.pushMessages(...args)
-        },
-      },
+      store: watched({
+        before: (step) => sent.push(step),
+        // The first answer does not come before the second step has been sent.
+        behind: ({ from }) =>
+          from === 1 ? expect.poll(() => sent.length, { timeout: 10_000, interval: 5 }).toBe(2) : null,
+      }),
     })
     await buffered(bench, ...large('ahead', ['1', '2', '3', '4', '5', '6']))
     const take = bench.stack.ids.take.bind(bench.stack.ids)
@@ -70,7 +82,8 @@ describe('a step that is built while the one before it is under way', () => {
       return take(...args)
     }
     expect(await bench.drain.run(always)).toBe('empty')
-    expect([sent, built]).toEqual([2, 2])
+    expect([sent.length, built]).toEqual([2, 2])
+    expect(sent.map(({ behind }) => behind !== undefined)).toEqual([false, true])
     expect(await namesOf('ahead')).toEqual(['1', '2', '3', '4', '5', '6'])
   })
 
@@ -124,25 +137,77 @@ describe('a step that is built while the one before it is under way', () => {
 
   test('G3 is built again when the one before it is not stored as it was sent', async () => {
     const buffer = await openBuffer()
-    const real = storeOn(opened.database)
     const other = new PushStack(opened.database)
     let calls = 0
-    const store: PushStore = {
-      ...real,
-      pushMessages: async (...args) => {
-        // Another instance stores one of this step's keys, and later one of the next step's, while this one is under way.
-        calls++
-        if (calls === 1) await other.send(item('overtaken', 'p', '2'))
-        const result = await real.pushMessages(...args)
-        if (calls === 2) await other.send(item('overtaken', 'p', '6'), item('overtaken', 'p', 'new'))
-        return result
+    const store = watched({
+      // Another instance stores one of this step's keys, and later one of the next step's, while this one is under way.
+      before: async ({ behind }) => {
+        if (behind === undefined && ++calls === 1) await other.send(item('overtaken', 'p', '2'))
       },
-    }
+      behind: async ({ from, behind }) => {
+        if (from !== 1 || behind !== undefined || calls !== 2) return
+        await other.send(item('overtaken', 'p', '6'), item('overtaken', 'p', 'new'))
+      },
+    })
     const bench = drainBenchOn(opened.database, buffer, { store })
     await buffered(bench, ...large('overtaken', ['1', '2', '3', '4', '5', '6', '1', '7', '8', '2', 'new', '9']))
     expect(await bench.drain.run(always)).toBe('empty')
     expect((await namesOf('overtaken')).toSorted()).toEqual(['1', '2', '3', '4', '5', '6', '7', '8', '9', 'new'])
     expect(await namesOf('overtaken')).toEqual(['2', '1', '3', '4', '6', 'new', '5', '7', '8', '9'])
+  })
+
+  test('G3 sent before the one in front of it reaches PostgreSQL, it is refused, and sent again in its turn', async () => {
+    const buffer = await openBuffer()
+    const answered: string[] = []
+    const refused = Promise.withResolvers<void>()
+    const real = storeOn(opened.database)
+    const store: PushStore = {
+      ...real,
+      pushMessages: async (writes, step) => {
+        if (step!.from === 1) await refused.promise
+        const result = await real.pushMessages(writes, step)
+        answered.push(`${step!.from} ${result.status}`)
+        if (step!.behind !== undefined) refused.resolve()
+        return result
+      },
+    }
+    const bench = drainBenchOn(opened.database, buffer, { store })
+    await buffered(bench, ...large('hasty', ['1', '2', '3', '4', '5']))
+    expect(await bench.drain.run(always)).toBe('empty')
+    expect(answered).toEqual(['5 progress', '1 done', '5 done'])
+    expect(await namesOf('hasty')).toEqual(['1', '2', '3', '4', '5'])
+  })
+
+  test('G3 whose answer is lost ends the run; the next one finds it stored', async () => {
+    const buffer = await openBuffer()
+    let lost = 0
+    const store = watched({
+      behind: ({ behind }) => {
+        if (behind === undefined || lost++ > 0) return
+        throw new StoreError('unavailable', 'no answer', { outcomeUnknown: true })
+      },
+    })
+    const bench = drainBenchOn(opened.database, buffer, { store })
+    await buffered(bench, ...large('unanswered', ['1', '2', '3', '4', '5', '6']))
+    await expect(bench.drain.run(always)).rejects.toThrow('no answer')
+    expect(await bench.drain.run(always)).toBe('empty')
+    expect(await namesOf('unanswered')).toEqual(['1', '2', '3', '4', '5', '6'])
+  })
+
+  test('a run that is told to stop waits for what it has sent, and sends nothing more', async () => {
+    const buffer = await openBuffer()
+    let goOn = true
+    const bench = drainBenchOn(opened.database, buffer, {
+      store: watched({
+        before: ({ behind }) => {
+          if (behind !== undefined) goOn = false
+        },
+      }),
+    })
+    await buffered(bench, ...large('stopped', ['1', '2', '3', '4', '5', '6', '7', '8', '9']))
+    expect(await bench.drain.run(() => goOn)).toBe('stopped')
+    expect([buffer.stats.pendingRecords, bench.progress]).toEqual([1, [4, 4]])
+    expect(await namesOf('stopped')).toEqual(['1', '2', '3', '4', '5', '6', '7', '8'])
   })
 
   test('G3 G8 is built again when PostgreSQL refuses the one before it, whose records go on in halves', async () => {

@@ -54,6 +54,7 @@ export function drainBenchOn(database: QueenDatabase, buffer: FileBuffer, option
     key: options.key ?? { isWrong: false },
     nowMs: Date.now,
     endLostFlushes: options.endLostFlushes ?? (async () => {}),
+    sendsAhead: true,
     onStored: () => {},
     onProgress: (records) => {
       progress.push(records)

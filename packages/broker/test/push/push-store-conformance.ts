@@ -316,6 +316,36 @@ export function describePushStore(name: string, openBench: () => Promise<PushSto
       expect(storedOf(outcomesOf(await drain(4, 'live', 0))[0]).firstOffset).toBe(4)
     })
 
+    test('G3 a drain step behind another is stored when that one is the last of its partition, as it was sent', async () => {
+      const [one, two] = (await bench.createPartitions(2)) as [string, string]
+      const bufferId = randomUUID()
+      const at = { acceptedAtMicros: [nowMicros()] }
+      const first = write(one, ['a'], at)
+      const second = write(two, ['b'], at)
+      const sendSecond = (segment: SegmentWrite) =>
+        store.pushMessages([second], {
+          ...{ bufferId, from: 11, through: 20, setAside: [] },
+          behind: { partitionId: segment.partitionId, idBase: segment.idBase },
+        })
+      const refused = { status: 'progress', drainedThrough: 0 }
+      expect(await sendSecond(first)).toEqual(refused)
+      // The same messages, but sent again: it is not that one.
+      const again = write(one, ['a'], at)
+      await store.pushMessages([again], { bufferId, from: 1, through: 10, setAside: [] })
+      expect(await sendSecond(first)).toEqual({ ...refused, drainedThrough: 10 })
+      expect(await bench.nextOffset(two)).toBe(0)
+      storedOf(outcomesOf(await sendSecond(again))[0])
+      expect([await bench.nextOffset(two), await store.readDrainProgress(bufferId)]).toEqual([1, 20])
+      expect(await sendSecond(again)).toEqual({ ...refused, drainedThrough: 20 })
+      // Something else was stored behind it.
+      await push(write(two, ['c'], { known: [0, 1] }))
+      const third = store.pushMessages([write(one, ['d'], { ...at, known: [0, 1] })], {
+        ...{ bufferId, from: 21, through: 30, setAside: [] },
+        behind: { partitionId: two, idBase: second.idBase },
+      })
+      expect(await third).toEqual({ ...refused, drainedThrough: 20 })
+    })
+
     test('G3 a drain step is stored with its progress or not at all, and a second time never', async () => {
       const [one, two] = (await bench.createPartitions(2)) as [string, string]
       const bufferId = randomUUID()

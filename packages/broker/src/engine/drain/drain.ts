@@ -3,8 +3,9 @@
  *
  *   read ahead ─▶ decode ─▶ one segment a partition ─▶ one transaction: segments + buffer_progress ─▶ files freed
  *
- * While PostgreSQL commits a step the next one is read, decoded and built, on the assumption that this one is stored as
- * it was sent; where that turns out otherwise, what was built is thrown away and built again.
+ * While PostgreSQL commits a step the next one is read, decoded, built and sent, on the assumption that this one is stored as
+ * it was sent: it waits in PostgreSQL for that one's locks. Where the assumption fails, PostgreSQL refuses it, and it is built
+ * and sent again.
  *
  * Invariants: progress and messages commit together, so after a crash or a lost answer buffer_progress tells what is
  * stored (G3); nothing is freed on disk before that commit; a record that cannot be stored is set aside in the very
@@ -13,21 +14,20 @@
  *
  * It decides nothing about when to run: the maintenance control does.
  */
-import type { DrainStep, PushStore } from '../../ports/push-store.ts'
+import type { DrainStep, PushResult, PushStore, SentSegment } from '../../ports/push-store.ts'
 import type { QuarantineWrite } from '../../ports/quarantine-store.ts'
-import type { BufferedRecord } from '../../ports/record-log.ts'
 import { StoreError } from '../../ports/store-error.ts'
 import type { MessageIdSource } from '../format/message-id.ts'
-import { type BufferedItem, RecordFlag, RecordReader } from '../push/buffered-message.ts'
-import { DedupCache, type PartitionKeys } from '../push/dedup-cache.ts'
+import { type BufferedItem, RecordReader } from '../push/buffered-message.ts'
+import { DedupCache } from '../push/dedup-cache.ts'
 import { KeysAhead } from '../push/keys-ahead.ts'
 import { learnOutcome, learnUpTo } from '../push/learn-keys.ts'
-import type { PushItem } from '../push/push-item.ts'
 import type { StoredSegment } from '../push/push-lanes.ts'
-import { type BuiltSegment, buildSegment, segmentBytesMax } from '../push/segment-build.ts'
+import { buildSegment, segmentBytesMax } from '../push/segment-build.ts'
 import type { PartitionEntry } from '../types.ts'
-import { Grouping, type GroupingParts, type StepRecords } from './grouping.ts'
+import { Grouping, type GroupingParts } from './grouping.ts'
 import type { DrainLog } from './horizon-log.ts'
+import { type Built, isStored, type LostFlushes, lostFlushesOf, newStep, type Place, type Step } from './step.ts'
 import { STEP_RECORDS_MIN, type StepSize } from './step-size.ts'
 
 export interface DrainParts extends GroupingParts {
@@ -43,51 +43,13 @@ export interface DrainParts extends GroupingParts {
   readonly onStored: (stored: StoredSegment) => void
   /** After each commit, when the buffer counts them no more: records drained by it, set-aside ones included. */
   readonly onProgress: (records: number) => void
+  /** Whether the store can hold a step until the one before it is stored (DrainStep.behind). */
+  readonly sendsAhead: boolean
   /** After each commit that set records aside. */
   readonly onSetAside: (entries: readonly QuarantineWrite[]) => void
 }
 
 export type DrainEnd = 'empty' | 'stopped' | 'diverted'
-
-/**
- * Whether a flush that was never answered has carried the records before; `unnamed`: written by a build that did not write
- * down which, so their ids have to tell whether they are stored.
- */
-type LostFlushes = 'none' | 'named' | 'unnamed'
-
-/** The records of one transaction. */
-interface Step extends StepRecords {
-  readonly from: number
-  through: number
-  readonly lost: LostFlushes
-  /** Records it began with. */
-  records: number
-  /** As it was sent last. */
-  sent: Built | null
-  /** Called whenever it is sent. */
-  onSent: () => void
-  /** Built while the step before it was under way. */
-  ahead: Built | null
-}
-
-/** The segments of a step. */
-interface Built {
-  readonly nowMs: number
-  readonly places: readonly Place[]
-  /** Its keys were taken for known while it was under way. */
-  after: Built | null
-  /** All of it is in PostgreSQL, at the offsets that were expected. */
-  stored: boolean
-}
-
-interface Place {
-  readonly place: PartitionEntry
-  readonly items: readonly PushItem[]
-  readonly window: number
-  /** null = not deduplicated. */
-  readonly known: PartitionKeys | null
-  readonly segment: BuiltSegment<PushItem>
-}
 
 interface Prepared {
   readonly steps: Step[]
@@ -109,6 +71,8 @@ export class Drain {
   #mayGoBack = false
   #syncing: Promise<void> | null = null
   #begun = false
+  /** Settles when the step that was sent last is answered; never rejects. */
+  #underWay: Promise<unknown> = Promise.resolve()
   /** Files of what was stored last. */
   #freeing: Promise<void> = Promise.resolve()
 
@@ -169,7 +133,8 @@ export class Drain {
       this.#freeing = Promise.resolve()
       let prepared = await this.#prepare()
       for (;;) {
-        if (prepared.empty || !goOn()) {
+        // A step that was sent is waited for.
+        if (prepared.empty || (prepared.steps[0]?.early == null && !goOn())) {
           await this.#freeing
           return prepared.empty ? 'empty' : 'stopped'
         }
@@ -182,7 +147,7 @@ export class Drain {
           () => {},
           () => {},
         )
-        const next = this.#prepareBehind(last, Promise.race([sent, over]))
+        const next = this.#prepareBehind(last, Promise.race([sent, over]), goOn)
         reading = next.catch(() => {})
         if (!(await storing)) return 'diverted'
         prepared = await next
@@ -193,18 +158,40 @@ export class Drain {
     } finally {
       // The next run must not read while this one still does, nor begin where this one has freed.
       await reading
+      await this.#underWay
       await this.#freeing.catch(() => {})
     }
   }
 
-  /** The batch behind `last`, with its first step built as soon as `last` is under way. */
-  async #prepareBehind(last: Step | undefined, underWay: Promise<unknown>): Promise<Prepared> {
+  /** The batch behind `last`, with its first step built and sent as soon as `last` is under way. */
+  async #prepareBehind(last: Step | undefined, underWay: Promise<unknown>, goOn: () => boolean): Promise<Prepared> {
     const next = await this.#prepare()
     const [step] = next.steps
     if (last === undefined || step === undefined || step.lost !== 'none') return next
     // Whatever is in its way is met again, and answered, when its turn has come.
     step.ahead = await underWay.then(() => this.#build(step, last.sent)).catch(() => null)
+    if (this.#parts.sendsAhead && goOn()) this.#sendEarly(step)
     return next
+  }
+
+  #sendEarly(step: Step): void {
+    const { ahead, asides } = step
+    const before = ahead?.after?.places.find(({ segment }) => segment.stored.length > 0)
+    if (ahead === null || before === undefined || asides.length > 0) return
+    step.early = this.#send(step, ahead, { partitionId: before.place.id, idBase: before.segment.write.idBase })
+    this.#underWay = step.early.catch(() => {})
+  }
+
+  #send({ asides, from, through }: Step, { places }: Built, behind?: SentSegment): Promise<PushResult> {
+    const { log, store } = this.#parts
+    const drain: DrainStep = {
+      ...{ bufferId: log.bufferId, from, through, setAside: asides },
+      ...(behind === undefined ? {} : { behind }),
+    }
+    return store.pushMessages(
+      places.map(({ segment }) => segment.write),
+      drain,
+    )
   }
 
   async #prepare(): Promise<Prepared> {
@@ -223,17 +210,7 @@ export class Drain {
       }
       const lost = lostFlushesOf(record, item)
       if (step === null || step.lost !== lost) {
-        step = {
-          items: [],
-          asides: [],
-          from: next,
-          through: record.number,
-          lost,
-          records: 0,
-          sent: null,
-          onSent: () => {},
-          ahead: null,
-        }
+        step = newStep(next, record.number, lost)
         steps.push(step)
       }
       step.records++
@@ -243,18 +220,7 @@ export class Drain {
       else step.asides.push(this.#grouping.aside(record, null, 'CORRUPT', problem))
     }
     if (step !== null) step.through = batch.through
-    else if (!batch.empty)
-      steps.push({
-        items: [],
-        asides: [],
-        from: batch.through,
-        through: batch.through,
-        lost: 'none',
-        records: 0,
-        sent: null,
-        onSent: () => {},
-        ahead: null,
-      })
+    else if (!batch.empty) steps.push(newStep(batch.through, batch.through, 'none'))
     return { steps, empty: batch.empty }
   }
 
@@ -354,11 +320,37 @@ export class Drain {
     if (ahead === null || ahead.after?.stored === false) return null
     // Or each would keep all that came before it in memory.
     ahead.after = null
-    const holds = ahead.places.every(({ place, window, known, segment }) => {
+    return this.#holds(step, ahead) ? ahead : null
+  }
+
+  /** Whether the memory of keys is still what it was built on. */
+  #holds(step: Step, { places }: Built): boolean {
+    return places.every(({ place, window, known, segment }) => {
       if (known === null) return true
       return known === this.#keysOf(step).partition(place.id, window) && known.to === segment.write.knownTo
     })
-    return holds ? ahead : null
+  }
+
+  /** What was sent ahead, and its answer, when it is stored. @throws StoreError when that is not known */
+  async #takeEarly(step: Step): Promise<{ built: Built; result: PushResult } | null> {
+    const { ahead: built, early } = step
+    step.early = null
+    if (early === null || built === null) return null
+    step.sent = built
+    step.onSent()
+    let result: PushResult
+    try {
+      result = await early
+    } catch (error) {
+      if (!(error instanceof StoreError) || error.outcomeUnknown) throw error
+      return null
+    }
+    if (!isStored(result)) return null
+    step.ahead = null
+    built.after = null
+    // PostgreSQL has judged by what it has itself; what is known here must not have a hole now.
+    if (!this.#holds(step, built)) for (const { place } of built.places) this.#parts.dedup.forget(place.id)
+    return { built, result }
   }
 
   #keysOf(step: Step): DedupCache {
@@ -367,17 +359,13 @@ export class Drain {
 
   async #write(step: Step): Promise<'stored' | 'again' | 'diverted'> {
     const parts = this.#parts
-    const built = this.#takeAhead(step) ?? (await this.#build(step, null))!
+    const early = await this.#takeEarly(step)
+    const built = early?.built ?? this.#takeAhead(step) ?? (await this.#build(step, null))!
     const { nowMs, places } = built
     const cache = this.#keysOf(step)
-    const { asides: setAside, from, through } = step
-    const drain: DrainStep = { bufferId: parts.log.bufferId, from, through, setAside }
     step.sent = built
     step.onSent()
-    const result = await parts.store.pushMessages(
-      places.map(({ segment }) => segment.write),
-      drain,
-    )
+    const result = early?.result ?? (await this.#send(step, built))
     if (result.status === 'diverted') return 'diverted'
     if (result.status === 'progress') {
       await parts.log.drained(result.drainedThrough)
@@ -435,9 +423,4 @@ export class Drain {
     // The flush that may have stored these ran just before they were accepted here; a minute is generous.
     return lost === 'unnamed' ? Math.max(window, 60) : window
   }
-}
-
-function lostFlushesOf(record: BufferedRecord, item: BufferedItem | null): LostFlushes {
-  if ((record.flags & RecordFlag.OUTCOME_UNKNOWN) === 0) return 'none'
-  return item === null || item.lostFlush !== null ? 'named' : 'unnamed'
 }
