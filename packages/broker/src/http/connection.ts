@@ -4,6 +4,7 @@
  */
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { Arrivals } from '../engine/arrivals.ts'
 import type { Exchange } from './exchange.ts'
 
 // How long the rest of a body that nobody wants is read and thrown away before the connection is cut: closing at once
@@ -15,7 +16,7 @@ const connections = new WeakMap<Socket, Connection>()
 export class Connection {
   readonly socket: Socket
   /** In the order of their requests. */
-  readonly exchanges = new Set<Exchange>()
+  readonly exchanges = new Arrivals<Exchange>()
   /** What the client sends cannot be read any more: it is closed with the last answer. */
   broken = false
   /** Answered while its body was still coming. */
@@ -33,8 +34,7 @@ export class Connection {
 
   /** Of the first exchange that is not finished. */
   get next(): ServerResponse | undefined {
-    const [exchange] = this.exchanges
-    return exchange?.response
+    return this.exchanges.first?.response
   }
 
   /** Whether what comes belongs to a request that was answered. */

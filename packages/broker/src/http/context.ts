@@ -1,4 +1,5 @@
 /** What all requests of one server share. Made by the server, handed to the routes that need it. */
+import { Arrivals } from '../engine/arrivals.ts'
 import type { Engine } from '../engine/engine.ts'
 import { GatheredWarning } from '../engine/gathered-warning.ts'
 import { ByteBudget } from './byte-budget.ts'
@@ -22,7 +23,7 @@ export interface HttpContext {
   /** Messages that autoAck completed and nobody got. */
   readonly lost: GatheredWarning
   /** Whose answer has not left yet. */
-  readonly running: Set<Exchange>
+  readonly running: Arrivals<Exchange>
   /** Called when the last of them is done while the server is stopping. */
   idle: (() => void) | null
   /** True from the moment the server was told to close. */
@@ -45,7 +46,7 @@ export function httpContext(engine: Engine, settings: HttpSettings): HttpContext
       limits.answerSlowTimeMs,
     ),
     lost: new GatheredWarning(settings.log, 'autoAck completed messages of a consumer that had gone'),
-    running: new Set(),
+    running: new Arrivals(),
     idle: null,
     stopping: false,
   }

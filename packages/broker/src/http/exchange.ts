@@ -7,6 +7,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { type Arrival, nextArrival } from '../engine/arrivals.ts'
 import { Refusal } from '../engine/refusal.ts'
 import { Connection } from './connection.ts'
 import type { HttpContext } from './context.ts'
@@ -34,7 +35,8 @@ const SLICED_ANSWER_BYTES = 2 * SLICE_BYTES
 // Below it lies what an operator has to see just then: state, health, switches.
 const SMALL_ANSWER_CHARS = 64 * 1024
 
-export class Exchange {
+export class Exchange implements Arrival {
+  readonly arrival = nextArrival()
   readonly context: HttpContext
   readonly connection: Connection
   /** null = the path or the method is not served. */

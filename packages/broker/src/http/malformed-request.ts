@@ -17,7 +17,7 @@ export function rejectMalformed(error: NodeJS.ErrnoException, socket: Socket): v
   // Node says it again for whatever else the client sends.
   if (connection.broken) return
   connection.broken = true
-  const last = [...connection.exchanges].at(-1)
+  const { last } = connection.exchanges
   if (last !== undefined) last.breakOff()
   else if (socket.writable && !connection.readsRest) answer(error, socket)
   else socket.destroySoon()

@@ -1,5 +1,6 @@
 /** One consumer group on one queue: its ready list, who waits for it, and how fresh its knowledge is. Plain state. */
 import type { SubscriptionStart } from '../../ports/consume-store.ts'
+import { Arrivals } from '../arrivals.ts'
 import type { QueueEntry } from '../types.ts'
 import type { PopWait } from './pop-wait.ts'
 import { ReadyList } from './ready-list.ts'
@@ -9,13 +10,13 @@ export class GroupFeed {
   readonly group: string
   readonly list: ReadyList
   /** Requests that take any partition, first come first served. */
-  readonly waiters = new Set<PopWait>()
+  readonly waiters = new Arrivals<PopWait>()
   /** Those of them that do not wait: answered as soon as it is certain that there is nothing. */
-  readonly promptWaiters = new Set<PopWait>()
+  readonly promptWaiters = new Arrivals<PopWait>()
   /** Requests for one partition, by its id. */
-  readonly partitionWaiters = new Map<string, Set<PopWait>>()
+  readonly partitionWaiters = new Map<string, Arrivals<PopWait>>()
   /** Requests for a partition that does not exist yet. */
-  readonly strayWaiters = new Set<PopWait>()
+  readonly strayWaiters = new Arrivals<PopWait>()
   /** Requests that are about to wait for it. */
   lookups = 0
   /** null while the queue does not exist. */
@@ -55,11 +56,8 @@ export class GroupFeed {
 
   /** One of the requests that wait for it. */
   get anyWait(): PopWait | undefined {
-    const [any] = this.waiters
-    const [stray] = this.strayWaiters
     const [waits] = this.partitionWaiters.values()
-    const [ofPartition] = waits ?? []
-    return any ?? stray ?? ofPartition
+    return this.waiters.first ?? this.strayWaiters.first ?? waits?.first
   }
 
   /** What is known of the partitions, or where the group starts, may be true no longer. */

@@ -3,7 +3,9 @@
  *
  * Nothing here claims. Lookups of the same thing run once at a time; their number is bounded by the parked requests.
  */
+
 import type { ConsumeStore } from '../../ports/consume-store.ts'
+import { Arrivals } from '../arrivals.ts'
 import type { Catalog } from '../queues/catalog.ts'
 import type { QueueEntry } from '../types.ts'
 import type { Feeds } from './feeds.ts'
@@ -42,7 +44,7 @@ export class PopLookup {
   readonly #parts: LookupParts
   readonly #hooks: LookupHooks
   /** Requests that serve every queue of a namespace or task; new queues may join them. */
-  readonly #namespaceWaits = new Set<PopWait>()
+  readonly #namespaceWaits = new Arrivals<PopWait>()
   #namespaceTimer: NodeJS.Timeout | null = null
   /** Feeds somebody waits on whose queue did not exist when last looked at. */
   readonly #queueless = new Set<GroupFeed>()
@@ -193,7 +195,7 @@ export class PopLookup {
       () => {
         this.#namespaceTimer = null
         for (const each of this.#namespaceWaits) this.#once(each, () => this.#widen(each))
-        const [first] = this.#namespaceWaits
+        const { first } = this.#namespaceWaits
         if (first !== undefined) this.watchNamespace(first)
       },
       this.#parts.notificationsWork() ? WIDEN_MS : WIDEN_ALONE_MS,

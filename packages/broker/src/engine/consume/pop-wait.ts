@@ -6,6 +6,7 @@
  * cannot be given back: then the answer waits for the claim, for as long as a statement may take.
  */
 
+import { type Arrival, nextArrival } from '../arrivals.ts'
 import { sharedLeaseId } from '../format/lease-id.ts'
 import { Refusal } from '../refusal.ts'
 import type { EmptyReason, PopAnswer, PoppedRun, PopRequest } from '../types.ts'
@@ -25,7 +26,8 @@ const LATE_PROMPT_MS = 400
 // An answer is held in memory until the consumer has read it; one claim may go beyond this.
 const ANSWER_BYTES_MAX = 32 * 1024 * 1024
 
-export class PopWait {
+export class PopWait implements Arrival {
+  readonly arrival = nextArrival()
   readonly request: PopRequest
   readonly arrivedMs: number
   readonly answer: Promise<PopAnswer>

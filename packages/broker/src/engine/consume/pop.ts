@@ -12,6 +12,7 @@
 import type { ConsumeStore } from '../../ports/consume-store.ts'
 import type { Log } from '../../ports/log.ts'
 import { StoreError } from '../../ports/store-error.ts'
+import { Arrivals } from '../arrivals.ts'
 import { DatabaseTrouble } from '../database-trouble.ts'
 import type { Catalog } from '../queues/catalog.ts'
 import { Refusal } from '../refusal.ts'
@@ -62,9 +63,9 @@ export class Popper {
   readonly feeds: Feeds
   readonly #batch: ClaimBatch
   readonly #trouble: DatabaseTrouble
-  readonly #waits = new Set<PopWait>()
+  readonly #waits = new Arrivals<PopWait>()
   /** Requests whose feeds could not be looked up yet. */
-  readonly #unready = new Set<PopWait>()
+  readonly #unready = new Arrivals<PopWait>()
   readonly #lookup: PopLookup
   readonly #outcomes: ClaimOutcomes
   readonly ahead: LeasesAhead
@@ -266,7 +267,7 @@ export class Popper {
       } else {
         let waits = feed.partitionWaiters.get(wait.partitionId)
         if (waits === undefined) {
-          waits = new Set()
+          waits = new Arrivals()
           feed.partitionWaiters.set(wait.partitionId, waits)
         }
         waits.add(wait)
