@@ -1,5 +1,5 @@
 /** Records that could not be stored: one list for the whole cluster, acted on from any instance, exact over restarts. */
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Api } from '../support/api.ts'
@@ -109,6 +109,38 @@ describe('quarantine', () => {
     const both = await Promise.all([gone, left].map(({ api: each }) => each.post(`${LIST}/${d}/retry`, {})))
     expect(both.map(({ status: code }) => code).sort()).toEqual([200, 404])
     expect((await left.api.pop('doomed', { batch: 10 })).body.messages).toHaveLength(1)
+  }, 60_000)
+
+  test('G10 the only file of the buffer is deleted while the instance is down: the start says what is missing', async () => {
+    const instance = await startInstance({ databaseUrl: await temporaryDatabase() })
+    const { api } = instance
+    await api.maintenance(true)
+    await api.push([{ queue: 'orders', transactionId: 'stored' }])
+    await api.maintenance(false)
+    await normalAgain(api)
+    await api.maintenance(true)
+    await api.push([{ queue: 'orders', transactionId: 'lost' }])
+    await instance.kill9()
+    const files = readdirSync(instance.bufferDir).filter((name) => name.endsWith('.qbuf'))
+    expect(files).toHaveLength(1)
+    rmSync(join(instance.bufferDir, files[0]!))
+    await instance.start()
+
+    const missing = {
+      reason: 'CORRUPT',
+      live: true,
+      queue: null,
+      error: expect.stringContaining('in no file'),
+    }
+    expect((await api.get(LIST)).body).toMatchObject({ total: 1, records: [missing] })
+    expect((await api.maintenance()).body).toMatchObject({ bufferedMessages: 0, quarantinedMessages: 1 })
+    expect(instance.output).toMatch(/ERROR .*file buffer .*missing/)
+    await api.push([{ queue: 'orders', transactionId: 'next' }])
+    await instance.restart()
+    await api.maintenance(false)
+    await normalAgain(api)
+    expect((await api.get(LIST)).body.total).toBe(1)
+    expect(idsOf({ records: (await api.pop('orders', { batch: 10 })).body.messages })).toEqual(['stored', 'next'])
   }, 60_000)
 
   test("G8 G10 damage on an instance's disk: shown at once, handed over after the window, and gone when it is dropped", async () => {

@@ -7,10 +7,12 @@
 import { join } from 'node:path'
 import { type Disk, isOfLostBytes } from './disk.ts'
 import { FileBufferError } from './errors.ts'
+import { ASIDE_SUFFIX, firstRecordOfName } from './file-header.ts'
 import { peekIdentity } from './identity.ts'
 import { nodeDisk } from './node-disk.ts'
+import { ProgressFile } from './progress-file.ts'
 import { allOf, type Damage, RecordWalk } from './record-walk.ts'
-import { listFiles, readHeader } from './recovery.ts'
+import { type FoundFile, listFiles, missingEnd, readHeader } from './recovery.ts'
 import { StateFiles } from './state-files.ts'
 
 const CHUNK_BYTES = 4 * 1024 * 1024
@@ -33,6 +35,12 @@ export interface FileCheck {
   readonly tornAtByte: number | null
 }
 
+interface Gap {
+  readonly firstRecord: number
+  readonly lastRecord: number
+  readonly beforeFile: string | null
+}
+
 export interface BufferCheck {
   readonly bufferId: string | null
   /** A live process owns the directory; the last file may be growing under our eyes. */
@@ -40,8 +48,8 @@ export interface BufferCheck {
   readonly files: readonly FileCheck[]
   /** Files that a start-up had set aside. */
   readonly aside: readonly string[]
-  /** Acknowledged record numbers that are in no file although files around them exist. */
-  readonly gaps: readonly { readonly firstRecord: number; readonly lastRecord: number; readonly beforeFile: string }[]
+  /** Acknowledged record numbers that are in no file; where none follows them (`beforeFile` null), perhaps more than these. */
+  readonly gaps: readonly Gap[]
   readonly records: number
   readonly bytes: number
   readonly clean: boolean
@@ -61,7 +69,7 @@ export async function checkBufferDirectory(
   }
   const bytesTotal = found.reduce((sum, file) => sum + file.bytes, 0)
   const files: FileCheck[] = []
-  const gaps: { firstRecord: number; lastRecord: number; beforeFile: string }[] = []
+  const gaps: Gap[] = []
   let bytesDone = 0
   let last: number | null = null
   for (const { name, bytes } of found) {
@@ -80,9 +88,13 @@ export async function checkBufferDirectory(
     bytesDone += bytes
     options.onProgress?.(bytesDone, bytesTotal)
   }
+  const owner = await disk.lockOwner(directory)
+  // What lives goes on while it is looked at.
+  const atEnd = owner === null ? await gapAtEnd(disk, directory, files, aside) : null
+  if (atEnd !== null) gaps.push(atEnd)
   return {
     bufferId: bufferId ?? files.find((file) => file.bufferId !== null)?.bufferId ?? null,
-    owner: await disk.lockOwner(directory),
+    owner,
     files,
     aside: aside.map((file) => file.name),
     gaps,
@@ -90,6 +102,20 @@ export async function checkBufferDirectory(
     bytes: bytesTotal,
     clean: gaps.length === 0 && files.every((file) => file.clean),
   }
+}
+
+/** As the start-up sees it. */
+async function gapAtEnd(disk: Disk, directory: string, files: FileCheck[], aside: FoundFile[]): Promise<Gap | null> {
+  const progress = await ProgressFile.peek(disk, directory).catch(() => null)
+  const last = files.findLast((file) => file.lastRecord !== null)
+  // What is damaged to the end of a file may have held more than is counted.
+  if (progress === null || (last?.damageCount ?? 0) > 0) return null
+  const unusable = files.filter((file) => file.lastRecord === null && !file.clean).map((file) => file.file)
+  const kept = aside.map(({ name }) => name.slice(0, -ASIDE_SUFFIX.length))
+  const asideFrom = [...unusable, ...kept].map((name) => firstRecordOfName(name) ?? 0)
+  const { drainedThrough, lastRecord: acknowledgedThrough } = progress
+  const missing = missingEnd(last?.lastRecord ?? 0, { drainedThrough, acknowledgedThrough }, asideFrom)
+  return missing === null ? null : { ...missing, beforeFile: null }
 }
 
 function unread(file: string, bytes: number): Omit<FileCheck, 'verdict'> {

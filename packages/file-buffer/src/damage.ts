@@ -109,6 +109,34 @@ export async function setFileAside(
   }
 }
 
+/** Acknowledged records that are gone with the end of the buffer: no file tells of them. False when the entry could not be made. */
+export async function setEndAside(
+  recorder: DamageRecorder,
+  { firstRecord, lastRecord }: { firstRecord: number; lastRecord: number },
+): Promise<boolean> {
+  try {
+    await recorder.quarantine.add({
+      id: `damage-${fileNameOf(firstRecord).slice(0, 20)}-end`,
+      number: firstRecord,
+      lastNumber: lastRecord,
+      file: null,
+      offset: null,
+      acceptedAtMicros: null,
+      quarantinedAtMicros: recorder.nowMicros(),
+      flags: null,
+      attempts: 0,
+      reason: 'CORRUPT',
+      error: `records ${firstRecord} to ${lastRecord} were acknowledged and are in no file, and perhaps more behind them`,
+      sqlState: null,
+      bytes: 0,
+      body: Buffer.alloc(0),
+    })
+    return true
+  } catch {
+    return false
+  }
+}
+
 async function store(
   recorder: DamageRecorder,
   file: BufferFile,

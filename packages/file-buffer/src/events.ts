@@ -13,8 +13,13 @@ export type FileBufferEvent =
       readonly firstRecord: number
       readonly lastRecord: number | null
     }
-  /** Records that were acknowledged are in no file. */
-  | { readonly type: 'missing'; readonly firstRecord: number; readonly lastRecord: number; readonly beforeFile: string }
+  /** Records that were acknowledged are in no file; where none follows them (`beforeFile` null), perhaps more than these. */
+  | {
+      readonly type: 'missing'
+      readonly firstRecord: number
+      readonly lastRecord: number
+      readonly beforeFile: string | null
+    }
   /** A whole file cannot be used (its header is damaged, or of a later version); it was renamed and kept. */
   | { readonly type: 'file-aside'; readonly file: string; readonly reason: string }
   | {

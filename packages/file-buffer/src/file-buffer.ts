@@ -116,6 +116,8 @@ export class FileBuffer {
   /** First number given out since the database was last heard: nothing from here on can have been drained. */
   #givenFrom: number
   #identity: Identity
+  /** What the progress file says, or was to say, of the last record acknowledged. */
+  #notedLast = 0
   readonly #recovered: Recovered
   readonly #used: { asideBytes: number }
   #oldestAcceptedAtMicros: number | null = null
@@ -152,6 +154,7 @@ export class FileBuffer {
       directory,
       bufferIds: [identity.bufferId, ...identity.formerIds],
       drainedThrough,
+      acknowledgedThrough: progress?.lastRecord ?? 0,
       files,
       recorder,
     })
@@ -188,10 +191,11 @@ export class FileBuffer {
           fsyncTimes.observe(seconds)
           options.onFsync?.(seconds)
         },
+        onDurable: (areFirstOfFile) => buffer.#noteAcknowledged(areFirstOfFile),
         onEvent,
       },
       nextRecord,
-      Math.max(recovered.lastRecord, progress?.lastRecord ?? 0, drainedThrough),
+      Math.max(recovered.lastRecord, drainedThrough),
     )
     const recoveredUpTo = { nextNumber: nextRecord, openedAtMicros: nowMicros() }
     const reader = new Reader(disk, files, recorder, recoveredUpTo, clockMs)
@@ -199,7 +203,7 @@ export class FileBuffer {
     const buffer = new FileBuffer({ ...parts, fsyncTimes, onEvent, identity, givenFrom, recoveredUpTo, used })
     await buffer.#moveDrained(drainedThrough)
     // Durable at once: numbers of files that were set aside or cut are known only now.
-    await progressFile.save({ drainedThrough, nextRecord, lastRecord: writer.lastRecord, givenFrom }, true)
+    await buffer.#saveProgress(drainedThrough, true)
     const { pendingRecords: records, pendingBytes: bytes } = files
     onEvent({ type: 'recovered', files: files.files.length, records, bytes })
     return buffer
@@ -386,8 +390,20 @@ export class FileBuffer {
     await this.#lock.release()
   }
 
+  /**
+   * Should the file of these records vanish while nobody runs, the next start must miss something: of every file one record,
+   * and of a buffer that was drained the next one. A buffer that fills needs no other; each would cost an fdatasync.
+   */
+  #noteAcknowledged(areFirstOfFile: boolean): Promise<void> | null {
+    const { drainedThrough } = this.#files
+    if (!areFirstOfFile && this.#notedLast > drainedThrough) return null
+    // The records are safe: they need not be refused because a disk takes no note of them.
+    return this.#saveProgress(drainedThrough, true).catch(() => {})
+  }
+
   #saveProgress(drainedThrough: number, durable: boolean): Promise<void> {
     const { lastRecord, nextRecord } = this.#writer
+    this.#notedLast = lastRecord
     const givenFrom = Number.isFinite(this.#givenFrom) ? this.#givenFrom : null
     return this.#progress.save({ drainedThrough, nextRecord, lastRecord, givenFrom }, durable)
   }

@@ -7,6 +7,7 @@
  *   torn tail ───────────────────────────────▶ cut off; so is one that the next file's owner had not found
  *   damage ──────────────────────────────────▶ into the quarantine; the file stays as it is until it is drained
  *   numbers missing between two files ───────▶ into the quarantine as missing, unless they are drained
+ *   … and behind the last one ───────────────▶ likewise, by what the progress file says was acknowledged
  *
  * Every file is fdatasync'ed before its records count: after a kill the kernel may hold complete records that are
  * not durable yet, and once such a record is drained its number must not be given out again. Where a sync may have failed,
@@ -14,7 +15,7 @@
  */
 import { join } from 'node:path'
 import { BufferFile } from './buffer-file.ts'
-import { type DamageRecorder, setDamageAside, setFileAside } from './damage.ts'
+import { type DamageRecorder, setDamageAside, setEndAside, setFileAside } from './damage.ts'
 import { type Disk, type DiskFile, readAround, readFully, writeFully } from './disk.ts'
 import { errnoOf, FileBufferError } from './errors.ts'
 import { ASIDE_SUFFIX, decodeFileHeader, FILE_HEADER_BYTES, type FileHeader, firstRecordOfName } from './file-header.ts'
@@ -80,6 +81,8 @@ export interface RecoveryOptions {
   /** Its id and its former ones. */
   readonly bufferIds: readonly string[]
   readonly drainedThrough: number
+  /** At least so many were acknowledged. */
+  readonly acknowledgedThrough: number
   readonly files: FileSet
   readonly recorder: DamageRecorder
 }
@@ -88,8 +91,9 @@ export interface Recovered {
   /** No number below this may be given out. */
   readonly nextRecord: number
   /**
-   * Highest number that a record bears, or may have borne where the end of a file is damaged; 0 = no file. Numbers above
-   * it that must not be given out again belonged to appends that failed: nobody misses them.
+   * Highest number that a record bears, or may have borne where the end of a file is damaged, or that is missed and that the
+   * next file must tell of, for here was no room to note it; 0 = none. Numbers above it that must not be given out again
+   * belonged to appends that failed, or are noted: nobody need miss them.
    */
   readonly lastRecord: number
   /** Bytes of files that are kept aside. */
@@ -102,8 +106,10 @@ export async function recoverFiles(options: RecoveryOptions): Promise<Recovered>
   let nextRecord = 1
   let certainLast = 0
   let asideBytes = 0
+  const asideFrom: number[] = []
   const reserve = (first: number, bytes: number) => {
     nextRecord = Math.max(nextRecord, first + recordsWithin(bytes))
+    asideFrom.push(first)
   }
   for (const { name, bytes } of found.aside) {
     asideBytes += bytes
@@ -137,7 +143,9 @@ export async function recoverFiles(options: RecoveryOptions): Promise<Recovered>
   }
   await disk.syncDirectory(directory)
   const lastRecord = files.files.at(-1)?.lastRecord ?? 0
-  return { nextRecord: Math.max(nextRecord, lastRecord), lastRecord, asideBytes }
+  const isNoted = await noteMissingEnd(options, lastRecord, asideFrom)
+  nextRecord = Math.max(nextRecord, lastRecord)
+  return { nextRecord, lastRecord: isNoted ? lastRecord : options.acknowledgedThrough, asideBytes }
 }
 
 /** A disk hiccup at start-up must not cost the records of a file: what looks unreadable is read again. */
@@ -309,4 +317,27 @@ async function noteMissing(options: RecoveryOptions, file: BufferFile, handle: D
     firstRecord: first,
     lastRecord: last,
   })
+}
+
+/**
+ * Acknowledged numbers behind everything that is there: the newest file is gone, or its end is. Null = none.
+ *
+ * @param asideFrom where the numbers of files begin that cannot be used: what is missing from there on is told of with them
+ */
+export function missingEnd(
+  lastRecord: number,
+  progress: { readonly drainedThrough: number; readonly acknowledgedThrough: number },
+  asideFrom: readonly number[],
+): { firstRecord: number; lastRecord: number } | null {
+  const first = Math.max(lastRecord, progress.drainedThrough) + 1
+  const last = Math.min(progress.acknowledgedThrough, ...asideFrom.filter((from) => from >= first).map((n) => n - 1))
+  return first > last ? null : { firstRecord: first, lastRecord: last }
+}
+
+/** Only while nobody has noted them; false when there is no room for that. */
+async function noteMissingEnd(options: RecoveryOptions, lastRecord: number, asideFrom: number[]): Promise<boolean> {
+  const missing = missingEnd(lastRecord, options, asideFrom)
+  if (missing === null) return true
+  options.recorder.onEvent({ type: 'missing', ...missing, beforeFile: null })
+  return setEndAside(options.recorder, missing)
 }

@@ -49,6 +49,8 @@ export interface WriterOptions {
   readonly otherBytes: () => number
   readonly nowMicros: () => number
   readonly onFsync: (seconds: number) => void
+  /** Records are durable and about to be acknowledged. Null when nothing need be written down before that. */
+  readonly onDurable: (areFirstOfFile: boolean) => Promise<void> | null
   readonly onEvent: (event: FileBufferEvent) => void
 }
 
@@ -190,7 +192,7 @@ export class Writer {
   }
 
   async #commit(batch: WriteBatch): Promise<void> {
-    const { files, fileBytesMax, onFsync, capacity } = this.#options
+    const { files, fileBytesMax, onFsync, onDurable, capacity } = this.#options
     // Before as well as after: what a successor has not seen is what it cannot take for its own.
     await this.#mustOwn()
     const current = this.#active
@@ -210,9 +212,11 @@ export class Writer {
     await handle.datasync()
     onFsync((performance.now() - startedAt) / 1000)
     await this.#mustOwn()
+    const areFirstOfFile = file.bytes === FILE_HEADER_BYTES
     files.grew(file, batch.records, batch.bytes)
     this.lastRecord = file.lastRecord
     capacity.wrote(batch.records, batch.bytes)
+    await onDurable(areFirstOfFile)
   }
 
   async #mustOwn(): Promise<void> {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { diceOf, FaultDisk } from '../src/fault-disk.ts'
 import type { FileBufferEvent } from '../src/index.ts'
 import { readAll, sourceOf } from './bodies.ts'
-import { FILE, open } from './faulty-buffer.ts'
+import { DIRECTORY, FILE, open } from './faulty-buffer.ts'
 
 describe('the identity of a buffer', () => {
   /** What the original drained is in it too; then the database was away, and a process died. */
@@ -199,11 +199,14 @@ describe('an owner that is robbed of its directory while it is frozen', () => {
     await first.append(sourceOf(['one', 'two']))
     disk.fail('datasync', 'EIO')
     await expect(first.append(sourceOf(['late']))).rejects.toMatchObject({ code: 'BUFFER_UNAVAILABLE' })
+    const progress = disk.contents(`${DIRECTORY}/progress`)
     await first.append(sourceOf(['later']))
     const [own] = disk.paths().filter((path) => path.endsWith('.qbuf') && path !== FILE)
     const late = disk.contents(own!)
     await disk.unlink(own!)
     disk.restart()
+    // Robbed it takes no note of what it acknowledges to nobody.
+    disk.put(`${DIRECTORY}/progress`, progress)
     const second = await open(disk)
     await second.append(sourceOf(['three', 'four', 'five']))
     await second.close()

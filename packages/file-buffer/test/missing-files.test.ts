@@ -1,9 +1,70 @@
 /** Files that are gone, and files that are another’s: acknowledged records are missed, and nothing else is. */
 import { describe, expect, it } from 'vitest'
-import { FaultDisk } from '../src/fault-disk.ts'
-import { checkBufferDirectory, type FileBufferEvent } from '../src/index.ts'
+import { diceOf, FaultDisk } from '../src/fault-disk.ts'
+import { checkBufferDirectory, type FileBuffer, type FileBufferEvent } from '../src/index.ts'
 import { readAll, sourceOf } from './bodies.ts'
-import { BODIES, DIRECTORY, diskWith, fileOf, open } from './faulty-buffer.ts'
+import { BODIES, DIRECTORY, diskWith, FILE, fileOf, open } from './faulty-buffer.ts'
+
+const pathsOfRecords = (disk: FaultDisk) => disk.paths().filter((path) => path.endsWith('.qbuf'))
+
+/** What the next start misses; nothing new the one after it, whatever is appended in between. */
+async function missedBy(disk: FaultDisk): Promise<{ firstRecord: number; lastRecord: number }[]> {
+  const missed: { firstRecord: number; lastRecord: number }[] = []
+  const onEvent = (event: FileBufferEvent) => {
+    if (event.type === 'missing') missed.push(event)
+  }
+  const entries: unknown[] = []
+  for (const body of ['next', 'last']) {
+    const buffer = await open(disk, { onEvent })
+    // Others may tell of a write that was torn.
+    entries.push((await buffer.quarantine.list()).filter(({ bytes }) => bytes === 0))
+    await buffer.append(sourceOf([body]))
+    await buffer.close()
+  }
+  expect(entries).toEqual(entries.map(() => entries[0]))
+  const told = missed.map(({ firstRecord: number, lastRecord: lastNumber }) => ({ number, lastNumber, bytes: 0 }))
+  expect(entries[0]).toMatchObject(told)
+  return missed
+}
+
+/** A life with every step that writes, until the disk dies: two files, drains, files that are removed and one that goes on. */
+async function dying(operations: number): Promise<{ disk: FaultDisk; acknowledged: number; drained: number }> {
+  const disk = new FaultDisk()
+  let acknowledged = 0
+  let drained = 0
+  const append = async (buffer: FileBuffer, bytes: number) => {
+    const { last } = await buffer.append(sourceOf(['x'.repeat(bytes)]))
+    // What died can tell nobody.
+    if (!disk.crashed) acknowledged = last
+  }
+  const drain = async (buffer: FileBuffer, through: number) => {
+    // The database has it from here on.
+    drained = through
+    await buffer.drained(through)
+  }
+  const live = async () => {
+    for (let life = 0; life < 2; life++) {
+      const buffer = await open(disk, { fileBytesMax: 300 })
+      await append(buffer, 10)
+      await buffer.setDrainedThrough(drained)
+      await append(buffer, 200)
+      await append(buffer, 10)
+      await drain(buffer, acknowledged - 1)
+      await append(buffer, 10)
+      await drain(buffer, acknowledged)
+      await append(buffer, 200)
+      await append(buffer, 200)
+      await drain(buffer, acknowledged)
+      await append(buffer, 10)
+      if (life === 0) await buffer.close()
+    }
+  }
+  disk.crashAfter(operations)
+  await live().catch((error: unknown) => {
+    if (!disk.crashed) throw error
+  })
+  return { disk, acknowledged, drained }
+}
 
 describe('files that are missing or foreign', () => {
   it('a file that vanished is noticed: its acknowledged numbers are reported as missing', async () => {
@@ -34,6 +95,71 @@ describe('files that are missing or foreign', () => {
     expect((await readAll(buffer)).bodies).toEqual(['one', 'three'])
     expect(await buffer.quarantine.list()).toMatchObject([{ number: 2, lastNumber: 2, reason: 'CORRUPT', bytes: 0 }])
     await buffer.close()
+  })
+
+  it('G10: the newest file that vanished is noticed at once and once, whether it was the only one or not', async () => {
+    for (const drained of [0, 2, 3]) {
+      for (const isClosed of [true, false]) {
+        const disk = new FaultDisk()
+        const first = await open(disk)
+        await first.append(sourceOf(['one', 'two']))
+        await first.close()
+        const second = await open(disk)
+        await second.setDrainedThrough(0)
+        await second.append(sourceOf(['three']))
+        if (drained > 0) await second.drained(drained)
+        await second.append(sourceOf(['four', 'five']))
+        if (isClosed) await second.close()
+        disk.restart()
+        await disk.unlink(pathsOfRecords(disk).at(-1)!)
+        // Of a process that was killed nobody knows how much it had acknowledged.
+        const lastRecord = isClosed || drained === 3 ? 5 : 3
+        const gaps = [{ firstRecord: Math.max(2, drained) + 1, lastRecord, beforeFile: null }]
+        expect(await checkBufferDirectory(DIRECTORY, { disk })).toMatchObject({ gaps, clean: false })
+        expect(await missedBy(disk)).toMatchObject(gaps)
+        expect(await checkBufferDirectory(DIRECTORY, { disk })).toMatchObject({ gaps: [], clean: true })
+      }
+    }
+  })
+
+  it('G10: whenever the process or the machine dies, only a file that vanishes then is missed, if it held anything', async () => {
+    for (const vanishes of [true, false]) {
+      for (let operations = 0, died = true; died; operations++) {
+        const { disk, acknowledged, drained } = await dying(operations)
+        died = disk.crashed
+        if (operations % 2 === 0) disk.restart()
+        else disk.powerLoss(diceOf(operations))
+        if (vanishes) for (const path of pathsOfRecords(disk)) await disk.unlink(path)
+        const missed = (await missedBy(disk)).length > 0
+        // The disk may have forgotten how far it was drained: what was is missed, too, then. The database can tell.
+        if (!vanishes || acknowledged > drained) expect(missed, `operation ${operations}`).toBe(vanishes)
+      }
+    }
+  })
+
+  it('G10: the end of the newest file that is gone is missed', async () => {
+    const disk = new FaultDisk()
+    const { starts } = await fileOf(BODIES)
+    const buffer = await open(disk)
+    await buffer.append(sourceOf(BODIES))
+    await buffer.close()
+    disk.put(FILE, disk.contents(FILE).subarray(0, starts[3]))
+    expect(await missedBy(disk)).toMatchObject([{ firstRecord: 4, lastRecord: 5 }])
+  })
+
+  it('G10: a loss there was no room to note is told again until there is', async () => {
+    const disk = new FaultDisk()
+    const first = await open(disk)
+    await first.append(sourceOf(['one']))
+    await first.close()
+    await disk.unlink(pathsOfRecords(disk)[0]!)
+    const events: FileBufferEvent[] = []
+    const options = { quarantineEntriesMax: 0, onEvent: (event: FileBufferEvent) => events.push(event) }
+    for (let start = 1; start <= 2; start++) {
+      await (await open(disk, options)).close()
+      expect(events.filter(({ type }) => type === 'missing')).toHaveLength(start)
+    }
+    expect(await missedBy(disk)).toMatchObject([{ firstRecord: 1, lastRecord: 1 }])
   })
 
   it('G8: a file that vanishes while the buffer runs costs its own records, and holds nothing up', async () => {

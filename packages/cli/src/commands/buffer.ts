@@ -118,8 +118,10 @@ const CHECK: CommandSpec = {
 }
 
 function remarks(check: BufferCheck, verbose: boolean): string[] {
-  const lines = check.gaps.map(
-    (gap) => `gap: records ${gap.firstRecord} to ${gap.lastRecord} are in no file (before ${gap.beforeFile})`,
+  const lines = check.gaps.map(({ firstRecord, lastRecord, beforeFile }) =>
+    beforeFile === null
+      ? `gap: records ${firstRecord} to at least ${lastRecord} are in no file (behind all that is there)`
+      : `gap: records ${firstRecord} to ${lastRecord} are in no file (before ${beforeFile})`,
   )
   for (const file of verbose ? check.files : []) {
     lines.push(...file.damages.map((damage) => `${file.file}: ${JSON.stringify(damage)}`))
