@@ -15,6 +15,7 @@ import type { Config } from './config/config.ts'
 import { driverVariables } from './config/driver-variables.ts'
 import { readConfig } from './config/read-config.ts'
 import { VERSION } from './config/version.ts'
+import { keepRunning } from './launch/embedded-server.ts'
 import { greeting, running, usage } from './launch/greeting.ts'
 import { makeWritable } from './launch/make-writable.ts'
 import { startupSentence } from './launch/startup-sentence.ts'
@@ -25,8 +26,8 @@ import { openStdout } from './observe/stdout.ts'
 interface Parts {
   postgres?: Promise<EmbeddedPostgres>
   broker?: Promise<{ readonly url: string; stop(): Promise<void> }>
-  /** Whatever ends from now on was told to. */
-  ending: boolean
+  /** Whatever ends from then on was told to. */
+  readonly ending: AbortController
 }
 
 const PROJECT_DIR = fileURLToPath(new URL('../../..', import.meta.url))
@@ -49,7 +50,7 @@ async function run(): Promise<void> {
   makeWritable('QUEEN_DATA_DIR', config.dataDir)
   makeWritable('FILE_BUFFER_DIR', config.bufferDir)
 
-  const parts: Parts = { ending: false }
+  const parts: Parts = { ending: new AbortController() }
   const stopping = stopOnSignals(parts, log)
   try {
     if (config.database.kind === 'embedded') parts.postgres = startEmbedded(config, config.database.port, parts, log)
@@ -66,7 +67,7 @@ async function run(): Promise<void> {
   } catch (error) {
     // A start that a signal interrupted may fail for that reason; the signal's handler ends the process.
     if (stopping.requested) return
-    parts.ending = true
+    parts.ending.abort()
     await parts.postgres?.then((postgres) => postgres.stop()).catch(() => {})
     throw error
   }
@@ -78,12 +79,7 @@ async function startEmbedded(config: Config, port: number, parts: Parts, log: Lo
   const settings = { max_connections: String(connections) }
   const postgres = await startPostgres({ dataDir, port, settings, log: (line) => log.debug(`postgres: ${line}`) })
   if (postgres.isStandIn) log.info(`PostgreSQL cannot run as root; its data is in ${postgres.dataDir}`)
-  // Without its database the broker goes on with the file buffer, as with any database that is gone.
-  void postgres.exited.then((exit) => {
-    if (parts.ending) log.info(exit, 'embedded PostgreSQL has ended')
-    else
-      log.error(exit, 'embedded PostgreSQL has ended by itself: pushes go to the file buffer until Queen is restarted')
-  })
+  void keepRunning(postgres, { log, ending: parts.ending.signal })
   return postgres
 }
 
@@ -110,7 +106,7 @@ function stopOnSignals(parts: Parts, log: Logger): { requested: boolean } {
 }
 
 async function stopAll(parts: Parts, log: Logger): Promise<boolean> {
-  parts.ending = true
+  parts.ending.abort()
   let clean = true
   for (const part of [parts.broker, parts.postgres]) {
     const started = await part?.catch(() => undefined) // what never started needs no stop

@@ -36,9 +36,12 @@ export interface LaunchOptions {
   /** Crash recovery of a big WAL takes its time: only silence counts. */
   readonly silenceTimeoutMs: number
   readonly deleteWhenOrphaned: string | undefined
+  /** The start is not wanted any more: it ends, also in the middle of a recovery, and rejects. */
+  readonly givenUp?: AbortSignal | undefined
 }
 
 export async function launchServer(cluster: Cluster, options: LaunchOptions): Promise<ServerProcess> {
+  options.givenUp?.throwIfAborted()
   const args = ['-D', cluster.pgData, '-p', String(options.port)]
   for (const [name, value] of Object.entries(options.settings)) args.push('-c', `${name}=${value}`)
   const child = spawn(join(cluster.binaries.root, 'bin', 'postgres'), args, {
@@ -56,6 +59,9 @@ export async function launchServer(cluster: Cluster, options: LaunchOptions): Pr
   const watchdog = startWatchdog(child.pid, cluster.user, options.deleteWhenOrphaned)
   void exited.then(() => stopWatchdog(watchdog))
   const server = { pid: child.pid, child, exited }
+  const giveUp = () => void child.kill('SIGINT')
+  options.givenUp?.addEventListener('abort', giveUp)
+  if (options.givenUp?.aborted) giveUp()
   try {
     await untilReady(server, options)
   } catch (error) {
@@ -63,6 +69,8 @@ export async function launchServer(cluster: Cluster, options: LaunchOptions): Pr
     if (child.exitCode === null && child.signalCode === null) signalTree(child.pid, 'SIGKILL')
     await exited
     throw error
+  } finally {
+    options.givenUp?.removeEventListener('abort', giveUp)
   }
   return server
 }

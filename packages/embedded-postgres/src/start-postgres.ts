@@ -49,6 +49,7 @@ export interface EmbeddedPostgres {
   readonly major: PostgresMajor
   /** Resolves when the current run ends, for whatever reason. */
   readonly exited: Promise<ServerExit>
+  /** A restart that is under way ends, too: it rejects. */
   stop(mode?: StopMode): Promise<void>
   /** SIGKILL to the server and all its children. */
   kill(): Promise<void>
@@ -79,7 +80,7 @@ export async function startPostgres(options: StartPostgresOptions): Promise<Embe
   const log = options.log ?? (() => {})
 
   /** Nobody else works in the directory from before the first look at it until the server has ended. */
-  const launch = async (choosePort: () => Promise<number>): Promise<Run> => {
+  const launch = async (choosePort: () => Promise<number>, givenUp?: AbortSignal): Promise<Run> => {
     const lock = await lockDirectory(dataDir, user)
     try {
       const cluster = await openCluster(place, { superuser: options.superuser ?? 'queen', ephemeral })
@@ -93,6 +94,7 @@ export async function startPostgres(options: StartPostgresOptions): Promise<Embe
         log,
         silenceTimeoutMs: SILENCE_TIMEOUT_MS,
         deleteWhenOrphaned: ephemeral ? dataDir : undefined,
+        givenUp,
       })
       const exited = server.exited.then((exit) => {
         lock.release()
@@ -118,13 +120,19 @@ export async function startPostgres(options: StartPostgresOptions): Promise<Embe
   }
   const { port, socketDir, account } = first
   let current = first
+  let restarting: { readonly giveUp: AbortController; readonly done: Promise<void> } | undefined
 
-  const stop = async (mode: StopMode = 'fast'): Promise<void> => {
+  const stopCurrent = async (mode: StopMode): Promise<void> => {
     if (!hasEnded(current)) {
       current.child.kill(SIGNALS[mode])
       signalTree(current.pid, 'SIGCONT') // a frozen server would never hear it
     }
     await current.exited
+  }
+
+  const startAgain = async (givenUp: AbortSignal): Promise<void> => {
+    await stopCurrent('fast')
+    current = await launch(async () => port, givenUp)
   }
 
   return {
@@ -143,7 +151,11 @@ export async function startPostgres(options: StartPostgresOptions): Promise<Embe
     get exited() {
       return current.exited
     },
-    stop,
+    async stop(mode = 'fast') {
+      restarting?.giveUp.abort()
+      await restarting?.done.catch(() => {})
+      await stopCurrent(mode)
+    },
     async kill() {
       if (hasEnded(current)) return
       const tree = signalTree(current.pid, 'SIGKILL')
@@ -154,8 +166,12 @@ export async function startPostgres(options: StartPostgresOptions): Promise<Embe
     freeze: () => void (hasEnded(current) || signalTree(current.pid, 'SIGSTOP')),
     thaw: () => void (hasEnded(current) || signalTree(current.pid, 'SIGCONT')),
     async restart() {
-      await stop('fast')
-      current = await launch(async () => port)
+      const giveUp = new AbortController()
+      const done = startAgain(giveUp.signal)
+      restarting = { giveUp, done }
+      await done.finally(() => {
+        restarting = undefined
+      })
     },
   }
 }

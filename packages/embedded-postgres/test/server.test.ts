@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { createDatabase, startTestPostgres, testDatabase } from '../src/testing/index.ts'
 import { query } from './connect.ts'
 
@@ -81,6 +81,32 @@ describe('a server', () => {
     await server.stop('fast')
     await server.restart()
     expect(await query(server.url, 'SELECT 1 AS one')).toEqual([{ one: 1 }])
+  })
+
+  test('a stop ends a restart that is under way, wherever it is', async () => {
+    let heard = (_: string): void => {}
+    const other = await startTestPostgres({ log: (line) => heard(line) })
+    onTestFinished(() => other.remove())
+    const pidFile = join(other.dataDir, `postgres-${other.major}`, 'postmaster.pid')
+    for (const at of [null, 'starting PostgreSQL', 'redo starts', 'ready to accept connections']) {
+      await query(other.url, `CREATE TABLE before_${at?.length ?? 0} (x int)`)
+      await other.kill()
+      const reached = Promise.withResolvers<void>()
+      heard = (line) => void (line.includes(at ?? '') && reached.resolve())
+      const outcome = other.restart().then(
+        () => 'started',
+        () => 'given up',
+      )
+      if (at !== null) await reached.promise
+      await other.stop()
+      if (at === null) expect(await outcome).toBe('given up')
+      await outcome
+      await expect(query(other.url, 'SELECT 1')).rejects.toThrow(/ECONNREFUSED/)
+      // Of a killed one the file stays; its process does not.
+      const pid = existsSync(pidFile) ? Number(readFileSync(pidFile, 'utf8').split('\n')[0]) : null
+      if (pid !== null) expect(() => process.kill(pid, 0)).toThrow('ESRCH')
+      await other.restart()
+    }
   })
 
   test('stop and kill are harmless when it has ended', async () => {
