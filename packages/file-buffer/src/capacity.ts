@@ -9,6 +9,8 @@
 import type { Disk } from './disk.ts'
 
 const REFRESH_MS = 1_000
+/** A start waits so long for the first answer: as good as always it is there at once. A mount that hangs keeps nobody from starting. */
+const FIRST_ANSWER_MS_MAX = 1_000
 /** After the disk said ENOSPC nothing is tried for this long, whatever statfs says (quotas are not in it). */
 const FULL_PAUSE_MS = 1_000
 /** Rates are taken over this many whole seconds: long enough to be calm, short enough to follow a load. */
@@ -80,10 +82,20 @@ export class Capacity {
   touch(): void {
     const now = this.#clockMs()
     if (this.#asking || now - this.#askedAtMs < REFRESH_MS) return
-    void this.refresh()
+    void this.#refresh()
   }
 
-  async refresh(): Promise<void> {
+  /** The first look. Resolves with the answer, or without it when that takes long: unknown until it comes. */
+  async begin(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, FIRST_ANSWER_MS_MAX)
+    })
+    await Promise.race([this.#refresh(), late])
+    clearTimeout(timer)
+  }
+
+  async #refresh(): Promise<void> {
     this.#asking = true
     this.#askedAtMs = this.#clockMs()
     try {

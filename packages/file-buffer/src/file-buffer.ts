@@ -168,7 +168,7 @@ export class FileBuffer {
       diskFreeBytesMin: options.diskFreeBytesMin,
       clockMs,
     })
-    await capacity.refresh()
+    await capacity.begin()
     const fsyncTimes = new FsyncTimes()
     const used = { asideBytes: recovered.asideBytes }
     const writer = new Writer(

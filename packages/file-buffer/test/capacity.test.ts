@@ -1,5 +1,5 @@
 /** How much a buffer takes: its cap, the free bytes of the disk, what waits for its turn, and when it will be full. */
-import { describe, expect, it, vi } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { FaultDisk } from '../src/fault-disk.ts'
 import type { FileBufferEvent } from '../src/index.ts'
 import { readAll, sourceOf } from './bodies.ts'
@@ -46,6 +46,27 @@ describe('capacity', () => {
     const buffer = await open(disk, { diskFreeBytesMin: 9_000 })
     await buffer.append(sourceOf(['x'.repeat(500)]))
     await expect(buffer.append(sourceOf(['x'.repeat(500)]))).rejects.toMatchObject({ code: 'BUFFER_FULL' })
+    await buffer.close()
+  })
+
+  it('G10 G11: a disk that does not tell what is free holds no start up, and is asked until it does', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const answer = Promise.withResolvers<number>()
+    const asked = Promise.withResolvers<void>()
+    const freeBytes = () => {
+      asked.resolve()
+      return answer.promise
+    }
+    const opening = open(Object.assign(new FaultDisk(), { freeBytes }), { diskFreeBytesMin: 9_000 })
+    await asked.promise
+    vi.advanceTimersByTime(60_000)
+    const buffer = await opening
+    expect(buffer.stats).toMatchObject({ diskFreeBytes: null, full: false })
+    await buffer.append(sourceOf(['x']))
+    answer.resolve(8_000)
+    await vi.waitUntil(() => buffer.stats.diskFreeBytes === 8_000)
+    await expect(buffer.append(sourceOf(['x']))).rejects.toMatchObject({ code: 'BUFFER_FULL' })
     await buffer.close()
   })
 

@@ -60,6 +60,16 @@ test('/health warns while the buffer still takes pushes, and no longer when ther
   await until('the warning is gone', async () => (await health()).warnings.length === 0)
 })
 
+test('G11 a disk that does not tell what is free keeps no broker from starting; unknown is shown as unknown', async () => {
+  const answer = Promise.withResolvers<number>()
+  await using broker = await runBroker({}, { disk: { ...nodeDisk, freeBytes: () => answer.promise } })
+  await broker.post('/api/v1/system/maintenance', { enabled: true })
+  expect(await broker.post('/api/v1/push', { items: [{ queue: 'q' }] })).toMatchObject([{ status: 'buffered' }])
+  expect((await broker.get('/health')).buffer).toMatchObject({ available: true, diskFreeBytes: null })
+  answer.resolve(5_000 * MIB)
+  await until('the space is known', async () => (await broker.get('/health')).buffer.diskFreeBytes !== null)
+})
+
 test.each([
   ['0', 1_100, []],
   ['4GiB', 3_000, [{ code: 'LOW_DISK_SPACE' }]],
