@@ -50,18 +50,7 @@ export function decodeFileHeader(bytes: Buffer): FileHeaderReading {
   if (bytes.length < FILE_HEADER_BYTES) return { state: 'unfinished' }
   for (const at of [0, COPY_BYTES]) {
     if (!isCopyIntact(bytes, at) || bytes.readUInt32LE(at + 8) !== FORMAT_VERSION) continue
-    const hex = bytes.toString('hex', at + 16, at + 32)
-    return {
-      state: 'ok',
-      copyDamaged: !isCopyIntact(bytes, COPY_BYTES - at),
-      header: {
-        salt: bytes.readUInt32LE(at + 12),
-        bufferId: `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`,
-        firstRecord: readUInt64(bytes, at + 32),
-        acknowledgedBefore: readUInt64(bytes, at + 40),
-        createdAtMicros: readUInt64(bytes, at + 48),
-      },
-    }
+    return { state: 'ok', copyDamaged: !isCopyIntact(bytes, COPY_BYTES - at), header: copyAt(bytes, at) }
   }
   // Only magic and version are asked of a later format: its layout behind them is unknown.
   const version = bytes.readUInt32LE(8)
@@ -69,6 +58,22 @@ export function decodeFileHeader(bytes: Buffer): FileHeaderReading {
     return { state: 'unknown version', version }
   }
   return { state: 'damaged' }
+}
+
+/** What both copies of a damaged header say, which may be wrong: it is for records to confirm. */
+export function damagedCopies(bytes: Buffer): FileHeader[] {
+  return bytes.length < FILE_HEADER_BYTES ? [] : [copyAt(bytes, 0), copyAt(bytes, COPY_BYTES)]
+}
+
+function copyAt(bytes: Buffer, at: number): FileHeader {
+  const hex = bytes.toString('hex', at + 16, at + 32)
+  return {
+    salt: bytes.readUInt32LE(at + 12),
+    bufferId: `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`,
+    firstRecord: readUInt64(bytes, at + 32),
+    acknowledgedBefore: readUInt64(bytes, at + 40),
+    createdAtMicros: readUInt64(bytes, at + 48),
+  }
 }
 
 function isCopyIntact(bytes: Buffer, at: number): boolean {
@@ -85,6 +90,9 @@ const FILE_NAME = /^(\d{20})\.qbuf$/
 export const ASIDE_SUFFIX = '.aside'
 
 export const fileNameOf = (firstRecord: number): string => `${String(firstRecord).padStart(20, '0')}.qbuf`
+
+/** The name of a buffer file without what was put behind it. */
+export const plainNameOf = (name: string): string => name.slice(0, fileNameOf(1).length)
 
 /** The first record number a file name claims, or null when it is no buffer file's name. */
 export function firstRecordOfName(name: string): number | null {

@@ -68,11 +68,15 @@ export async function bufferIdOfFiles(disk: Disk, directory: string): Promise<st
 export async function readHeader(disk: Disk, path: string): Promise<ReturnType<typeof decodeFileHeader>> {
   const file = await disk.open(path, 'read')
   try {
-    const bytes = Buffer.alloc(FILE_HEADER_BYTES)
-    return decodeFileHeader(bytes.subarray(0, await readAround(file, bytes, 0, FILE_HEADER_BYTES, 0)))
+    return decodeFileHeader(await headerBytes(file))
   } finally {
     await file.close()
   }
+}
+
+export async function headerBytes(file: DiskFile): Promise<Buffer> {
+  const bytes = Buffer.alloc(FILE_HEADER_BYTES)
+  return bytes.subarray(0, await readAround(file, bytes, 0, FILE_HEADER_BYTES, 0))
 }
 
 export interface RecoveryOptions {

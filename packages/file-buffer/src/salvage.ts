@@ -8,16 +8,29 @@
  * Until everything is there the new files bear names that no broker takes for a buffer's: one on half of them would store
  * that half, and a second try would be another buffer with the same messages. So it can be repeated after whatever went
  * wrong: what is left of a try is removed, at once or by the next one.
+ *
+ * A file whose header is gone in both copies has lost the salt, without which nothing tells a record from what looks like
+ * one. All files of one run of an instance have the same: one whose header is whole gives it. It counts when a whole record
+ * bears it and a number that the file, by its name, can hold; a record of another run bears another salt, one of another
+ * file of this run another number. A salt is never worked out from the records themselves, which can be done: a
+ * message body that contains the image of a record would pass for one.
  */
 import { randomInt, randomUUID } from 'node:crypto'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { type Disk, type DiskFile, isOfLostBytes, writeFully } from './disk.ts'
 import { FileBufferError } from './errors.ts'
-import { encodeFileHeader, type FileHeader, fileNameOf } from './file-header.ts'
+import {
+  damagedCopies,
+  encodeFileHeader,
+  type FileHeader,
+  fileNameOf,
+  firstRecordOfName,
+  plainNameOf,
+} from './file-header.ts'
 import { nodeDisk } from './node-disk.ts'
 import { RECORD_HEADER_BYTES, sealRecord } from './record.ts'
 import { allOf, RecordWalk } from './record-walk.ts'
-import { readHeader } from './recovery.ts'
+import { headerBytes, readHeader } from './recovery.ts'
 
 const CHUNK_BYTES = 4 * 1024 * 1024
 const UNFINISHED_SUFFIX = '.unfinished'
@@ -25,6 +38,8 @@ const UNFINISHED_SUFFIX = '.unfinished'
 export interface SalvageOptions {
   /** The files, of one buffer; in whatever order, under whatever names. */
   readonly sources: readonly string[]
+  /** Whole files of the same run, for those without a header; their records are not taken. */
+  readonly like?: readonly string[]
   /** Made when it is not there; must be empty, but for what is left of a try before. */
   readonly directory: string
   /** Only records with these numbers, as the files have them. */
@@ -53,7 +68,7 @@ interface Source {
 export async function salvageRecords(options: SalvageOptions): Promise<Salvage> {
   const { directory, from = 1, to = Number.MAX_SAFE_INTEGER } = options
   const disk = options.disk ?? nodeDisk
-  const sources = await openedSources(disk, options.sources)
+  const sources = await openedSources(disk, options.sources, options.like ?? [])
   await disk.makeDirectory(directory)
   const names = await disk.readDirectory(directory)
   if (!names.every((name) => name.endsWith(UNFINISHED_SUFFIX)))
@@ -110,16 +125,25 @@ export async function salvageRecords(options: SalvageOptions): Promise<Salvage> 
 }
 
 /** In the order of their records. */
-async function openedSources(disk: Disk, paths: readonly string[]): Promise<Source[]> {
+async function openedSources(disk: Disk, paths: readonly string[], like: readonly string[]): Promise<Source[]> {
   const sources: Source[] = []
+  const headless: Omit<Source, 'header'>[] = []
+  const known: FileHeader[] = []
+  for (const path of like) {
+    const reading = await readHeader(disk, path).catch((error: unknown) => unreadable(path, error))
+    if (reading.state !== 'ok') throw withoutHeader(path, reading.state)
+    known.push(reading.header)
+  }
   for (const path of paths) {
     const bytes = await disk.sizeOf(path)
     if (bytes === null) throw new FileBufferError('NOT_A_BUFFER', `${path} is not there`)
     const reading = await readHeader(disk, path).catch((error: unknown) => unreadable(path, error))
-    if (reading.state !== 'ok')
-      throw new FileBufferError('NOT_A_BUFFER', `${path} has no header that could be used (${reading.state})`)
-    sources.push({ path, bytes, header: reading.header })
+    if (reading.state === 'ok') sources.push({ path, bytes, header: reading.header })
+    else if (reading.state === 'damaged') headless.push({ path, bytes })
+    else throw withoutHeader(path, reading.state)
   }
+  known.push(...sources.map(({ header }) => header))
+  for (const source of headless) sources.push({ ...source, header: await confirmedHeader(disk, source, known) })
   sources.sort((a, b) => a.header.firstRecord - b.header.firstRecord)
   const [first] = sources
   // Numbers of different buffers say nothing about each other.
@@ -134,6 +158,46 @@ async function openedSources(disk: Disk, paths: readonly string[]): Promise<Sour
       `${sources[again - 1]!.path} and ${sources[again]!.path} begin with the same record: give one of them`,
     )
   return sources
+}
+
+const withoutHeader = (path: string, state: string): FileBufferError =>
+  new FileBufferError('NOT_A_BUFFER', `${path} has no header that could be used (${state})`)
+
+/** Of a file whose own is damaged: one that a whole record of the file confirms. */
+async function confirmedHeader(
+  disk: Disk,
+  { path, bytes }: Omit<Source, 'header'>,
+  known: readonly FileHeader[],
+): Promise<FileHeader> {
+  const firstRecord = firstRecordOfName(plainNameOf(basename(path)))
+  if (firstRecord === null)
+    throw new FileBufferError(
+      'NOT_A_BUFFER',
+      `${path} has no header that could be used (damaged): only under its own name (${fileNameOf(1)}, say) can it do without`,
+    )
+  const file = await disk.open(path, 'read')
+  try {
+    for (const like of [...known, ...damagedCopies(await headerBytes(file))]) {
+      const header = { ...like, firstRecord }
+      let isConfirmed = false
+      const visitor = {
+        record() {
+          isConfirmed = true
+        },
+        damage() {},
+      }
+      const walk = new RecordWalk(file, { ...allOf(header, bytes), chunkBytes: CHUNK_BYTES, keepChunks: false })
+      for (let goesOn = true; goesOn && !isConfirmed; )
+        goesOn = await walk.step(visitor).catch((error: unknown) => unreadable(path, error))
+      if (isConfirmed) return header
+    }
+  } finally {
+    await file.close()
+  }
+  throw new FileBufferError(
+    'NOT_A_BUFFER',
+    `${path} has no header that could be used (damaged), and that of no other file fits its records: name one of the same run of the instance (--like)`,
+  )
 }
 
 function unreadable(path: string, error: unknown): never {

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { FaultDisk } from '../src/fault-disk.ts'
 import { openFileBuffer, salvageRecords } from '../src/index.ts'
 import { readAll, sourceOf } from './bodies.ts'
+import { HEADERS_END } from './faulty-buffer.ts'
 
 const open = (disk: FaultDisk, directory: string, recordClock?: () => number) =>
   openFileBuffer({
@@ -110,6 +111,72 @@ describe('salvage', () => {
       repeated++
     }
     expect(operations - repeated).toBe(3)
+  })
+
+  describe('of a file whose header is gone', () => {
+    const NAME = '/rescue/00000000000000000001.qbuf.aside'
+
+    async function headless(bytes: number) {
+      const { rescue, sources } = await twoFiles()
+      const [like, whole] = sources as [string, string]
+      const contents = rescue.contents(whole)
+      rescue.put(NAME, Buffer.concat([Buffer.alloc(bytes), contents.subarray(bytes)]))
+      const salvaged = (...like: string[]) => salvageRecords({ directory: '/new', sources: [NAME], like, disk: rescue })
+      return { rescue, like, contents, salvaged }
+    }
+    const refused = { code: 'NOT_A_BUFFER', message: expect.stringContaining('header') }
+
+    it('G2 takes what bears the salt of another file of the same run', async () => {
+      const { rescue, like, salvaged } = await headless(HEADERS_END)
+      await expect(salvaged()).rejects.toMatchObject(refused)
+      expect(await salvaged(like)).toEqual({ records: 3, first: 1, last: 3, damages: 0 })
+      const buffer = await open(rescue, '/new')
+      expect((await readAll(buffer)).bodies).toEqual([1, 2, 3].map((number) => `record ${number} `.repeat(4)))
+      await buffer.close()
+      const both = { directory: '/both', sources: [like, NAME], disk: rescue }
+      expect(await salvageRecords(both)).toEqual({ records: 6, first: 1, last: 6, damages: 0 })
+    })
+
+    it('reads on behind records that are gone with it, and needs its name', async () => {
+      const { rescue, like, salvaged } = await headless(HEADERS_END + 40)
+      expect(await salvaged(like)).toEqual({ records: 2, first: 2, last: 3, damages: 1 })
+      rescue.put('/rescue/copy', rescue.contents(NAME))
+      const renamed = { directory: '/other', sources: ['/rescue/copy'], like: [like], disk: rescue }
+      await expect(salvageRecords(renamed)).rejects.toMatchObject(refused)
+    })
+
+    it('does with what its own copies say, where that is right', async () => {
+      const { rescue, contents, salvaged } = await headless(0)
+      // In the time it was made, and in the number of the first record.
+      contents[48]! ^= 1
+      contents[64 + 32]! ^= 1
+      rescue.put(NAME, contents)
+      expect(await salvaged()).toEqual({ records: 3, first: 1, last: 3, damages: 0 })
+    })
+
+    it('takes no record of another run, and no body that looks like one', async () => {
+      const { rescue, like, contents, salvaged } = await headless(HEADERS_END)
+      const { rescue: other, sources } = await twoFiles()
+      rescue.put('/rescue/other', other.contents(sources[0]!))
+      await expect(salvaged('/rescue/other')).rejects.toMatchObject(refused)
+      // In the place of its second half, as in blocks that were the other's before.
+      const half = Math.floor(contents.length / 2)
+      const stale = other.contents(sources[1]!).subarray(half)
+      rescue.put(NAME, Buffer.concat([Buffer.alloc(HEADERS_END), contents.subarray(HEADERS_END, half), stale]))
+      expect(await salvaged(like)).toMatchObject({ records: 1, first: 1, last: 1 })
+
+      const forger = new FaultDisk()
+      const buffer = await open(forger, '/buffer')
+      const images = other.contents(sources[1]!).subarray(HEADERS_END)
+      await buffer.append(sourceOf([images]))
+      await buffer.close()
+      const [path] = forger.paths().filter((each) => each.endsWith('.qbuf'))
+      rescue.put(
+        NAME,
+        Buffer.concat([Buffer.alloc(HEADERS_END + 32), forger.contents(path!).subarray(HEADERS_END + 32)]),
+      )
+      await expect(salvaged(like)).rejects.toMatchObject(refused)
+    })
   })
 
   it('refuses a directory that holds something, a file without a header, and files of different buffers', async () => {

@@ -9,7 +9,7 @@ import {
 } from '@queen/file-buffer'
 import { EXIT } from '../command/exit-codes.ts'
 import { CliError } from '../command/failure.ts'
-import { toggle, count as whole } from '../command/flag.ts'
+import { text, toggle, count as whole } from '../command/flag.ts'
 import { arg, type CommandSpec, type GroupSpec } from '../command/spec.ts'
 import { fullIn } from '../maintenance/words.ts'
 import type { Column } from '../output/table.ts'
@@ -145,12 +145,17 @@ const SALVAGE: CommandSpec = {
     '',
     'The entry in the quarantine names the records that are missing: --from and --to leave out the others.',
     'What is stored already is found by its transactionId, inside the dedup window of its queue.',
+    'A file whose header is damaged in both copies needs its name, and --like with a file from between the same two starts',
+    'of the instance; without it only what its own header still says can help.',
     'Until all are written nothing in the new directory is a buffer; it can be repeated after a failure, as it stands.',
   ].join('\n'),
   args: [arg('<dir>', 'the new buffer directory; empty or not there', 'file'), arg('<file...>', 'the files', 'file')],
   flags: [
     whole('--from <n>', 'number of the first record to take', undefined, 1, Number.MAX_SAFE_INTEGER),
     whole('--to <n>', 'number of the last record to take', undefined, 1, Number.MAX_SAFE_INTEGER),
+    text('--like <file>', 'whole file of the same run, for one without a header; nothing is taken from it', {
+      completes: 'file',
+    }),
   ],
   examples: [
     'buffer salvage /mnt/rescue/buffer /mnt/rescue/00000000000000048112.qbuf.aside',
@@ -159,10 +164,12 @@ const SALVAGE: CommandSpec = {
   exits: [5],
   async run(session, call) {
     const directory = call.operand(0)
+    const like = call.text('like')
     const salvage = await readingFiles(session, 'Reading', (onProgress) =>
       salvageRecords({
         directory,
         sources: call.operands(1),
+        ...(like === undefined ? {} : { like: [like] }),
         ...(call.has('from') ? { from: call.numberOf('from') } : {}),
         ...(call.has('to') ? { to: call.numberOf('to') } : {}),
         onProgress,

@@ -63,6 +63,14 @@ test('salvage takes whole records into a new directory, and says what is in its 
   const nothing = await q(['buffer', 'salvage', join(root, 'nothing'), aside, '--from', '3', '--json'])
   expect([nothing.exit, JSON.parse(nothing.out).records]).toEqual([5, 0])
   expect((await q(['buffer', 'salvage', join(root, 'other'), join(root, 'no-such-file')])).exit).toBe(1)
+  const like = join(root, 'whole')
+  const bytes = readFileSync(aside)
+  writeFileSync(like, bytes)
+  writeFileSync(aside, bytes.fill(0, 0, 128))
+  const headless = await q(['buffer', 'salvage', join(root, 'other'), aside])
+  expect([headless.exit, headless.err]).toEqual([1, expect.stringContaining('--like')])
+  const salvaged = await q(['buffer', 'salvage', join(root, 'other'), aside, '--like', like, '--json'])
+  expect([salvaged.exit, JSON.parse(salvaged.out)]).toMatchObject([0, { records: 2, damages: 0 }])
 })
 
 test('the launcher hands arguments and the exit code through', () => {
