@@ -3,6 +3,7 @@
  *
  * The object stays the same over restarts and so does its URL: a client that held it before finds the server again.
  */
+import { existsSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { PostgresMajor } from './binaries.ts'
 import { openCluster, placeCluster } from './cluster.ts'
@@ -83,6 +84,9 @@ export async function startPostgres(options: StartPostgresOptions): Promise<Embe
   const launch = async (choosePort: () => Promise<number>, givenUp?: AbortSignal): Promise<Run> => {
     const lock = await lockDirectory(dataDir, user)
     try {
+      // A restart that made an empty one in its place would look like lost data.
+      if (givenUp !== undefined && !existsSync(place.pgData))
+        throw new EmbeddedPostgresError(`${place.pgData} is gone: put it back, or stop Queen.`)
       const cluster = await openCluster(place, { superuser: options.superuser ?? 'queen', ephemeral })
       if ((await clearOrphan(dataDir, cluster.pgData)) === 'stopped') log('stopped the server of an earlier run')
       removeStaleSockets(dataDir)

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readFileSync, renameSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
@@ -107,6 +107,19 @@ describe('a server', () => {
       if (pid !== null) expect(() => process.kill(pid, 0)).toThrow('ESRCH')
       await other.restart()
     }
+  })
+
+  test('a restart makes no empty database in the place of one that is gone', async () => {
+    const other = await startTestPostgres()
+    onTestFinished(() => other.remove())
+    const data = join(other.dataDir, `postgres-${other.major}`)
+    await other.kill()
+    renameSync(data, `${data}-moved`)
+    await expect(other.restart()).rejects.toThrow('is gone')
+    expect(existsSync(data)).toBe(false)
+    renameSync(`${data}-moved`, data)
+    await other.restart()
+    expect(await query(other.url, 'SELECT 1 AS one')).toEqual([{ one: 1 }])
   })
 
   test('stop and kill are harmless when it has ended', async () => {
