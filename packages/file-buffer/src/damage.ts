@@ -116,7 +116,8 @@ export async function setEndAside(
 ): Promise<boolean> {
   try {
     await recorder.quarantine.add({
-      id: `damage-${fileNameOf(firstRecord).slice(0, 20)}-end`,
+      // With the last one: what is lost next begins with the same first, for as long as nothing lies between.
+      id: `damage-${fileNameOf(firstRecord).slice(0, 20)}-end-${lastRecord}`,
       number: firstRecord,
       lastNumber: lastRecord,
       file: null,

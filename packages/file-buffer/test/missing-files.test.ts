@@ -137,6 +137,35 @@ describe('files that are missing or foreign', () => {
     }
   })
 
+  it('G10: the next file that vanishes is another loss', async () => {
+    const disk = new FaultDisk()
+    for (const lost of [0, 1, 2]) {
+      const buffer = await open(disk)
+      expect(await buffer.quarantine.list()).toHaveLength(lost)
+      await buffer.append(sourceOf(['gone']))
+      disk.restart()
+      await disk.unlink(pathsOfRecords(disk)[0]!)
+    }
+  })
+
+  it('G2: a file that is put back before anything else came is read as if it had never been away', async () => {
+    const disk = new FaultDisk()
+    const first = await open(disk)
+    for (const body of ['one', 'two', 'three']) await first.append(sourceOf([body]))
+    disk.restart()
+    const contents = disk.contents(FILE)
+    await disk.unlink(FILE)
+    const second = await open(disk)
+    await second.setDrainedThrough(1)
+    await second.close()
+    disk.put(FILE, contents)
+    const third = await open(disk)
+    await third.setDrainedThrough(1)
+    expect(await readAll(third)).toMatchObject({ numbers: [2, 3], bodies: ['two', 'three'] })
+    expect((await third.append(sourceOf(['four']))).first).toBe(4)
+    await third.close()
+  })
+
   it('G10: the end of the newest file that is gone is missed', async () => {
     const disk = new FaultDisk()
     const { starts } = await fileOf(BODIES)
