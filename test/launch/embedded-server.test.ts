@@ -65,14 +65,15 @@ describe('an embedded PostgreSQL that is killed', () => {
     const meanwhile = await api.push([{ queue: 'orders', transactionId: 'meanwhile' }])
     expect(meanwhile.body).toMatchObject([{ status: expect.stringMatching(/^(buffered|queued)$/) }])
     await queen.untilPrinted(/INFO +embedded PostgreSQL runs again/)
-    expect(serversOf(data)).toEqual([postmaster(data)])
+    // A session is called like its server for the first moment of its life.
+    await expect.poll(() => serversOf(data)).toEqual([postmaster(data)])
     expect(postmaster(data)).not.toBe(first)
     await until('the buffer is drained', async () => (await api.maintenance()).body.phase === 'normal')
     const { messages } = (await api.pop('orders', { batch: 10 })).body
     expect(messages.map((each: { transactionId: string }) => each.transactionId)).toEqual(['before', 'meanwhile'])
     queen.signal('SIGINT')
     expect((await queen.outcome).code).toBe(0)
-    expect(serversOf(data)).toEqual([])
+    await expect.poll(() => serversOf(data)).toEqual([])
   }, 60_000)
 
   test.each([
@@ -87,8 +88,7 @@ describe('an embedded PostgreSQL that is killed', () => {
     queen.signalGroup('SIGINT')
     const { code, stdout } = await queen.outcome
     expect([code, stdout]).toEqual([0, expect.stringMatching(/ stopped\n$/)])
-    expect(stdout).not.toContain('does not start again')
-    expect(serversOf(data)).toEqual([])
+    await expect.poll(() => serversOf(data)).toEqual([])
   })
 
   test('one that was told to stop stays so, and Queen says it', async () => {

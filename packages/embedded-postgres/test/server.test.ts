@@ -109,6 +109,24 @@ describe('a server', () => {
     }
   })
 
+  test('a session that outlives its server keeps the next one away', async () => {
+    const other = await startTestPostgres()
+    onTestFinished(() => other.remove())
+    const client = new pg.Client({ connectionString: other.url })
+    client.on('error', () => {})
+    await client.connect()
+    const { rows } = await client.query('SELECT pg_backend_pid() AS pid')
+    const session = rows[0].pid as number
+    // One that waits for something would notice that its server is gone; this one has days of work.
+    client.query('SELECT count(*) FROM generate_series(1, 1e6) a, generate_series(1, 1e6) b').catch(() => {})
+    const isBusy = `SELECT 1 FROM pg_stat_activity WHERE pid = ${session} AND state = 'active'`
+    await vi.waitFor(async () => expect(await query(other.url, isBusy)).toHaveLength(1))
+    process.kill(other.pid, 'SIGKILL')
+    await expect(other.restart()).rejects.toThrow('still in use')
+    process.kill(session, 'SIGKILL')
+    await vi.waitFor(() => other.restart(), { timeout: 20_000 })
+  })
+
   test('a restart makes no empty database in the place of one that is gone', async () => {
     const other = await startTestPostgres()
     onTestFinished(() => other.remove())

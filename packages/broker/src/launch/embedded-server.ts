@@ -53,8 +53,8 @@ export async function keepRunning(
       isBack = await postgres.restart().then(
         () => true,
         (error: unknown) => {
-          const next = `next try in ${waitMs / 1000} s`
-          if (!ending.aborted) log.error({ err: error }, `embedded PostgreSQL does not start again: ${next}`)
+          const next = `embedded PostgreSQL does not start again: next try in ${waitMs / 1000} s`
+          if (!ending.aborted) log.error({ reason: String((error as Error).message) }, next)
           return false
         },
       )
