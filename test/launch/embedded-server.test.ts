@@ -68,7 +68,10 @@ describe('an embedded PostgreSQL that is killed', () => {
     // A session is called like its server for the first moment of its life.
     await expect.poll(() => serversOf(data)).toEqual([postmaster(data)])
     expect(postmaster(data)).not.toBe(first)
-    await until('the buffer is drained', async () => (await api.maintenance()).body.phase === 'normal')
+    await until('the buffer is drained', async () => {
+      const { bufferedMessages, phase } = (await api.maintenance()).body
+      return bufferedMessages === 0 && phase === 'normal'
+    })
     const { messages } = (await api.pop('orders', { batch: 10 })).body
     expect(messages.map((each: { transactionId: string }) => each.transactionId)).toEqual(['before', 'meanwhile'])
     queen.signal('SIGINT')
