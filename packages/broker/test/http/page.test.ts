@@ -61,7 +61,9 @@ describe('the page', () => {
 
   it('answers what is not its own as the API does: no page for programs, no file outside its folder', async () => {
     const { ask } = await startServer({}, { pageFiles: readPageFiles(builtPage()) })
-    for (const path of ['/api', '/api/v1/nothing', '/assets/old.js', '/health/', '/streams/v1/x', '/metrics/x']) {
+    const misspelt = ['//api/v1/pop/queue/orders', '///api', '/API/v1/status', '//health']
+    const unknown = ['/api', '/api/v1/nothing', '/assets/old.js', '/health/', '/streams/v1/x', '/metrics/x']
+    for (const path of [...unknown, ...misspelt]) {
       const answer = await ask('GET', path)
       expect([path, answer.status, answer.json?.code]).toEqual([path, 404, 'NOT_FOUND'])
     }

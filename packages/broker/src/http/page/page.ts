@@ -81,8 +81,11 @@ export class Page {
     const file = this.#files.get(path)
     if (file !== undefined) return file
     // A missing script must not be answered with a page: the browser would run it.
-    if (path.startsWith(ASSETS_PREFIX) || API_PREFIXES.some((prefix) => path.startsWith(prefix))) return null
-    return path === '/api' ? null : this.#index
+    if (path.startsWith(ASSETS_PREFIX)) return null
+    // Nor a client whose base URL ends with a slash: consumers would take the page for an answer without messages.
+    const address = path.replace(/^\/+/, '/').toLowerCase()
+    if (address === '/api' || API_PREFIXES.some((prefix) => address.startsWith(prefix))) return null
+    return this.#index
   }
 }
 
