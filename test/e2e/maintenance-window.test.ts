@@ -214,7 +214,14 @@ describe('maintenance window', () => {
       return body.windows[0].drainedAt === null ? null : body.windows
     })
     expect(windows).toMatchObject([
-      { kind: 'maintenance', instanceId: null, bufferedMessages: 2, drainedMessages: 2, quarantinedMessages: 0 },
+      {
+        kind: 'maintenance',
+        instanceId: null,
+        reason: 'second',
+        bufferedMessages: 2,
+        drainedMessages: 2,
+        quarantinedMessages: 0,
+      },
     ])
     const [{ startedAt, safeAt, endedAt, drainedAt }] = windows
     expect([startedAt, safeAt, endedAt, drainedAt].toSorted()).toEqual([startedAt, safeAt, endedAt, drainedAt])

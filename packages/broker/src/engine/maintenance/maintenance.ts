@@ -262,7 +262,7 @@ export class Maintenance {
   ): Promise<{ before: SwitchState; state: SwitchState }> {
     const { system, nowMs } = this.#parts
     const at = new Date(nowMs()).toISOString()
-    let flipped = false
+    let changed = false
     let before = SWITCH_OFF
     // With others it is not known: what they told last may be a moment old.
     const [own, ...others] = this.#instanceStatuses()
@@ -271,23 +271,24 @@ export class Maintenance {
       .changeSwitch('maintenance_mode', (current) => {
         before = readSwitch(current)
         const next = flipMaintenance(before, enabled, reason, by, at)
-        flipped = next !== null && next.enabled !== before.enabled
+        changed = next !== null
         return asValue(next)
       })
       .catch(refuse)
     // The history is a record, not the switch: its failure must not make the switch look unset.
-    if (flipped) await this.#writeHistory(enabled, reason, by, heldBytes).catch(() => {})
+    if (changed) await this.#writeHistory(before, enabled, reason, by, heldBytes).catch(() => {})
     return { before, state: readSwitch(value) }
   }
 
   async #writeHistory(
+    before: SwitchState,
     enabled: boolean,
     reason: string | null,
     by: string | null,
     heldBytes: number | null,
   ): Promise<void> {
     const { system } = this.#parts
-    if (enabled) {
+    if (enabled && !before.enabled) {
       this.#windowId = await system.openWindow({
         kind: 'maintenance',
         instanceId: null,
@@ -301,11 +302,8 @@ export class Maintenance {
     const open = windows.find((row) => row.kind === 'maintenance' && row.endedAt === null)
     if (open === undefined) return
     this.#windowId = open.id
-    await system.changeWindow(open.id, {
-      ended: true,
-      endedBy: by,
-      ...(heldBytes === null ? {} : { bufferedBytes: heldBytes }),
-    })
+    const held = heldBytes === null ? {} : { bufferedBytes: heldBytes }
+    await system.changeWindow(open.id, enabled ? { reason } : { ended: true, endedBy: by, ...held })
   }
 
   /**
