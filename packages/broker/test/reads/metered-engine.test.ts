@@ -7,7 +7,7 @@ import { MetricsFlush } from '../../src/engine/reads/metrics-flush.ts'
 import { Refusal } from '../../src/engine/refusal.ts'
 import { StoreError } from '../../src/ports/store-error.ts'
 
-it('counts every call that PostgreSQL could not serve, once', async () => {
+it('counts every call that PostgreSQL could not serve, once, and none whose client has gone', async () => {
   const activity = new Activity()
   const down = (): Promise<never> => Promise.reject(new Refusal('DATABASE_UNAVAILABLE'))
   const engine = {
@@ -23,7 +23,8 @@ it('counts every call that PostgreSQL could not serve, once', async () => {
   await expect(metered.ackMessages([])).rejects.toThrow(Refusal)
   await expect(metered.listQueues({} as never)).rejects.toThrow(Refusal)
   await expect(metered.requireQueue('q')).rejects.toThrow(Refusal)
-  await metered.popMessages({ queue: 'q', wait: false, messages: [] } as never, {} as never)
+  await metered.popMessages({ queue: 'q', wait: false, messages: [] } as never, new AbortController().signal)
+  await metered.popMessages({ queue: 'q', wait: false, messages: [] } as never, AbortSignal.abort())
   expect(metered.health()).toBe('well')
   expect(activity.take().databaseErrors).toBe(4)
 })

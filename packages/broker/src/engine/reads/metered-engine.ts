@@ -21,8 +21,8 @@ export function meterEngine(engine: Engine, activity: Activity): Engine {
       return answer.then(
         (popped) => {
           leave?.()
-          // A pop never fails for it; it is empty.
-          if (popped.emptyReason === 'database_unavailable') activity.databaseError()
+          // A pop never fails for it; it is empty. One whose client has gone did not wait for PostgreSQL to answer.
+          if (popped.emptyReason === 'database_unavailable' && !abandoned.aborted) activity.databaseError()
           activity.popped(request, popped)
           return popped
         },
