@@ -290,8 +290,10 @@ describe('buffers', () => {
       transactionId: 't',
       messageId: ID,
     })
+    await ask('POST', path, ' \r\n')
     await ask('POST', path, '{"queue":"a","partition":null,"payload":{"n": 1.0}}')
     expect(overrides).toEqual([
+      ['r/1', null, null, null],
       ['r/1', null, null, null],
       ['r/1', 'a', null, '{"n": 1.0}'],
     ])

@@ -99,6 +99,6 @@ export function invalidName(field: string): Refusal {
   })
 }
 
-function isBlank(body: Buffer): boolean {
+export function isBlank(body: Buffer): boolean {
   return body.every((byte) => byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09)
 }

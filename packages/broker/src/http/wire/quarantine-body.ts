@@ -1,6 +1,6 @@
 /** The overrides of a quarantine retry. The payload is kept as the bytes that came, so it is scanned for, not parsed. */
 import { Refusal } from '../../engine/refusal.ts'
-import { reading, requireName } from './json-body.ts'
+import { isBlank, reading, requireName } from './json-body.ts'
 import type { JsonScanner } from './json-scanner.ts'
 
 export interface QuarantineOverrides {
@@ -12,7 +12,7 @@ export interface QuarantineOverrides {
 const NONE: QuarantineOverrides = { queue: null, partition: null, payload: null }
 
 export function parseQuarantineBody(body: Buffer, payloadBytesMax: number): QuarantineOverrides {
-  if (body.length === 0) return NONE
+  if (isBlank(body)) return NONE
   return reading(body, (scanner) => {
     let queue: string | null = null
     let partition: string | null = null
