@@ -474,6 +474,15 @@ describe('POST /api/v1/transaction', () => {
     }
   })
 
+  it('takes a push whose items are null for one with its fields inline', async () => {
+    const { ask } = await startServer()
+    const push = '{"type":"push","queue":"a","items":null,"transactionId":"t"}'
+    const answer = await ask('POST', '/api/v1/transaction', `{"operations":[${push}]}`)
+    expect([answer.status, answer.json.results?.[0]]).toMatchObject([200, { queueName: 'a', transactionId: 't' }])
+    const nothing = await ask('POST', '/api/v1/transaction', '{"operations":[{"type":"push","items":null}]}')
+    expect([nothing.status, nothing.json.details]).toEqual([409, { index: 0, code: 'INVALID_NAME' }])
+  })
+
   it('answers maintenance 503 with Retry-After', async () => {
     const { ask } = await startServer({
       executeTransaction: () => Promise.reject(new Refusal('MAINTENANCE', undefined, { retryAfterSeconds: 5 })),

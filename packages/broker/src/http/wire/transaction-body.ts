@@ -173,7 +173,8 @@ function* describe(text: Buffer, at: string): Steps<{ type: string | null; hasIt
           continue
         }
       } else if (scanner.stringIs('items')) {
-        hasItems = true
+        // Serialisers of other languages write every field that they know.
+        hasItems = scanner.kind() !== 'null'
       }
       scanner.skipValue()
       if (scanner.sliceEnded) yield* pause(scanner)
