@@ -163,6 +163,7 @@ describe('status', () => {
     ])
     expect(await code('/api/v1/status/analytics?interval=second')).toEqual([400, 'INVALID_PARAMETER'])
     expect(await code('/api/v1/status/queues/nowhere')).toEqual([404, 'QUEUE_NOT_FOUND'])
+    expect(await code('/api/v1/status/queues/orders?includePartitions=x')).toEqual([400, 'INVALID_PARAMETER'])
     expect(await code('/api/v1/status/queues/nowhere/messages')).toEqual([404, 'QUEUE_NOT_FOUND'])
   })
 

@@ -11,7 +11,7 @@ import { INTERVALS } from '../../engine/reads/analytics.ts'
 import { countsOf } from '../../engine/reads/resources.ts'
 import type { HttpContext } from '../context.ts'
 import { pagingParameters, queryPaging } from '../paging.ts'
-import { invalidParameter, type Query, queryName, queryText, queryTimestamp } from '../query.ts'
+import { invalidParameter, type Query, queryBoolean, queryName, queryText, queryTimestamp } from '../query.ts'
 import { queueList, queueListParameters } from '../queue-list.ts'
 import { PARAMETER_ERRORS, RANGE, readRoute, text } from '../read-route.ts'
 import type { Route } from '../route.ts'
@@ -68,9 +68,10 @@ export function statusRoutes({ engine }: HttpContext): Route[] {
         tag,
         query: [{ name: 'includePartitions', schema: Type.Boolean(), description: 'accepted; they always are' }],
         answer: QueueStatusSchema,
-        errors: ['INVALID_NAME', 'QUEUE_NOT_FOUND'],
+        errors: ['INVALID_PARAMETER', 'INVALID_NAME', 'QUEUE_NOT_FOUND'],
       },
-      async (_, exchange) => {
+      async (query, exchange) => {
+        queryBoolean(query, 'includePartitions', true)
         const { found, rows, totals, partitionsTotal } = await engine.readQueue(
           requireName(exchange.parameters[0]!, 'queue'),
         )
