@@ -24,6 +24,8 @@ BEGIN
     v_position := CASE WHEN p_time IS NULL THEN v_page.next_offset
                        WHEN v_page.last_pushed_at IS NULL OR v_page.last_pushed_at <= p_time THEN v_page.next_offset
                        ELSE queen.offset_at(v_page.id, p_time, true) END;
+    -- The queue was deleted after the page was read.
+    CONTINUE WHEN v_position IS NULL;
     v_finished := queen.finished_from_start(v_page.id) * int8multirange(int8range(v_position, NULL));
     v_position := lower(int8multirange(int8range(v_position, NULL)) - v_finished);
     INSERT INTO queen.cursors AS c (partition_id, group_name, committed, acked)

@@ -142,6 +142,19 @@ it('a seek moves cursors in the order of acks', async () => {
   })
 })
 
+it('a seek that meets the deletion of its queue leaves out what is gone', async () => {
+  const { queueId, low, high } = await scene()
+  await fixture.store.popMessages([claim(low), claim(high)], 1 << 20)
+  await holder.query('BEGIN')
+  await lockRow(holder, ['cursors', low], 'UPDATE')
+  const seek = { queueId, group: 'g', partition: null, after: null, limit: 9, time: '2000-01-01T00:00:00.000000Z' }
+  const moved = createReadStores(patient).groups.seek(seek)
+  await untilBlocked(fixture.database, moved)
+  await holder.query('DELETE FROM queen.partitions WHERE queue_id = $1', [queueId])
+  await holder.query('COMMIT')
+  expect((await moved).map(({ name }) => name)).toEqual(['z'])
+})
+
 it('clearing a queue locks cursors in the order of acks, and before partitions as transactions do', async () => {
   const { queue, low, high } = await scene()
   await fixture.store.popMessages([claim(low), claim(high)], 1 << 20)
