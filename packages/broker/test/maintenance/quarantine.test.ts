@@ -3,6 +3,8 @@ import { type FileBuffer, openFileBuffer } from '@queen/file-buffer'
 import { FaultDisk } from '@queen/file-buffer/fault-disk'
 import { afterEach, describe, expect, it } from 'vitest'
 import { createQuarantine } from '../../src/engine/drain/quarantine.ts'
+import type { PushItem } from '../../src/engine/push/push-item.ts'
+import type { TransactionPush } from '../../src/engine/settle/transaction.ts'
 import type { QuarantineStore, QuarantineWrite } from '../../src/ports/quarantine-store.ts'
 import type { SetAsideRecord } from '../../src/ports/record-log.ts'
 import { StoreError } from '../../src/ports/store-error.ts'
@@ -29,7 +31,7 @@ afterEach(async () => {
   for (const buffer of buffers.splice(0)) await buffer.close()
 })
 
-async function bench() {
+async function bench(preparePush?: (items: readonly PushItem[]) => Promise<TransactionPush>) {
   const disk = new FaultDisk()
   const buffer = await openFileBuffer({
     directory: '/buffer',
@@ -50,6 +52,11 @@ async function bench() {
       if (state.away) throw new StoreError('unavailable', 'away')
       return stored.delete(id)
     },
+    get: async (id: string) => stored.get(id) ?? null,
+    dropWith: async (id: string, work: (session: unknown) => Promise<void>) => {
+      await work(null)
+      return stored.delete(id)
+    },
   } as unknown as QuarantineStore
   const quarantine = createQuarantine({
     store,
@@ -58,7 +65,7 @@ async function bench() {
     instanceId: 'a',
     phase: () => 'normal',
     instances: () => [],
-    preparePush: () => Promise.reject(new Error('not asked for')),
+    preparePush: preparePush ?? (() => Promise.reject(new Error('not asked for'))),
   })
   return { buffer, disk, quarantine, stored, state, id: `${buffer.bufferId}.${DAMAGE.id}` }
 }
@@ -103,5 +110,25 @@ describe('G8 an entry that the disk does not give back', () => {
     disk.fail('read', 'EIO', { times: 1_000 })
     await quarantine.handOver()
     expect([stored.size, buffer.quarantine.count]).toEqual([0, 1])
+  })
+})
+
+describe('G8 a record that is stored after all', () => {
+  it('is stored in the queue of the name that there is now, when this instance still knew one that was deleted', async () => {
+    let tries = 0
+    let committed = 0
+    const { id, quarantine, stored } = await bench(async () => ({
+      run: async () => {
+        tries++
+        if (tries === 1) throw new StoreError('conflict', 'the queue was deleted meanwhile')
+        return null
+      },
+      committed: () => {
+        committed++
+      },
+    }))
+    const overrides = { queue: 'orders', partition: null, payload: Buffer.from('1') }
+    expect(await quarantine.retryQuarantined(id, overrides)).toMatchObject({ queue: 'orders' })
+    expect([tries, committed, stored.size]).toEqual([2, 1, 0])
   })
 })

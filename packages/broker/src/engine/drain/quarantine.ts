@@ -18,7 +18,7 @@ import { RecordReader } from '../push/buffered-message.ts'
 import { PushItem } from '../push/push-item.ts'
 import { Refusal } from '../refusal.ts'
 import type { TransactionPush } from '../settle/transaction.ts'
-import { toRefusal } from '../store-refusal.ts'
+import { answering, toRefusal } from '../store-refusal.ts'
 import type { MaintenancePhase } from '../types.ts'
 
 export interface QuarantineParts {
@@ -146,17 +146,21 @@ export function createQuarantine(parts: QuarantineParts): Quarantine {
       if (entry === null) return refuse(id)
       const item = itemOf(entry, overrides)
       try {
-        const push = await parts.preparePush([item])
-        const dropped = await store.dropWith(id, async (session) => {
-          if ((await push.run({ session })) !== null) throw new NotStorable()
+        // Whoever knew a queue that was deleted meanwhile finds the one of its name at the next try.
+        const push = await answering(async () => {
+          const prepared = await parts.preparePush([item])
+          const dropped = await store.dropWith(id, async (session) => {
+            if ((await prepared.run({ session })) !== null) throw new NotStorable()
+          })
+          return dropped ? prepared : null
         })
         // Somebody else was faster.
-        if (!dropped) throw new Refusal('QUARANTINE_NOT_FOUND')
+        if (push === null) throw new Refusal('QUARANTINE_NOT_FOUND')
         push.committed()
         return item
       } catch (error) {
         const refused = error instanceof NotStorable || (error instanceof StoreError && error.failure === 'rejected')
-        if (!refused) throw error instanceof StoreError ? toRefusal(error) : error
+        if (!refused) throw error
         await store.attempted(id).catch(unavailable)
         const why = error instanceof NotStorable ? item.error : error.message
         throw new Refusal('INVALID_PAYLOAD', `The record still cannot be stored: ${why}`)
