@@ -181,6 +181,74 @@ describe('a database that moves to another PostgreSQL major', () => {
     expect(await read('after')).toEqual(['kept', 'new', 'more', 'still-more', 'lost-1'])
   }, 60_000)
 
+  test('G2 G3 G4 G5 an older copy of it in an open window: the window stays open until it is ended', async () => {
+    const url = await temporaryDatabase()
+    const name = new URL(url).pathname.slice(1)
+    const server = new URL(url)
+    server.pathname = '/postgres'
+    const recorder = new Recorder()
+    const first = await startInstance({ databaseUrl: url })
+    await inPhase(first, 'normal')
+    expect((await first.api.push([{ queue: 'bills' }])).status).toBe(201)
+    // Nobody may be connected to what is copied.
+    await first.stop()
+    const operator = await openTables(server.href)
+    await operator.query(`CREATE DATABASE ${name}_backup TEMPLATE ${name}`)
+    atEnd(() => operator.query(`DROP DATABASE IF EXISTS ${name}_backup WITH (FORCE)`))
+    await first.start()
+    const second = await startInstance({ databaseUrl: url })
+    const instances = [first, second]
+    for (const instance of instances) await inPhase(instance, 'normal')
+    await first.api.maintenance(true, 'restore')
+    const producers = startProducers(3, { queue: 'orders', instances, recorder })
+    await recorder.more(100, 'buffered')
+
+    await operator.query(`DROP DATABASE ${name} WITH (FORCE)`)
+    await operator.query(`ALTER DATABASE ${name}_backup RENAME TO ${name}`)
+    const tables = await openTables(url)
+    const isOpen = async (): Promise<boolean> => {
+      const { phase, reason, safeToMigrate, stale } = (await first.api.maintenance()).body
+      return phase === 'maintenance' && reason === 'restore' && safeToMigrate && !stale
+    }
+    await until('the window is open in the copy, too', async () => {
+      const [row] = await tables.query<{ value: { enabled: boolean; safeAt: string | null } }>(
+        "SELECT value FROM queen.system_state WHERE key = 'maintenance_mode'",
+      )
+      return row!.value.enabled && row!.value.safeAt !== null && (await isOpen())
+    })
+    await recorder.more(50, 'buffered')
+    await second.restart()
+    expect(await second.phase()).toBe('maintenance')
+    await recorder.more(50, 'buffered')
+    expect((await tables.segments()).rows).toBe(1)
+
+    await second.api.maintenance(false)
+    for (const instance of instances) await inPhase(instance, 'normal')
+    await recorder.more(50, 'queued')
+    await stopAll(producers)
+    expect(await verdict(recorder, first, 'orders', tables)).toEqual(ALL_IS_WELL)
+    const { windows } = (await first.api.history()).body
+    expect(windows).toMatchObject([{ kind: 'maintenance', reason: 'restore', endedAt: expect.any(String) }])
+  }, 60_000)
+
+  test('G5 G11 a database that was made in an open window: whoever remembers it stores nothing before its end', async () => {
+    const instance = await startInstance({ databaseUrl: await temporaryDatabase() })
+    const { api } = instance
+    await inPhase(instance, 'normal')
+    await api.maintenance(true, 'restore')
+    await api.push([{ queue: 'orders', transactionId: 'before' }])
+    const empty = await temporaryDatabase()
+    await instance.restart({ DATABASE_URL: empty })
+    await until('it has found it', async () => !(await api.maintenance()).body.stale)
+    expect((await api.maintenance()).body).toMatchObject({ phase: 'maintenance', reason: 'restore' })
+    expect((await api.push([{ queue: 'orders' }])).body).toMatchObject([{ status: 'buffered' }])
+    const tables = await openTables(empty)
+    expect((await tables.segments()).rows).toBe(0)
+    await api.maintenance(false)
+    await inPhase(instance, 'normal')
+    expect(await tables.messagesIn('orders')).toBe(2)
+  }, 60_000)
+
   test(
     'a copy that fails half way leaves an empty database, and one of another version of Queen is refused',
     async () => {

@@ -25,6 +25,7 @@ import { MessageIdSource } from './engine/format/message-id.ts'
 import { KeyCheck } from './engine/key-check.ts'
 import { Acceptance } from './engine/maintenance/acceptance.ts'
 import { followDatabaseClock } from './engine/maintenance/follow-database-clock.ts'
+import { upholdWindow } from './engine/maintenance/forgotten-window.ts'
 import { FreezeWatch } from './engine/maintenance/freeze-watch.ts'
 import { HostClock } from './engine/maintenance/host-clock.ts'
 import { Maintenance } from './engine/maintenance/maintenance.ts'
@@ -303,6 +304,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
       maintenance.learnPopSwitch(state.popMaintenance)
       return readSwitch(state.maintenance)
     },
+    upholdWindow: (known) => upholdWindow(system, log, known),
     // Nothing that was sealed with a wrong key must be stored.
     beforeWrites: () => key.verdict(),
     log: buffer,

@@ -15,6 +15,13 @@ export interface SystemState {
   readonly configVersion: number
 }
 
+/** How old a switch is, by the database's clock; null = no such row. */
+export interface SwitchAge {
+  readonly changedAt: string | null
+  /** When the one that was left alone longest was written: a schema made later than that knows of nothing before. */
+  readonly firstAt: string | null
+}
+
 export type SwitchName = 'maintenance_mode' | 'pop_maintenance_mode'
 
 export interface FenceHolder {
@@ -102,7 +109,7 @@ export interface SystemStore {
    * Changes a switch: `change` gets the value in force and returns the next one (null = leave it). Nobody else changes
    * it in between. Committed and notified when it resolves with the value now in force.
    */
-  changeSwitch(name: SwitchName, change: (current: unknown) => SwitchValue | null): Promise<unknown>
+  changeSwitch(name: SwitchName, change: (current: unknown, age: SwitchAge) => SwitchValue | null): Promise<unknown>
   /** Keeps the value under this name unless one is kept; the one that is kept. */
   keepOnce(name: 'encryption_check', value: string): Promise<string>
   /**

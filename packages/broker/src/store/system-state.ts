@@ -5,7 +5,14 @@
  * waits on purpose, has a connection of its own.
  */
 import { StoreError } from '../ports/store-error.ts'
-import type { FenceHolder, SwitchName, SwitchValue, SystemState, SystemStore } from '../ports/system-store.ts'
+import type {
+  FenceHolder,
+  SwitchAge,
+  SwitchName,
+  SwitchValue,
+  SystemState,
+  SystemStore,
+} from '../ports/system-store.ts'
 import type { QueenDatabase } from './pool.ts'
 import { createInstanceStore } from './system-state-instances.ts'
 import { createWindowStore } from './system-state-windows.ts'
@@ -41,15 +48,18 @@ export function createSystemStore(
       return result
     },
 
-    changeSwitch(name: SwitchName, change: (current: unknown) => SwitchValue | null): Promise<unknown> {
+    changeSwitch(name: SwitchName, change: (current: unknown, age: SwitchAge) => SwitchValue | null): Promise<unknown> {
       return database.transaction('state', async (sql) => {
-        const rows = await sql.run<{ value: unknown }>(
+        const [row] = await sql.run<{ value: unknown; changed_at: string; first_at: string }>(
           'lock_switch',
-          'SELECT s.value FROM queen.system_state s WHERE s.key = $1::text FOR UPDATE',
+          `SELECT s.value, s.updated_at AS changed_at,
+                  (SELECT min(o.updated_at) FROM queen.system_state o) AS first_at
+             FROM queen.system_state s WHERE s.key = $1::text FOR UPDATE`,
           [name],
         )
-        const current = rows[0]?.value ?? null
-        const next = change(current)
+        const current = row?.value ?? null
+        const at = (text: string | undefined): string | null => (text === undefined ? null : isoMicros(text))
+        const next = change(current, { changedAt: at(row?.changed_at), firstAt: at(row?.first_at) })
         if (next === null) return current
         await sql.run(
           'write_switch',

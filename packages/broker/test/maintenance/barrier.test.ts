@@ -108,6 +108,7 @@ async function inBarrier(
   const route = new WriteRoute()
   const control = new MaintenanceControl({
     readSwitch: async () => readSwitch((await over.switchNow?.()) ?? DRAINING),
+    upholdWindow: async (known) => known,
     beforeWrites: over.beforeWrites ?? (async () => {}),
     log,
     route,
@@ -337,7 +338,7 @@ describe('G4 an instance whose step takes long', () => {
 
 describe('G4 an instance that slept', () => {
   it('takes a window for open only while the switch says so, however slowly its end is written to disk', async () => {
-    const window = { enabled: true, draining: false, epoch: 1, since: '2026-01-01T00:00:00.000Z' }
+    const window = { enabled: true, draining: false, epoch: 0, since: '2026-01-01T00:00:00.000Z' }
     const looks: PromiseWithResolvers<unknown>[] = []
     const { control } = await inBarrier(async () => view(), {
       saveMs: 300,
@@ -364,7 +365,7 @@ describe('G4 an instance that slept', () => {
   })
 
   it('asks again when its connections were cut while it slept, instead of taking PostgreSQL for gone', async () => {
-    const window = { enabled: true, draining: false, epoch: 1, since: '2026-01-01T00:00:00.000Z' }
+    const window = { enabled: true, draining: false, epoch: 0, since: '2026-01-01T00:00:00.000Z' }
     let looks = 0
     const { control } = await inBarrier(async () => view(), {
       reaches: 'window',
@@ -378,7 +379,7 @@ describe('G4 an instance that slept', () => {
   })
 
   it('acknowledges when PostgreSQL cannot be reached: then it is cut off like any other', async () => {
-    const window = { enabled: true, draining: false, epoch: 1, since: '2026-01-01T00:00:00.000Z' }
+    const window = { enabled: true, draining: false, epoch: 0, since: '2026-01-01T00:00:00.000Z' }
     let away = false
     const { control } = await inBarrier(async () => view(), {
       reaches: 'window',
@@ -394,7 +395,7 @@ describe('G4 an instance that slept', () => {
 })
 
 describe('G11 a switch', () => {
-  const window = { enabled: true, draining: false, epoch: 1, since: '2026-01-01T00:00:00.000Z' }
+  const window = { enabled: true, draining: false, epoch: 0, since: '2026-01-01T00:00:00.000Z' }
 
   it('that was on before a restart is on from the first instant, also without PostgreSQL', async () => {
     const { control } = await inBarrier(async () => view(), {
@@ -452,7 +453,7 @@ describe('G11 a switch', () => {
 
 describe('G11 a switch that the disk has no room for', () => {
   it('is remembered as soon as there is room, without another look at PostgreSQL, and reported once', async () => {
-    const window = { enabled: true, draining: false, epoch: 1, since: '2026-01-01T00:00:00.000Z' }
+    const window = { enabled: true, draining: false, epoch: 0, since: '2026-01-01T00:00:00.000Z' }
     const full = new Error('ENOSPC: no space left on device, write')
     let tries = 0
     let saved: unknown = null

@@ -1,6 +1,12 @@
 /** Whom a drain waits for, as a plain function of what operators did. */
 import { describe, expect, it } from 'vitest'
-import { flipMaintenance, readSwitch, SWITCH_OFF, type SwitchState } from '../../src/engine/maintenance/switch-state.ts'
+import {
+  flipMaintenance,
+  isForgotten,
+  readSwitch,
+  SWITCH_OFF,
+  type SwitchState,
+} from '../../src/engine/maintenance/switch-state.ts'
 
 const at = (minute: number): string => new Date(Date.UTC(2026, 0, 1, 0, minute)).toISOString()
 const flip = (now: SwitchState, enabled: boolean, minute: number): SwitchState =>
@@ -43,5 +49,28 @@ describe('G11 what is stored of the switch', () => {
     expect(off).toMatchObject({ enabled: false, draining: true })
     for (const state of [SWITCH_OFF, off, flip(off, true, 21)])
       expect(readSwitch(JSON.parse(JSON.stringify(state)))).toEqual(state)
+  })
+})
+
+describe('G5 a switch that is off without anybody having ended the window', () => {
+  const first = flip(flip(SWITCH_OFF, true, 10), false, 20)
+  const before = { ...first, draining: false }
+  const open = flip(before, true, 40)
+
+  it.each([
+    ['a copy from before the window', before, 20, 5, true],
+    ['a copy from before the first window', SWITCH_OFF, 5, 5, true],
+    ['a database that was made since', SWITCH_OFF, 50, 50, true],
+    ['the end of the window', flip(open, false, 50), 50, 5, false],
+    ['a row written by hand, its time left alone', SWITCH_OFF, 40, 5, false],
+    ['a row written by hand, with its time', SWITCH_OFF, 50, 5, false],
+    ['the window itself', open, 40, 5, false],
+  ])('%s', (_, read, changed, made, forgotten) => {
+    expect(isForgotten(read, open, { changedAt: at(changed), firstAt: at(made) })).toBe(forgotten)
+  })
+
+  it('means nothing to whoever knows of no open window', () => {
+    const age = { changedAt: at(5), firstAt: at(5) }
+    expect(isForgotten(SWITCH_OFF, first, age)).toBe(false)
   })
 })

@@ -24,11 +24,13 @@ import {
   PHASE,
   WRITE_MODE,
 } from './maintenance-machine.ts'
-import { readSwitch, SWITCH_OFF, type SwitchState } from './switch-state.ts'
+import { mayBeForgotten, readSwitch, SWITCH_OFF, type SwitchState } from './switch-state.ts'
 
 export interface ControlParts {
   /** @throws StoreError */
   readonly readSwitch: () => Promise<SwitchState>
+  /** PostgreSQL may have forgotten this open window; the switch that is in force. @throws StoreError */
+  readonly upholdWindow: (known: SwitchState) => Promise<SwitchState>
   /** What has to be known before anything goes to PostgreSQL, or cannot be found out now. Never rejects. */
   readonly beforeWrites: () => Promise<unknown>
   readonly log: RecordLog
@@ -202,7 +204,11 @@ export class MaintenanceControl {
   }
 
   /** The switch as PostgreSQL had it when it was asked. */
-  async learn(state: SwitchState, ticket: number): Promise<void> {
+  async learn(read: SwitchState, ticket: number): Promise<void> {
+    if (ticket < this.#applied) return
+    // Nobody has ended it. It stays open, whatever copy of the database this is (G5).
+    const uphold = this.#switchKnown && mayBeForgotten(read, this.#switch)
+    const state = uphold ? await this.#parts.upholdWindow(this.#switch) : read
     if (ticket < this.#applied) return
     this.#applied = ticket
     const changed = !this.#switchKnown || JSON.stringify(state) !== this.#saved

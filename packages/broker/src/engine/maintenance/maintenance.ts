@@ -20,6 +20,7 @@ import { sessionName } from './session-name.ts'
 import {
   flipMaintenance,
   flipSwitch,
+  isForgotten,
   maintenanceMessage,
   pendingMessage,
   readSwitch,
@@ -268,11 +269,15 @@ export class Maintenance {
     const [own, ...others] = this.#instanceStatuses()
     const heldBytes = others.length === 0 ? own!.bufferedBytes : null
     const value = await system
-      .changeSwitch('maintenance_mode', (current) => {
+      .changeSwitch('maintenance_mode', (current, age) => {
+        const known = this.#parts.control.switch
         before = readSwitch(current)
+        const forgotten = known !== null && isForgotten(before, known, age)
+        // What is ended then is that window, by the whole cluster.
+        if (forgotten) before = { ...known, safeAt: null }
         const next = flipMaintenance(before, enabled, reason, by, at)
         changed = next !== null
-        return asValue(next)
+        return asValue(next ?? (forgotten ? before : null))
       })
       .catch(refuse)
     // The history is a record, not the switch: its failure must not make the switch look unset.

@@ -1,5 +1,6 @@
 /** The maintenance switch as `queen.system_state` and the file beside the buffer hold it. */
 import type { StoreError } from '../../ports/store-error.ts'
+import type { SwitchAge } from '../../ports/system-store.ts'
 import type { MaintenanceStatus } from '../engine.ts'
 
 export interface SwitchState {
@@ -47,6 +48,25 @@ export function readSwitch(value: unknown): SwitchState {
     epoch: typeof fields.epoch === 'number' ? fields.epoch : 0,
     expectSince: text('expectSince'),
   }
+}
+
+// The clocks of a broker and of PostgreSQL differ by less.
+const CLOCKS_APART_MS = 1_000
+
+/**
+ * Whether PostgreSQL may have forgotten the open window `known` when it says `read`: whoever ends a window raises the epoch.
+ * Only a copy from before the window does not, and an operator who writes the row by hand.
+ */
+export function mayBeForgotten(read: SwitchState, known: SwitchState): boolean {
+  return known.enabled && !read.enabled && known.since !== null && read.epoch <= known.epoch
+}
+
+/** The same, judged by the row's age: one written by hand is not older than the window, nor is its schema younger. */
+export function isForgotten(read: SwitchState, known: SwitchState, age: SwitchAge): boolean {
+  if (!mayBeForgotten(read, known)) return false
+  const openedMs = Date.parse(known.since!)
+  const isOlder = Date.parse(age.changedAt ?? '') < openedMs - CLOCKS_APART_MS
+  return isOlder || Date.parse(age.firstAt ?? '') > openedMs + CLOCKS_APART_MS
 }
 
 /** The switch after an operator's call, null = no change: the same position keeps its time, a new reason replaces the old. */

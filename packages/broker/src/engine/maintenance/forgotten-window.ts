@@ -1,0 +1,24 @@
+/**
+ * The database came back from before an open window: restored from a backup, a replica that was promoted before it had
+ * everything, an empty one. Nobody has ended the window, and its operator goes by what was answered: it is opened anew.
+ */
+import type { Log } from '../../ports/log.ts'
+import type { SystemStore } from '../../ports/system-store.ts'
+import { isForgotten, readSwitch, type SwitchState } from './switch-state.ts'
+
+/** The switch that is in force; the fence has to be passed again. @throws StoreError */
+export async function upholdWindow(system: SystemStore, log: Log, known: SwitchState): Promise<SwitchState> {
+  let forgotten = false
+  const value = await system.changeSwitch('maintenance_mode', (current, age) => {
+    forgotten = isForgotten(readSwitch(current), known, age)
+    return forgotten ? { ...known, safeAt: null } : null
+  })
+  if (!forgotten) return readSwitch(value)
+  const { by, reason, since } = known
+  log.warn({ since, reason }, 'PostgreSQL came back from before this maintenance window: the window stays open')
+  // As after any switch: the history is a record, and does not decide.
+  await system
+    .openWindow({ kind: 'maintenance', instanceId: null, startedAt: since, reason, startedBy: by })
+    .catch(() => {})
+  return readSwitch(value)
+}
