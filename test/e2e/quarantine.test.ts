@@ -143,6 +143,25 @@ describe('quarantine', () => {
     expect(idsOf({ records: (await api.pop('orders', { batch: 10 })).body.messages })).toEqual(['stored', 'next'])
   }, 60_000)
 
+  test('G2 G4 G8 a column that wants a value sets nothing aside: it is no fault of a message', async () => {
+    const databaseUrl = await temporaryDatabase()
+    const instance = await startInstance({ databaseUrl })
+    const { api } = instance
+    const tables = await openTables(databaseUrl)
+    await normalAgain(api)
+    await api.maintenance(true)
+    for (const transactionId of ['a', 'b', 'c']) await api.push([{ queue: 'orders', transactionId }])
+    await tables.query('ALTER TABLE queen.segments ADD COLUMN tenant text NOT NULL')
+    await api.maintenance(false)
+    await until('the log says why nothing is stored', () => instance.output.includes('null value in column "tenant"'))
+    expect((await api.push([{ queue: 'orders', transactionId: 'd' }])).body).toMatchObject([{ status: 'buffered' }])
+    expect((await api.get(LIST)).body).toMatchObject({ records: [], total: 0 })
+    await tables.query('ALTER TABLE queen.segments ALTER COLUMN tenant DROP NOT NULL')
+    await until('all is stored', async () => (await tables.messagesIn('orders')) === 4)
+    const { messages } = (await api.pop('orders', { batch: 10 })).body
+    expect(messages.map((each: { transactionId: string }) => each.transactionId)).toEqual(['a', 'b', 'c', 'd'])
+  })
+
   test("G8 G10 damage on an instance's disk: shown at once, handed over after the window, and gone when it is dropped", async () => {
     const databaseUrl = await temporaryDatabase()
     const instance = await startInstance({ databaseUrl })

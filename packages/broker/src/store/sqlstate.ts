@@ -39,6 +39,8 @@ export const SQLSTATES: Readonly<Record<string, Verdict>> = {
   // Data exceptions: a value PostgreSQL cannot take.
   '22': rejected,
   '23': rejected,
+  // A column that somebody added wants a value that no statement of ours has, whatever the message: it is none's fault.
+  '23502': unavailable,
   '25': defect,
   '25006': readOnly,
   // Idle-in-transaction limit (the instance was stopped inside a transaction) and transaction limit.

@@ -17,7 +17,7 @@ const TABLE: readonly [code: string, failure: StoreFailure, outcomeUnknownWhenSe
   ['22021', 'rejected', false],
   ['22P02', 'rejected', false],
   ['22P05', 'rejected', false],
-  ['23502', 'rejected', false],
+  ['23502', 'unavailable', false],
   ['23505', 'rejected', false],
   ['23514', 'rejected', false],
   ['25001', 'defect', false],
