@@ -111,8 +111,12 @@ export function toStoreError(error: unknown, sent: boolean): StoreError {
   const { code, message, severity } = error as { code?: unknown; message?: unknown; severity?: unknown }
   if (typeof severity === 'string' && typeof code === 'string') {
     const verdict = verdictOf(code)
-    const outcomeUnknown = sent && (verdict.sessionEnds === true || severity === 'FATAL' || severity === 'PANIC')
-    return new StoreError(verdict.failure, String(message), {
+    const fatal = severity === 'FATAL' || severity === 'PANIC'
+    const outcomeUnknown = sent && (verdict.sessionEnds === true || fatal)
+    // No session was begun, or it was ended: the fault of no statement. A database that takes no connections (ALLOW_CONNECTIONS)
+    // has the code of a statement that comes too early, a setting of the role that cannot be applied that of a bad value.
+    const noStatement = fatal && (verdict.failure === 'defect' || verdict.failure === 'rejected')
+    return new StoreError(noStatement ? 'unavailable' : verdict.failure, String(message), {
       sqlState: code,
       outcomeUnknown,
       noConnectionLeft: verdict.noConnectionLeft === true,

@@ -1,5 +1,8 @@
 /** Switched on, and PostgreSQL cannot be asked whether it is safe: what the operator is told, and how it ends. */
+import { testDatabase } from '@queen/embedded-postgres/testing'
+import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { until } from '../../../../test/support/until.ts'
 import { StoreError } from '../../src/ports/store-error.ts'
 import type { QueenDatabase } from '../../src/store/pool.ts'
 import { type RunningBroker, runBroker } from '../reads/running-broker.ts'
@@ -38,5 +41,44 @@ describe('a window that cannot be made safe', () => {
     failure = null
     expect(await broker.post(PATH, { enabled: true })).toMatchObject({ safeToMigrate: true, blockers: [] })
     await broker.post(PATH, { enabled: false })
+  })
+})
+
+describe('an outage with PostgreSQL there', () => {
+  it('G1 a database that takes no connections: pushes are buffered, and a switch is told to try again', async () => {
+    const name = new URL(broker.databaseUrl).pathname.slice(1)
+    const operator = new pg.Client({ connectionString: testDatabase() })
+    await operator.connect()
+    try {
+      await operator.query(`ALTER DATABASE ${name} ALLOW_CONNECTIONS false`)
+      await operator.query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND application_name LIKE 'queen %'",
+        [name],
+      )
+      const pushed = await broker.post('/api/v1/push', { items: [{ queue: 'closed', partition: 'p' }] })
+      expect(pushed).toMatchObject([{ status: 'buffered' }])
+      const refused = await broker.ask('POST', PATH, { enabled: true })
+      expect(refused).toMatchObject({ status: 503, body: { code: 'DATABASE_UNAVAILABLE' } })
+    } finally {
+      await operator.query(`ALTER DATABASE ${name} ALLOW_CONNECTIONS true`)
+      await operator.end()
+    }
+    await until('it is drained', async () => (await broker.get('/health')).buffer.bufferedMessages === 0)
+  })
+
+  it('G10 is not told as pushes that are stored: somebody holds a lock', async () => {
+    await broker.push('orders', 'p', ['before'])
+    await broker.sql.query('BEGIN; LOCK TABLE queen.system_state')
+    try {
+      const pushed = await broker.post('/api/v1/push', { items: [{ queue: 'orders', partition: 'p' }] })
+      expect(pushed).toMatchObject([{ status: 'buffered' }])
+      expect(await broker.get(PATH)).toMatchObject({
+        phase: 'normal',
+        message: expect.stringMatching(/^PostgreSQL cannot be written: .*buffered/),
+      })
+      expect(await broker.get('/health')).toMatchObject({ database: 'connected' })
+    } finally {
+      await broker.sql.query('ROLLBACK')
+    }
   })
 })

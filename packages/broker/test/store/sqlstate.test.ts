@@ -72,6 +72,12 @@ describe('the SQLSTATE table', () => {
     expect(['57014', '55P03'].map((code) => toStoreError(serverError(code), true).tooLong)).toEqual([true, false])
   })
 
+  it('takes a FATAL error for no fault of a statement, whatever its code', () => {
+    const failures = ['55000', '22023', '42704'].map((code) => toStoreError(serverError(code, 'FATAL'), false).failure)
+    expect(failures).toEqual(['unavailable', 'unavailable', 'unavailable'])
+    expect(toStoreError(serverError('08P01', 'FATAL'), false).failure).toBe('conflict')
+  })
+
   it('takes every FATAL error of a sent statement for an unknown outcome', () => {
     expect(toStoreError(serverError('40001', 'FATAL'), true).outcomeUnknown).toBe(true)
     expect(toStoreError(serverError('XX000', 'PANIC'), true).outcomeUnknown).toBe(true)

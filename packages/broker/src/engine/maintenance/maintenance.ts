@@ -192,7 +192,7 @@ export class Maintenance {
       quarantinedMessages: sumOf(instances.map((instance) => instance.quarantinedMessages)),
       bufferHealthy: this.#selfReport().bufferHealthy && this.#othersHealthy(),
       drain: phase === 'draining' ? this.#drainProgress() : null,
-      message: maintenanceMessage({ phase, safeToMigrate }, this.#parts.databaseUp()),
+      message: maintenanceMessage({ phase, safeToMigrate }, this.#parts.databaseUp() && control.state !== 'outage'),
       bufferStats: {
         pendingCount: log.stats.pendingRecords,
         failedCount: this.#parts.quarantined.records,

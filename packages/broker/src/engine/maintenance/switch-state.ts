@@ -99,17 +99,17 @@ const MESSAGES = {
   entering: 'Maintenance mode is on: waiting for running writes to end. It is not safe to migrate yet.',
   safe: 'Maintenance mode is on: pushes are buffered on disk. It is safe to migrate.',
   draining: 'Maintenance mode is off: the buffered messages are being stored, new pushes go behind them.',
-  outage: 'PostgreSQL is unreachable: pushes are buffered on disk and will be stored when it is back.',
+  outage: 'PostgreSQL cannot be written: pushes are buffered on disk and will be stored when it can.',
   normal: 'Maintenance mode is off: pushes are stored in PostgreSQL.',
 } as const
 
 export function maintenanceMessage(
   status: Pick<MaintenanceStatus, 'phase' | 'safeToMigrate'>,
-  databaseUp: boolean,
+  writable: boolean,
 ): string {
   if (status.phase === 'maintenance') return status.safeToMigrate ? MESSAGES.safe : MESSAGES.entering
   if (status.phase === 'draining') return MESSAGES.draining
-  return databaseUp ? MESSAGES.normal : MESSAGES.outage
+  return writable ? MESSAGES.normal : MESSAGES.outage
 }
 
 /** What a call is told whose switch is on and not safe; undefined = a write is running, as the table of errors has it. */
