@@ -11,7 +11,8 @@ import type { DedicatedSql } from './pool.ts'
 
 export interface Ledger {
   readonly applied: readonly { version: number; name: string; checksum: string }[]
-  readonly functionVersions: readonly string[]
+  /** The set of this build is there, all of it. */
+  readonly hasFunctions: boolean
 }
 
 const SERVER_VERSION_MIN = 150_000
@@ -30,7 +31,7 @@ const CREATE_LEDGER = `
     installed_at timestamptz NOT NULL DEFAULT clock_timestamp()
   )`
 
-export async function readLedger(sql: DedicatedSql): Promise<Ledger> {
+export async function readLedger(sql: DedicatedSql, functions: FunctionSet): Promise<Ledger> {
   const [server] = await sql.run<{ version: number; encoding: string; ledger: boolean }>(
     'schema_server',
     `SELECT pg_catalog.current_setting('server_version_num')::int AS version,
@@ -40,14 +41,21 @@ export async function readLedger(sql: DedicatedSql): Promise<Ledger> {
     [],
   )
   checkServer(server!.version, server!.encoding)
-  if (!server!.ledger) return { applied: [], functionVersions: [] }
+  if (!server!.ledger) return { applied: [], hasFunctions: false }
   const applied = await sql.run<{ version: number; name: string; checksum: string }>(
     'schema_migrations',
     'SELECT version, name, checksum FROM queen.schema_migrations ORDER BY version',
     [],
   )
-  const sets = await sql.run<{ version: string }>('schema_functions', 'SELECT version FROM queen.function_sets', [])
-  return { applied, functionVersions: sets.map((set) => set.version) }
+  // Functions that somebody dropped are missed at the next start, whatever the ledger says.
+  const [set] = await sql.run<{ installed: boolean; functions: number }>(
+    'schema_functions',
+    `SELECT EXISTS (SELECT FROM queen.function_sets s WHERE s.version = $1::text) AS installed,
+            (SELECT count(DISTINCT p.proname)::int FROM pg_catalog.pg_proc p
+              WHERE p.pronamespace = pg_catalog.to_regnamespace('queen') AND p.proname = ANY ($2::text[])) AS functions`,
+    [functions.version, functions.names.map((name) => `${name}_${functions.version}`)],
+  )
+  return { applied, hasFunctions: set!.installed && set!.functions === functions.names.length }
 }
 
 function checkServer(version: number, encoding: string): void {
@@ -82,8 +90,15 @@ export async function applyMigrations(sql: DedicatedSql, migrations: readonly Mi
 export async function applyFunctions(sql: DedicatedSql, functions: FunctionSet): Promise<void> {
   // The files come in alphabetical order, not in the order in which functions call each other.
   await sql.command('SET LOCAL check_function_bodies = off')
+  // What is left of a set some of whose functions were dropped.
+  await dropFunctions(sql, functions.version)
   await explain('the SQL functions', sql.command(functions.sql))
-  await sql.run('functions_applied', 'INSERT INTO queen.function_sets (version) VALUES ($1)', [functions.version])
+  await sql.run(
+    'functions_applied',
+    `INSERT INTO queen.function_sets (version) VALUES ($1)
+     ON CONFLICT (version) DO UPDATE SET installed_at = excluded.installed_at`,
+    [functions.version],
+  )
   const outdated = await sql.run<{ version: string }>(
     'functions_outdated',
     `DELETE FROM queen.function_sets WHERE version IN (

@@ -53,16 +53,16 @@ export async function migrate(
 
   const plan = (ledger: Ledger) => ({
     pending: pendingMigrations(migrations, ledger),
-    functionsMissing: !ledger.functionVersions.includes(functions.version),
+    functionsMissing: !ledger.hasFunctions,
   })
   const readLimits = { lockTimeoutMs, statementTimeoutMs: READ_TIMEOUT_MS }
-  const first = plan(await database.dedicated(readLimits, readLedger))
+  const first = plan(await database.dedicated(readLimits, (sql) => readLedger(sql, functions)))
   if (first.pending.length === 0 && !first.functionsMissing) return { applied: [], functionsInstalled: false }
 
   return database.dedicated({ lockTimeoutMs, statementTimeoutMs: 0 }, async (sql) => {
     await sql.command('BEGIN')
     await takeTurn(sql, lockTimeoutMs)
-    const { pending, functionsMissing } = plan(await readLedger(sql))
+    const { pending, functionsMissing } = plan(await readLedger(sql, functions))
     if (pending.length > 0 || functionsMissing) await prepareSchema(sql)
     await applyMigrations(sql, pending)
     if (functionsMissing) await applyFunctions(sql, functions)

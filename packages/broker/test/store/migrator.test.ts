@@ -231,6 +231,15 @@ describe('functions', () => {
     expect(rows.map((row) => row.name)).toEqual(kept.sort())
   })
 
+  it('that somebody dropped are made anew at the next start, with what is left of their set', async () => {
+    const database = connect()
+    await migrate(database)
+    const { version } = ownFunctions()
+    await command(database, `DROP FUNCTION queen.fence_key_${version} CASCADE`)
+    expect(await migrate(database)).toEqual({ applied: [], functionsInstalled: true })
+    expect(await migrate(database)).toEqual({ applied: [], functionsInstalled: false })
+  })
+
   it('are renamed only where one of them is called', () => {
     const { version, bind } = functionSet([
       'CREATE FUNCTION queen.push_messages(a int) RETURNS void LANGUAGE sql AS $$ $$;',
