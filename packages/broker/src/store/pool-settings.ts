@@ -20,6 +20,8 @@ export function baseSettings(limits: TimeLimits): Record<string, string> {
     DateStyle: 'ISO, YMD',
     IntervalStyle: 'postgres',
     bytea_output: 'hex',
+    // Lists of times and offsets have holes.
+    array_nulls: 'on',
     client_min_messages: 'warning',
     default_transaction_isolation: 'read committed',
     lock_timeout: `${limits.lockTimeoutMs}ms`,
