@@ -285,6 +285,8 @@ export class FileBuffer {
   }
 
   read(limit: { records: number; bytes: number }): Promise<BufferBatch> {
+    // The files are where they were moved, or their new owner's: what is not found here is not damaged.
+    if (this.#lost) return Promise.reject(lostLock())
     return this.#reader.read(limit)
   }
 
@@ -371,7 +373,7 @@ export class FileBuffer {
     return this.#closing
   }
 
-  /** Called when another process took the directory: from here on nothing is written. */
+  /** Called when another process took the directory, or it is not where it was: from here on nothing is written. */
   lockLost(): void {
     this.#lost = true
     this.#writer.stop(lostLock())
@@ -486,4 +488,4 @@ export class FileBuffer {
 }
 
 const lostLock = (): FileBufferError =>
-  new FileBufferError('BUFFER_UNAVAILABLE', 'another process took over the file buffer directory')
+  new FileBufferError('BUFFER_UNAVAILABLE', 'another process took over the file buffer directory, or it was moved away')

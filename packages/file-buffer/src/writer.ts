@@ -223,7 +223,7 @@ export class Writer {
     const held = this.#options.lock.isHeld()
     if (held === true || (await held)) return
     this.#robbed = true
-    throw new Error('another process took over the directory')
+    throw new Error('another process took over the directory, or it was moved away')
   }
 
   /** A new file whose header and name are durable before it holds a record. */

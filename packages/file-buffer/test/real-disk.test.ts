@@ -1,6 +1,17 @@
 /** Real processes on a real disk: kill -9 while appending, and who may own a directory. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, promises, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  promises,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -190,6 +201,35 @@ describe('owning a directory', () => {
     expect(buffer.stats.usable).toBe(false)
     await buffer.close()
     expect(events.at(-1)).toBe('lock-lost')
+  })
+
+  it('G2 an owner whose directory was moved away takes no record for damaged, and the next start has them all', async () => {
+    const lost = Promise.withResolvers<void>()
+    const damaged: string[] = []
+    const buffer = await openFileBuffer({
+      directory,
+      bufferBytesMax: 2 ** 30,
+      diskFreeBytesMin: 0,
+      onEvent: ({ type }) => {
+        if (type === 'lock-lost') lost.resolve()
+        else if (type === 'damaged' || type === 'missing') damaged.push(type)
+      },
+    })
+    await buffer.append(sourceOf(['a', 'b']))
+    const moved = `${directory}-moved`
+    renameSync(directory, moved)
+    mkdirSync(directory)
+    await lost.promise
+    await expect(buffer.read({ records: 10, bytes: 1_000 })).rejects.toMatchObject({ code: 'BUFFER_UNAVAILABLE' })
+    await buffer.close()
+    rmSync(directory, { recursive: true })
+    renameSync(moved, directory)
+    // Its owner could not give it back, and is taken for alive: this process is.
+    rmSync(join(directory, 'lock.1'))
+    const again = await open()
+    expect((await again.read({ records: 10, bytes: 1_000 })).records).toHaveLength(2)
+    expect(damaged).toEqual([])
+    await again.close()
   })
 
   it('G1: an owner that was frozen and replaced acknowledges nothing when it thaws, and leaves the rest as it is', async () => {
