@@ -13,7 +13,7 @@ import { Acceptance } from '../../src/engine/maintenance/acceptance.ts'
 import { FreezeWatch } from '../../src/engine/maintenance/freeze-watch.ts'
 import { MaintenanceControl } from '../../src/engine/maintenance/maintenance-control.ts'
 import type { MaintenanceState } from '../../src/engine/maintenance/maintenance-machine.ts'
-import { readSwitch } from '../../src/engine/maintenance/switch-state.ts'
+import { readSwitch, type SwitchState } from '../../src/engine/maintenance/switch-state.ts'
 import { WriteRoute } from '../../src/engine/push/write-route.ts'
 import type { DrainReport, DrainStore, DrainView } from '../../src/ports/drain-store.ts'
 import type { Log } from '../../src/ports/log.ts'
@@ -63,6 +63,7 @@ async function inBarrier(
     pendingRecords?: number
     switchNow?: () => Promise<unknown>
     beforeWrites?: () => Promise<void>
+    upholdWindow?: () => Promise<SwitchState | null>
     /** What the disk says of the switch at the start. */
     remembered?: unknown
     inFlight?: () => number
@@ -108,7 +109,7 @@ async function inBarrier(
   const route = new WriteRoute()
   const control = new MaintenanceControl({
     readSwitch: async () => readSwitch((await over.switchNow?.()) ?? DRAINING),
-    upholdWindow: async (known) => known,
+    upholdWindow: over.upholdWindow ?? (async (known) => known),
     beforeWrites: over.beforeWrites ?? (async () => {}),
     log,
     route,
@@ -404,6 +405,23 @@ describe('G11 a switch', () => {
       switchNow: () => Promise.reject(new StoreError('unavailable', 'connect ECONNREFUSED')),
     })
     expect([control.phase, control.switch?.enabled, control.stale]).toEqual(['maintenance', true, true])
+  })
+
+  it('that a copy of the database has forgotten stays on, also while the copy takes no writes', async () => {
+    let upheld: SwitchState | null = null
+    const older = { ...NORMAL, epoch: 0 }
+    const { control } = await inBarrier(async () => view(), {
+      remembered: window,
+      reaches: 'window',
+      switchNow: async () => older,
+      upholdWindow: async () => upheld,
+    })
+    // Whoever asks learns it from a status, too, which must be answered.
+    await control.learn(readSwitch(older), control.ticket())
+    expect([control.state, control.stale]).toEqual(['window', true])
+    upheld = readSwitch(window)
+    await control.learn(readSwitch(older), control.ticket())
+    expect([control.state, control.stale]).toEqual(['window', false])
   })
 
   it('that is put on again while the disk still writes that it was off stays on', async () => {

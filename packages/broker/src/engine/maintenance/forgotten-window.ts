@@ -3,16 +3,23 @@
  * everything, an empty one. Nobody has ended the window, and its operator goes by what was answered: it is opened anew.
  */
 import type { Log } from '../../ports/log.ts'
+import { StoreError } from '../../ports/store-error.ts'
 import type { SystemStore } from '../../ports/system-store.ts'
 import { isForgotten, readSwitch, type SwitchState } from './switch-state.ts'
 
-/** The switch that is in force; the fence has to be passed again. @throws StoreError */
-export async function upholdWindow(system: SystemStore, log: Log, known: SwitchState): Promise<SwitchState> {
+/** The switch that is in force, the fence has to be passed again; null = PostgreSQL does not say, or takes no writes yet. */
+export async function upholdWindow(system: SystemStore, log: Log, known: SwitchState): Promise<SwitchState | null> {
   let forgotten = false
-  const value = await system.changeSwitch('maintenance_mode', (current, age) => {
-    forgotten = isForgotten(readSwitch(current), known, age)
-    return forgotten ? { ...known, safeAt: null } : null
-  })
+  let value: unknown
+  try {
+    value = await system.changeSwitch('maintenance_mode', (current, age) => {
+      forgotten = isForgotten(readSwitch(current), known, age)
+      return forgotten ? { ...known, safeAt: null } : null
+    })
+  } catch (error) {
+    if (error instanceof StoreError) return null
+    throw error
+  }
   if (!forgotten) return readSwitch(value)
   const { by, reason, since } = known
   log.warn({ since, reason }, 'PostgreSQL came back from before this maintenance window: the window stays open')

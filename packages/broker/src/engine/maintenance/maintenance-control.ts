@@ -29,8 +29,8 @@ import { mayBeForgotten, readSwitch, SWITCH_OFF, type SwitchState } from './swit
 export interface ControlParts {
   /** @throws StoreError */
   readonly readSwitch: () => Promise<SwitchState>
-  /** PostgreSQL may have forgotten this open window; the switch that is in force. @throws StoreError */
-  readonly upholdWindow: (known: SwitchState) => Promise<SwitchState>
+  /** PostgreSQL may have forgotten this open window; the switch that is in force, null = cannot be found out now. */
+  readonly upholdWindow: (known: SwitchState) => Promise<SwitchState | null>
   /** What has to be known before anything goes to PostgreSQL, or cannot be found out now. Never rejects. */
   readonly beforeWrites: () => Promise<unknown>
   readonly log: RecordLog
@@ -206,10 +206,11 @@ export class MaintenanceControl {
   /** The switch as PostgreSQL had it when it was asked. */
   async learn(read: SwitchState, ticket: number): Promise<void> {
     if (ticket < this.#applied) return
-    // Nobody has ended it. It stays open, whatever copy of the database this is (G5).
+    // Nobody has ended it. It stays open, whatever copy of the database this is (G5), also one that takes no writes yet.
     const uphold = this.#switchKnown && mayBeForgotten(read, this.#switch)
     const state = uphold ? await this.#parts.upholdWindow(this.#switch) : read
-    if (ticket < this.#applied) return
+    this.#stale ||= state === null
+    if (state === null || ticket < this.#applied) return
     this.#applied = ticket
     const changed = !this.#switchKnown || JSON.stringify(state) !== this.#saved
     this.#switch = state

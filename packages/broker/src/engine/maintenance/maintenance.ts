@@ -185,7 +185,7 @@ export class Maintenance {
       by: state.by,
       safeToMigrate,
       blockers: await this.#blockers(phase, safeToMigrate, instances, read !== null),
-      stale: read === null,
+      stale: read === null || control.stale,
       bufferedMessages: sumOf(instances.map((instance) => instance.bufferedMessages)),
       bufferedBytes: sumOf(instances.map((instance) => instance.bufferedBytes)),
       oldestBufferedAt: oldest ?? null,
