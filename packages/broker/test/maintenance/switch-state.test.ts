@@ -69,8 +69,10 @@ describe('G5 a switch that is off without anybody having ended the window', () =
     expect(isForgotten(read, open, { changedAt: at(changed), firstAt: at(made) })).toBe(forgotten)
   })
 
-  it('means nothing to whoever knows of no open window', () => {
+  it('is forgotten while the drain lasts, too, but not after it', () => {
     const age = { changedAt: at(5), firstAt: at(5) }
-    expect(isForgotten(SWITCH_OFF, first, age)).toBe(false)
+    expect(isForgotten(SWITCH_OFF, first, age)).toBe(true)
+    expect(isForgotten(before, first, { ...age, changedAt: at(20) })).toBe(false)
+    expect(isForgotten(SWITCH_OFF, before, age)).toBe(false)
   })
 })

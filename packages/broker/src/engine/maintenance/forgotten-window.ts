@@ -1,6 +1,7 @@
 /**
  * The database came back from before an open window: restored from a backup, a replica that was promoted before it had
- * everything, an empty one. Nobody has ended the window, and its operator goes by what was answered: it is opened anew.
+ * everything, an empty one. Nobody has ended the window, and its operator goes by what was answered: it is opened anew. The
+ * same for the drain after it: each instance by itself would not keep the order between them (G4).
  */
 import type { Log } from '../../ports/log.ts'
 import { StoreError } from '../../ports/store-error.ts'
@@ -21,7 +22,11 @@ export async function upholdWindow(system: SystemStore, log: Log, known: SwitchS
     throw error
   }
   if (!forgotten) return readSwitch(value)
-  const { by, reason, since } = known
+  const { by, enabled, reason, since } = known
+  if (!enabled) {
+    log.warn({ since }, 'PostgreSQL came back from before the drain: all instances go on with it')
+    return readSwitch(value)
+  }
   log.warn({ since, reason }, 'PostgreSQL came back from before this maintenance window: the window stays open')
   // As after any switch: the history is a record, and does not decide.
   await system

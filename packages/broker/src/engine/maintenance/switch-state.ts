@@ -54,19 +54,20 @@ export function readSwitch(value: unknown): SwitchState {
 const CLOCKS_APART_MS = 1_000
 
 /**
- * Whether PostgreSQL may have forgotten the open window `known` when it says `read`: whoever ends a window raises the epoch.
- * Only a copy from before the window does not, and an operator who writes the row by hand.
+ * Whether PostgreSQL may have forgotten the open window, or the drain, `known` when it says `read`: whoever ends a window
+ * raises the epoch. Only a copy from before does not have it, and an operator who writes the row by hand.
  */
 export function mayBeForgotten(read: SwitchState, known: SwitchState): boolean {
-  return known.enabled && !read.enabled && known.since !== null && read.epoch <= known.epoch
+  if (read.enabled || known.since === null) return false
+  return known.enabled ? read.epoch <= known.epoch : known.draining && read.epoch < known.epoch
 }
 
-/** The same, judged by the row's age: one written by hand is not older than the window, nor is its schema younger. */
+/** The same, judged by the row's age: one written by hand is not older than what is known, nor is its schema younger. */
 export function isForgotten(read: SwitchState, known: SwitchState, age: SwitchAge): boolean {
   if (!mayBeForgotten(read, known)) return false
-  const openedMs = Date.parse(known.since!)
-  const isOlder = Date.parse(age.changedAt ?? '') < openedMs - CLOCKS_APART_MS
-  return isOlder || Date.parse(age.firstAt ?? '') > openedMs + CLOCKS_APART_MS
+  const sinceMs = Date.parse(known.since!)
+  const isOlder = Date.parse(age.changedAt ?? '') < sinceMs - CLOCKS_APART_MS
+  return isOlder || Date.parse(age.firstAt ?? '') > sinceMs + CLOCKS_APART_MS
 }
 
 /** The switch after an operator's call, null = no change: the same position keeps its time, a new reason replaces the old. */
