@@ -87,10 +87,7 @@ export interface BrokerOptions {
   /** Where the built dashboard lies. */
   readonly pageDir?: string
   /** Where tests cut in: a disk that fails, a database that dies between two statements. */
-  readonly seams?: {
-    readonly disk?: Disk
-    readonly database?: (database: QueenDatabase) => QueenDatabase
-  }
+  readonly seams?: { readonly disk?: Disk; readonly database?: (database: QueenDatabase) => QueenDatabase }
 }
 
 const HEARTBEAT_MS = 2_000
@@ -127,6 +124,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     onOtherDatabase: () => {
       // Its offsets may stand for other messages, and of this buffer it may have less.
       dedup.clear()
+      catalog.startOver()
       consumer.forgetSegments()
       drain.expectOlder()
       key.askAgain()

@@ -126,6 +126,21 @@ describe('the catalog', () => {
     expect(a.catalog.peekPartition(name, 'p')).toBe(entry)
   })
 
+  it('follows the configuration of an older copy of its database, whose versions are lower', async () => {
+    const older = instance(opened)
+    const entry = await older.catalog.ensureQueue(name)
+    const readLater = older.store.readQueues
+    await older.configuration.configureQueue(request(name, { options: { leaseTime: 77 } }))
+    // As far as this instance had come in the database that is gone.
+    older.catalog.put({ ...entry, options: { ...entry.options, leaseTime: 99 } }, 1_000_000)
+    older.catalog.startOver()
+    older.catalog.noticeVersion((await readLater([name])).version)
+    await until(() => older.catalog.peekQueue(name)?.options.leaseTime === 77)
+    await a.configuration.configureQueue(request(name, { options: { leaseTime: 78 } }))
+    older.catalog.noticeVersion((await readLater([name])).version)
+    await until(() => older.catalog.peekQueue(name)?.options.leaseTime === 78)
+  })
+
   it('forgets a queue that another instance deleted, tells so, and makes it anew', async () => {
     const entry = await a.catalog.ensurePartition(name, 'p')
     const gone: string[] = []

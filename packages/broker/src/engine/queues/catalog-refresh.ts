@@ -47,6 +47,12 @@ export class CatalogRefresh {
     this.#schedule(0)
   }
 
+  /** Versions of this database say nothing of those before: the next one that is noticed is later than any. */
+  startOver(): void {
+    this.#noticed = 0
+    this.#reached = 0
+  }
+
   stop(): void {
     this.#stopped = true
     if (this.#timer !== null) clearTimeout(this.#timer)
@@ -63,9 +69,12 @@ export class CatalogRefresh {
 
   async #run(): Promise<void> {
     this.#running = true
+    const noticed = this.#noticed
     let pauseMs = PAUSE_MS
     try {
       this.#reached = await this.#readAll()
+      // What was noticed was committed. Read since and not reached, it was another database's.
+      if (this.#reached < noticed && this.#noticed === noticed) this.#noticed = this.#reached
     } catch (error) {
       this.#parts.log.debug({ error: (error as Error).message }, 'the queue configuration could not be read')
       pauseMs = RETRY_MS

@@ -235,6 +235,14 @@ export class Catalog {
     this.#refresh.noticeVersion(version)
   }
 
+  /** The database may be another one, an older copy: what was read before is no newer than anything that is read now. */
+  startOver(): void {
+    for (const queue of this.#queues.values()) queue.version = 0
+    this.#missing.clear()
+    this.#matches.clear()
+    this.#refresh.startOver()
+  }
+
   stop(): void {
     this.#refresh.stop()
   }
