@@ -13,7 +13,7 @@
 -- Result rows, by kind:
 --   diverted   maintenance is on, or the cluster drains and these are live pushes; nothing was written
 --   progress   drain: buffer_progress (number) is already past p_drained_from, or the step before this one is not stored
---              as it was sent; nothing was written
+--              as it was sent, or not where this one takes its keys to be; nothing was written
 --   stored     place, number = first offset, at = created_at
 --   gone       place: the partition does not exist any more
 --   unsure     place: nothing was written for it (atomic: for any place). Either duplicates or an innocent suspect were
@@ -50,7 +50,9 @@ CREATE FUNCTION queen.push_messages(
   p_drained_through bigint,
   -- Partition and id_base of a segment of the step before, which was sent and not answered yet: this step is stored behind
   -- it or not at all. NULL = there is none.
-  p_behind          uuid[]
+  p_behind          uuid[],
+  -- Partitions of which the caller knows the keys up to p_known_to only if that step is stored where it expects it.
+  p_guessed         uuid[]
 ) RETURNS TABLE (kind text, place int, item int, number bigint, at timestamptz, text_value text, data bytea)
 LANGUAGE plpgsql
 SET search_path = ''
@@ -105,6 +107,14 @@ BEGIN
         ) p ON true
     ) l;
   v_now := pg_catalog.clock_timestamp();
+  IF p_behind IS NOT NULL AND EXISTS (
+       SELECT FROM unnest(p_partitions, v_next, p_known_to) AS i (id, next_offset, known_to)
+        WHERE i.next_offset <> i.known_to AND i.id IN (SELECT g.id FROM unnest(p_guessed) AS g (id)))
+  THEN
+    -- Others have stored something before that step: the caller has not seen it and would not have it probed.
+    RETURN QUERY SELECT 'progress', NULL::int, NULL::int, v_progress, NULL::timestamptz, NULL::text, NULL::bytea;
+    RETURN;
+  END IF;
 
   FOR v_place IN 1 .. pg_catalog.cardinality(p_partitions) LOOP
     v_at[v_place] := greatest(v_at[v_place], v_now);

@@ -74,16 +74,18 @@ export interface DrainStep {
   /** Records of this step that cannot be stored: they go into the quarantine in the same transaction. */
   readonly setAside: readonly QuarantineWrite[]
   /**
-   * Sent before the step before it was answered: this one is stored when that one is, as it was sent, and else answered
-   * `progress`. Absent when nothing is under way.
+   * Sent before the step before it was answered: this one is stored when that one is, as it was sent and at the offsets
+   * this one expects, and else answered `progress`. Absent when nothing is under way.
    */
   readonly behind?: SentSegment
 }
 
-/** A segment that was sent; as in its SegmentWrite. */
+/** A segment that was sent, as in its SegmentWrite, and what was built on it. */
 export interface SentSegment {
   readonly partitionId: string
   readonly idBase: string
+  /** Partitions whose `knownTo` counts keys of the step that was sent: they have to end there, and nowhere behind it. */
+  readonly guessed: readonly string[]
 }
 
 /** A flush whose answer never came, as the file buffer remembers it: one place of it. */

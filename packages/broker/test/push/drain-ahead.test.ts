@@ -156,6 +156,36 @@ describe('a step that is built while the one before it is under way', () => {
     expect(await namesOf('overtaken')).toEqual(['2', '1', '3', '4', '6', 'new', '5', '7', '8', '9'])
   })
 
+  test('G3 knows nothing of what another instance stored before the one in front of it, and is built again', async () => {
+    const buffer = await openBuffer()
+    const other = new PushStack(opened.database)
+    const answered: string[] = []
+    const [second, first] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const real = storeOn(opened.database)
+    const store: PushStore = {
+      ...real,
+      pushMessages: async (writes, step) => {
+        if (step!.behind !== undefined) {
+          second.resolve()
+          await first.promise
+        } else if (step!.from === 1) {
+          await second.promise
+          // Both are sent, and neither has been looked at.
+          await other.send(item('between', 'p', '6'))
+        }
+        const result = await real.pushMessages(writes, step)
+        first.resolve()
+        answered.push(`${step!.from} ${result.status}`)
+        return result
+      },
+    }
+    const bench = drainBenchOn(opened.database, buffer, { store })
+    await buffered(bench, ...large('between', ['1', '2', '3', '4', '5', '6', '7']))
+    expect(await bench.drain.run(always)).toBe('empty')
+    expect(await namesOf('between')).toEqual(['6', '1', '2', '3', '4', '5', '7'])
+    expect(answered).toEqual(['1 done', '5 progress', '5 done'])
+  })
+
   test('G3 sent before the one in front of it reaches PostgreSQL, it is refused, and sent again in its turn', async () => {
     const buffer = await openBuffer()
     const answered: string[] = []

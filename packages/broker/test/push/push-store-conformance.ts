@@ -325,7 +325,7 @@ export function describePushStore(name: string, openBench: () => Promise<PushSto
       const sendSecond = (segment: SegmentWrite) =>
         store.pushMessages([second], {
           ...{ bufferId, from: 11, through: 20, setAside: [] },
-          behind: { partitionId: segment.partitionId, idBase: segment.idBase },
+          behind: { partitionId: segment.partitionId, idBase: segment.idBase, guessed: [] },
         })
       const refused = { status: 'progress', drainedThrough: 0 }
       expect(await sendSecond(first)).toEqual(refused)
@@ -341,9 +341,27 @@ export function describePushStore(name: string, openBench: () => Promise<PushSto
       await push(write(two, ['c'], { known: [0, 1] }))
       const third = store.pushMessages([write(one, ['d'], { ...at, known: [0, 1] })], {
         ...{ bufferId, from: 21, through: 30, setAside: [] },
-        behind: { partitionId: two, idBase: second.idBase },
+        behind: { partitionId: two, idBase: second.idBase, guessed: [] },
       })
       expect(await third).toEqual({ ...refused, drainedThrough: 20 })
+    })
+
+    test('G3 a drain step behind another is stored only where it takes that one to be', async () => {
+      const [one, two] = (await bench.createPartitions(2)) as [string, string]
+      const bufferId = randomUUID()
+      const at = { acceptedAtMicros: [nowMicros()] }
+      await push(write(one, ['other']), write(two, ['other']))
+      const first = write(one, ['a'], at)
+      await store.pushMessages([first], { bufferId, from: 1, through: 10, setAside: [] })
+      const send = (known: number, guessed: string[]) =>
+        store.pushMessages([write(one, ['b'], { ...at, known: [0, known] }), write(two, ['b'], at)], {
+          ...{ bufferId, from: 11, through: 20, setAside: [] },
+          behind: { partitionId: one, idBase: first.idBase, guessed },
+        })
+      expect(await send(1, [one])).toEqual({ status: 'progress', drainedThrough: 10 })
+      expect(await bench.nextOffset(one)).toBe(2)
+      // What is not known of the other partition is probed, as always.
+      expect(outcomesOf(await send(2, [one])).map(({ status }) => status)).toEqual(['stored', 'stored'])
     })
 
     test('G3 a drain step is stored with its progress or not at all, and a second time never', async () => {

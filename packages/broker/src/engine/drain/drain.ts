@@ -178,7 +178,10 @@ export class Drain {
     const { ahead, asides } = step
     const before = ahead?.after?.places.find(({ segment }) => segment.stored.length > 0)
     if (ahead === null || before === undefined || asides.length > 0) return
-    step.early = this.#send(step, ahead, { partitionId: before.place.id, idBase: before.segment.write.idBase })
+    step.early = this.#send(step, ahead, {
+      ...{ partitionId: before.place.id, idBase: before.segment.write.idBase },
+      guessed: ahead.places.filter(({ guessed }) => guessed).map(({ place }) => place.id),
+    })
     this.#underWay = step.early.catch(() => {})
   }
 
@@ -308,7 +311,7 @@ export class Drain {
       const read = known === null || coming === undefined ? known : new KeysAhead(known, coming.segment.write.keys)
       const result = buildSegment(place.id, items, ids.take(items.length, nowMs), read, window, blob, end)
       end = result.end
-      places.push({ place, items, window, known, segment: result.segment })
+      places.push({ place, items, window, known, guessed: read !== known, segment: result.segment })
     }
     return { nowMs, places, after, stored: false }
   }

@@ -47,6 +47,8 @@ export interface Place {
   readonly window: number
   /** null = not deduplicated. */
   readonly known: PartitionKeys | null
+  /** Keys of the step before, which was under way, were taken for known too. */
+  readonly guessed: boolean
   readonly segment: BuiltSegment<PushItem>
 }
 
