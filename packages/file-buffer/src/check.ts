@@ -11,7 +11,7 @@ import { ASIDE_SUFFIX, firstRecordOfName } from './file-header.ts'
 import { peekIdentity } from './identity.ts'
 import { nodeDisk } from './node-disk.ts'
 import { ProgressFile } from './progress-file.ts'
-import { allOf, type Damage, RecordWalk } from './record-walk.ts'
+import { allOf, type Damage, RecordWalk, recordsWithin } from './record-walk.ts'
 import { type FoundFile, listFiles, missingEnd, readHeader } from './recovery.ts'
 import { StateFiles } from './state-files.ts'
 
@@ -78,19 +78,19 @@ export async function checkBufferDirectory(
     const checked = await checkFile(disk, directory, name, bytes, onProgress).catch((error: unknown) => {
       // Of the others there is something to say.
       if (!isOfLostBytes(error)) throw error
-      return { check: { ...unread(name, bytes), verdict: 'unreadable' }, acknowledgedBefore: null }
+      return { check: { ...unread(name, bytes), verdict: 'unreadable' }, acknowledgedBefore: null, mayEndWith: null }
     })
     files.push(checked.check)
     if (last !== null && checked.acknowledgedBefore !== null && checked.acknowledgedBefore > last) {
       gaps.push({ firstRecord: last + 1, lastRecord: checked.acknowledgedBefore, beforeFile: name })
     }
-    last = checked.check.lastRecord ?? last
+    last = checked.mayEndWith ?? last
     bytesDone += bytes
     options.onProgress?.(bytesDone, bytesTotal)
   }
   const owner = await disk.lockOwner(directory)
   // What lives goes on while it is looked at.
-  const atEnd = owner === null ? await gapAtEnd(disk, directory, files, aside) : null
+  const atEnd = owner === null ? await gapAtEnd(disk, directory, last ?? 0, files, aside) : null
   if (atEnd !== null) gaps.push(atEnd)
   return {
     bufferId: bufferId ?? files.find((file) => file.bufferId !== null)?.bufferId ?? null,
@@ -105,16 +105,20 @@ export async function checkBufferDirectory(
 }
 
 /** As the start-up sees it. */
-async function gapAtEnd(disk: Disk, directory: string, files: FileCheck[], aside: FoundFile[]): Promise<Gap | null> {
+async function gapAtEnd(
+  disk: Disk,
+  directory: string,
+  last: number,
+  files: FileCheck[],
+  aside: FoundFile[],
+): Promise<Gap | null> {
   const progress = await ProgressFile.peek(disk, directory).catch(() => null)
-  const last = files.findLast((file) => file.lastRecord !== null)
-  // What is damaged to the end of a file may have held more than is counted.
-  if (progress === null || (last?.damageCount ?? 0) > 0) return null
+  if (progress === null) return null
   const unusable = files.filter((file) => file.lastRecord === null && !file.clean).map((file) => file.file)
   const kept = aside.map(({ name }) => name.slice(0, -ASIDE_SUFFIX.length))
   const asideFrom = [...unusable, ...kept].map((name) => firstRecordOfName(name) ?? 0)
   const { drainedThrough, lastRecord: acknowledgedThrough } = progress
-  const missing = missingEnd(last?.lastRecord ?? 0, { drainedThrough, acknowledgedThrough }, asideFrom)
+  const missing = missingEnd(last, { drainedThrough, acknowledgedThrough }, asideFrom)
   return missing === null ? null : { ...missing, beforeFile: null }
 }
 
@@ -123,13 +127,20 @@ function unread(file: string, bytes: number): Omit<FileCheck, 'verdict'> {
   return { file, bytes, ...nothing, clean: false, damages: [], damageCount: 0, tornAtByte: null }
 }
 
+interface Checked {
+  readonly check: FileCheck
+  readonly acknowledgedBefore: number | null
+  /** As the start-up counts: what is damaged to the end of the file may have held more than `lastRecord`. */
+  readonly mayEndWith: number | null
+}
+
 async function checkFile(
   disk: Disk,
   directory: string,
   name: string,
   bytes: number,
   onProgress: (bytes: number) => void,
-): Promise<{ check: FileCheck; acknowledgedBefore: number | null }> {
+): Promise<Checked> {
   const path = join(directory, name)
   const reading = await readHeader(disk, path)
   if (reading.state !== 'ok') {
@@ -139,6 +150,7 @@ async function checkFile(
     return {
       check: { ...unread(name, bytes), version, verdict, clean: verdict === 'unfinished' },
       acknowledgedBefore: null,
+      mayEndWith: null,
     }
   }
   const { header } = reading
@@ -165,6 +177,7 @@ async function checkFile(
     if (first !== undefined) verdict = `damaged at record ${first.firstRecord}`
     return {
       acknowledgedBefore: header.acknowledgedBefore,
+      mayEndWith: walk.expected - 1 + (walk.openDamageBytes > 0 ? recordsWithin(walk.openDamageBytes) : 0),
       check: {
         file: name,
         bytes,

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { diceOf, FaultDisk } from '../src/fault-disk.ts'
 import { checkBufferDirectory, type FileBuffer, type FileBufferEvent } from '../src/index.ts'
 import { readAll, sourceOf } from './bodies.ts'
-import { BODIES, DIRECTORY, diskWith, FILE, fileOf, open } from './faulty-buffer.ts'
+import { BODIES, DIRECTORY, diskWith, FILE, fileOf, HEADERS_END, open } from './faulty-buffer.ts'
 
 const pathsOfRecords = (disk: FaultDisk) => disk.paths().filter((path) => path.endsWith('.qbuf'))
 
@@ -135,6 +135,29 @@ describe('files that are missing or foreign', () => {
         if (!vanishes || acknowledged > drained) expect(missed, `operation ${operations}`).toBe(vanishes)
       }
     }
+  })
+
+  it('the check calls missing what a start does: not what damage at the end of a file may have held', async () => {
+    const { contents } = await fileOf(['one', 'two'])
+    const disk = diskWith(Buffer.concat([contents, Buffer.alloc(80, 0xff)]))
+    const buffer = await open(disk)
+    await buffer.append(sourceOf(['next']))
+    await buffer.close()
+    const check = await checkBufferDirectory(DIRECTORY, { disk })
+    expect(check).toMatchObject({ gaps: [], clean: false })
+    expect(check.files[0]).toMatchObject({ verdict: 'damaged at record 3', lastRecord: 2 })
+    expect(await missedBy(disk)).toEqual([])
+  })
+
+  it('a file that is damaged does not hide from the check that the one behind it is gone', async () => {
+    const disk = diskWith((await fileOf(BODIES)).contents)
+    const buffer = await open(disk)
+    await buffer.append(sourceOf(['gone']))
+    disk.restart()
+    disk.flipBit(FILE, (HEADERS_END + 32) * 8)
+    await disk.unlink(pathsOfRecords(disk)[1]!)
+    const gaps = [{ firstRecord: 6, lastRecord: 6, beforeFile: null }]
+    expect(await checkBufferDirectory(DIRECTORY, { disk })).toMatchObject({ gaps, files: [{ damageCount: 1 }] })
   })
 
   it('G10: the next file that vanishes is another loss', async () => {
