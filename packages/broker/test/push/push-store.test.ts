@@ -7,6 +7,7 @@ import { pushMessages, readKeys } from '../../src/store/push-messages.ts'
 import type { Sql } from '../../src/store/sql.ts'
 import { createWriteStore } from '../../src/store/write-side.ts'
 import { openTestDatabase, silent, testLimits } from '../store/test-database.ts'
+import { describeDrainSteps } from './drain-step-conformance.ts'
 import { storeOn } from './push-stack.ts'
 import { describePushStore, type PushStoreBench, write } from './push-store-conformance.ts'
 
@@ -97,6 +98,7 @@ async function openBench(): Promise<PushStoreBench> {
 }
 
 describePushStore('PostgreSQL', openBench)
+describeDrainSteps('PostgreSQL', openBench)
 
 test('no statement inside push_messages reads more than its partition, analysed or not', async () => {
   await using opened = await openTestDatabase()
