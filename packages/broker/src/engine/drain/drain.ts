@@ -334,7 +334,7 @@ export class Drain {
     })
   }
 
-  /** What was sent ahead, and its answer, when it is stored. @throws StoreError when that is not known */
+  /** What was sent ahead, and its answer, when it is stored. @throws StoreError when PostgreSQL is away or that is not known */
   async #takeEarly(step: Step): Promise<{ built: Built; result: PushResult } | null> {
     const { ahead: built, early } = step
     step.early = null

@@ -11,6 +11,7 @@ import type { DrainStep, PushResult, PushStore, SegmentWrite } from '../../ports
 import type { BufferedRecord, RecordBatch, SetAsideRecord } from '../../ports/record-log.ts'
 import type { DrainLog } from './horizon-log.ts'
 import { decodeStaged } from './staged-batch.ts'
+import { isStored } from './step.ts'
 
 // In memory at a time. While an instance is waited for, the others stage what arrives in rows of a few records each, and
 // then thousands of rows have to be caught up with: few rows a transaction would be no faster than the load.
@@ -159,7 +160,7 @@ class MergeRun {
     const marks: TakenMark[] = [...through].map(([id, to]) => ({ id, before: this.#taken.get(id)!, through: to }))
     const setAside = step.setAside.map((entry) => this.#asIn(entry))
     const result = await this.#parts.store.storeMerged(writes, marks, setAside)
-    if (result.status === 'done' && result.outcomes.every((outcome) => outcome.status === 'stored')) {
+    if (isStored(result)) {
       for (const mark of marks) this.#taken.set(mark.id, mark.through)
     }
     return result
