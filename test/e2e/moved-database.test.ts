@@ -43,6 +43,28 @@ async function copy(from: string, to: string, ...more: string[]): Promise<{ code
 const inPhase = (instance: Instance, phase: string): Promise<unknown> =>
   until(`${instance.url} is in phase ${phase}`, async () => (await instance.phase()) === phase)
 
+/** A backup of a database to which nobody is connected now; what is called puts it in the database's place. */
+async function backup(url: string): Promise<() => Promise<Tables>> {
+  const name = new URL(url).pathname.slice(1)
+  const server = new URL(url)
+  server.pathname = '/postgres'
+  const operator = await openTables(server.href)
+  await operator.query(`CREATE DATABASE ${name}_backup TEMPLATE ${name}`)
+  atEnd(() => operator.query(`DROP DATABASE IF EXISTS ${name}_backup WITH (FORCE)`))
+  return async () => {
+    await operator.query(`DROP DATABASE ${name} WITH (FORCE)`)
+    await operator.query(`ALTER DATABASE ${name}_backup RENAME TO ${name}`)
+    return openTables(url)
+  }
+}
+
+async function isReopened(tables: Tables): Promise<boolean> {
+  const [row] = await tables.query<{ value: { enabled: boolean; safeAt: string | null } }>(
+    "SELECT value FROM queen.system_state WHERE key = 'maintenance_mode'",
+  )
+  return row!.value.enabled && row!.value.safeAt !== null
+}
+
 /** Rows and content of a table, whatever their order. */
 async function digest(tables: Tables, table: string): Promise<unknown> {
   const [row] = await tables.query(
@@ -135,18 +157,12 @@ describe('a database that moves to another PostgreSQL major', () => {
 
   test('G2 G3 an older copy of it under a running instance: nothing is answered from memory of the one before', async () => {
     const url = await temporaryDatabase()
-    const name = new URL(url).pathname.slice(1)
-    const server = new URL(url)
-    server.pathname = '/postgres'
     const instance = await startInstance({ databaseUrl: url })
     const { api } = instance
     await inPhase(instance, 'normal')
     await api.push([{ queue: 'orders', transactionId: 'kept' }])
-    // Nobody may be connected to what is copied.
     await instance.stop()
-    const operator = await openTables(server.href)
-    await operator.query(`CREATE DATABASE ${name}_backup TEMPLATE ${name}`)
-    atEnd(() => operator.query(`DROP DATABASE IF EXISTS ${name}_backup WITH (FORCE)`))
+    const restore = await backup(url)
     await instance.start()
     await inPhase(instance, 'normal')
     const read = async (group: string): Promise<string[]> => {
@@ -161,9 +177,7 @@ describe('a database that moves to another PostgreSQL major', () => {
     // Now they are in its memory, and so are their offsets.
     expect(await read('before')).toEqual(['kept', 'lost-1', 'lost-2'])
 
-    await operator.query(`DROP DATABASE ${name} WITH (FORCE)`)
-    await operator.query(`ALTER DATABASE ${name}_backup RENAME TO ${name}`)
-    const tables = await openTables(url)
+    const tables = await restore()
     // It was acknowledged, and lies on the instance's disk still.
     await until('what the copy lacks is drained again', async () => (await tables.messagesIn('bills')) === 1)
     await until('it is normal', async () => {
@@ -183,18 +197,12 @@ describe('a database that moves to another PostgreSQL major', () => {
 
   test('G2 G3 G4 G5 an older copy of it in an open window: the window stays open until it is ended', async () => {
     const url = await temporaryDatabase()
-    const name = new URL(url).pathname.slice(1)
-    const server = new URL(url)
-    server.pathname = '/postgres'
     const recorder = new Recorder()
     const first = await startInstance({ databaseUrl: url })
     await inPhase(first, 'normal')
     expect((await first.api.push([{ queue: 'bills' }])).status).toBe(201)
-    // Nobody may be connected to what is copied.
     await first.stop()
-    const operator = await openTables(server.href)
-    await operator.query(`CREATE DATABASE ${name}_backup TEMPLATE ${name}`)
-    atEnd(() => operator.query(`DROP DATABASE IF EXISTS ${name}_backup WITH (FORCE)`))
+    const restore = await backup(url)
     await first.start()
     const second = await startInstance({ databaseUrl: url })
     const instances = [first, second]
@@ -203,19 +211,12 @@ describe('a database that moves to another PostgreSQL major', () => {
     const producers = startProducers(3, { queue: 'orders', instances, recorder })
     await recorder.more(100, 'buffered')
 
-    await operator.query(`DROP DATABASE ${name} WITH (FORCE)`)
-    await operator.query(`ALTER DATABASE ${name}_backup RENAME TO ${name}`)
-    const tables = await openTables(url)
+    const tables = await restore()
     const isOpen = async (): Promise<boolean> => {
       const { phase, reason, safeToMigrate, stale } = (await first.api.maintenance()).body
       return phase === 'maintenance' && reason === 'restore' && safeToMigrate && !stale
     }
-    await until('the window is open in the copy, too', async () => {
-      const [row] = await tables.query<{ value: { enabled: boolean; safeAt: string | null } }>(
-        "SELECT value FROM queen.system_state WHERE key = 'maintenance_mode'",
-      )
-      return row!.value.enabled && row!.value.safeAt !== null && (await isOpen())
-    })
+    await until('the window is open in the copy, too', async () => (await isReopened(tables)) && (await isOpen()))
     await recorder.more(50, 'buffered')
     await second.restart()
     expect(await second.phase()).toBe('maintenance')
@@ -229,6 +230,32 @@ describe('a database that moves to another PostgreSQL major', () => {
     expect(await verdict(recorder, first, 'orders', tables)).toEqual(ALL_IS_WELL)
     const { windows } = (await first.api.history()).body
     expect(windows).toMatchObject([{ kind: 'maintenance', reason: 'restore', endedAt: expect.any(String) }])
+  }, 60_000)
+
+  test('G4 the drain of a window that an older copy had forgotten waits for whoever that copy does not know', async () => {
+    const url = await temporaryDatabase()
+    const recorder = new Recorder()
+    const second = await startInstance({ databaseUrl: url })
+    await inPhase(second, 'normal')
+    await second.stop()
+    const restore = await backup(url)
+    await second.start()
+    const first = await startInstance({ databaseUrl: url })
+    const instances = [first, second]
+    for (const instance of instances) await inPhase(instance, 'normal')
+    await second.api.maintenance(true, 'restore')
+    const producers = startProducers(3, { queue: 'orders', instances, recorder })
+    await recorder.more(100, 'buffered')
+    first.freeze()
+    const tables = await restore()
+    await until('the window is open in the copy, too', () => isReopened(tables))
+    const off = await second.api.maintenance(false)
+    expect(off.body).toMatchObject({ phase: 'draining' })
+    first.thaw()
+    for (const instance of instances) await inPhase(instance, 'normal')
+    await recorder.more(50, 'queued')
+    await stopAll(producers)
+    expect(await verdict(recorder, first, 'orders', tables)).toEqual(ALL_IS_WELL)
   }, 60_000)
 
   test('G5 G11 a database that was made in an open window: whoever remembers it stores nothing before its end', async () => {

@@ -21,7 +21,8 @@ afterEach(() => {
 /** An instance with five records; `now` says what its buffer and its first sync answer. */
 function instance() {
   type Answer = Error | null
-  const now = { read: null as Answer, run: null as Answer, sync: null as Answer, report: null as Answer, hangs: false }
+  const well = { read: null as Answer, run: null as Answer, sync: null as Answer, report: null as Answer }
+  const now = { ...well, hangs: false, epoch: 1 }
   const reports: DrainReport[] = []
   const fail = async (error: Error | null) => {
     if (error !== null) throw error
@@ -36,7 +37,7 @@ function instance() {
       await fail(now.report)
       reports.push(report)
       const view = { staged: 0, awaited: 0, frontierMicros: 9e15, pending: 0, ungated: 1, firstId: 'a', called: false }
-      return { ...view, switch: DRAINING, serial: 0 }
+      return { ...view, switch: { ...DRAINING, epoch: now.epoch }, serial: 0 }
     },
   } as unknown as DrainStore
   const drain = {
@@ -52,7 +53,7 @@ function instance() {
     horizon: new HorizonLog(log),
     quarantined: { everSetAside: 0 },
     drain,
-    staging: {} as Staging,
+    staging: { run: async () => 'empty' } as unknown as Staging,
     merge: {} as Merge,
     inFlight: () => 0,
     handoffTimeoutMs: 15_000,
@@ -98,6 +99,20 @@ it('G2 whoever fails before its first report in a drain makes one: the others wa
   expect(await round()).toBe('gone')
   now.report = null
   expect(await round()).toBe('busy')
+})
+
+it('G4 in a copy of the database that had forgotten the window nothing is stored before the others can have been heard of', async () => {
+  vi.useFakeTimers({ toFake: ['performance'] })
+  const { cluster, now, round } = instance()
+  cluster.begin(readSwitch({ ...DRAINING, epoch: 2, reopened: true }))
+  now.epoch = 2
+  now.run = new Error('stored')
+  for (let times = 0; times < 5; times++) {
+    expect(await round()).toBe('waiting')
+    vi.advanceTimersByTime(1_000)
+  }
+  vi.advanceTimersByTime(1_000)
+  expect(await round()).toBe('stored')
 })
 
 it('G2 whose step hangs is waited for for minutes, and not for ever', async () => {

@@ -4,6 +4,7 @@ import {
   flipMaintenance,
   isForgotten,
   readSwitch,
+  reopen,
   SWITCH_OFF,
   type SwitchState,
 } from '../../src/engine/maintenance/switch-state.ts'
@@ -26,6 +27,25 @@ describe('G4 whom a drain waits for', () => {
     const drained = { ...flip(flip(SWITCH_OFF, true, 10), false, 20), draining: false }
     const next = flip(flip(drained, true, 40), false, 41)
     expect(Date.parse(next.expectSince!)).toBeGreaterThan(Date.parse(at(39)))
+  })
+})
+
+describe('G4 a drain after a database came back from before it', () => {
+  const open = flip(SWITCH_OFF, true, 10)
+
+  it('knows that nobody was heard of there, also when the window is ended and reopened', () => {
+    const ended = flip(reopen(open), false, 20)
+    const again = flip(ended, true, 21)
+    expect([reopen(open), ended, again, flip(again, false, 22)].map(({ reopened }) => reopened)).toEqual(
+      Array(4).fill(true),
+    )
+    expect(flip({ ...ended, draining: false }, true, 30).reopened).toBe(false)
+  })
+
+  it('begins again when it was under way, and a window is the one it was', () => {
+    const draining = flip(open, false, 20)
+    expect(reopen(draining)).toMatchObject({ draining: true, epoch: draining.epoch + 1, reopened: true })
+    expect(reopen(open)).toMatchObject({ enabled: true, epoch: open.epoch, safeAt: null })
   })
 })
 

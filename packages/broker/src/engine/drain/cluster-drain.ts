@@ -74,6 +74,9 @@ const AT_WORK_MS_MAX = 120_000
 const FAILURES_MAX = 5
 // Staged ahead of the others, it only makes the database larger.
 const STAGED_MAX = 400_000
+// In a copy of the database that had forgotten the window, whoever lives is heard of within so long: heartbeats are 2 s apart,
+// the switch is looked at every 5 s.
+const HEARD_MS_MAX = 6_000
 // How long an answer is waited for while no push waits with it.
 const ANSWER_MS_MAX = 1_000
 // A refusal while a promise stands is no reason to open the gate yet; it is asked again after this.
@@ -85,6 +88,7 @@ export class ClusterDrain {
   #epoch = 0
   #expectSince = ''
   #sinceMs = 0
+  #allHeardMs = 0
   #drained = 0
   #setAsideBefore = 0
   #promised = false
@@ -120,6 +124,7 @@ export class ClusterDrain {
     this.#failures = 0
     this.#restsUntilMs = 0
     this.#epoch = state.epoch
+    this.#allHeardMs = state.reopened ? this.#sinceMs + HEARD_MS_MAX : 0
     this.#expectSince = state.expectSince ?? new Date(0).toISOString()
     this.#drained = 0
     this.#setAsideBefore = this.#parts.quarantined.everSetAside
@@ -297,13 +302,15 @@ export class ClusterDrain {
       drained: this.#drained,
       setAside: quarantined.everSetAside - this.#setAsideBefore,
     })
-    const view = await within(patienceMs(hold), answer).catch((error) => {
+    const told = await within(patienceMs(hold), answer).catch((error) => {
       // Refused for certain: nobody has heard a promise that was not made before.
       if (error instanceof StoreError && !error.outcomeUnknown) this.#promised = stood
       throw error
     })
     if (!gated) this.#promised = false
-    return { atMicros, frontierMicros, view }
+    // Somebody that PostgreSQL does not know of may have yet to report.
+    const unheard = performance.now() < this.#allHeardMs ? 1 : 0
+    return { atMicros, frontierMicros, view: { ...told, awaited: told.awaited + unheard } }
   }
 
   /** Everything accepted up to then has left the buffer, and what comes later is later. */

@@ -6,7 +6,7 @@
 import type { Log } from '../../ports/log.ts'
 import { StoreError } from '../../ports/store-error.ts'
 import type { SystemStore } from '../../ports/system-store.ts'
-import { isForgotten, readSwitch, type SwitchState } from './switch-state.ts'
+import { isForgotten, readSwitch, reopen, type SwitchState } from './switch-state.ts'
 
 /** The switch that is in force, the fence has to be passed again; null = PostgreSQL does not say, or takes no writes yet. */
 export async function upholdWindow(system: SystemStore, log: Log, known: SwitchState): Promise<SwitchState | null> {
@@ -15,7 +15,7 @@ export async function upholdWindow(system: SystemStore, log: Log, known: SwitchS
   try {
     value = await system.changeSwitch('maintenance_mode', (current, age) => {
       forgotten = isForgotten(readSwitch(current), known, age)
-      return forgotten ? { ...known, safeAt: null } : null
+      return forgotten ? { ...reopen(known) } : null
     })
   } catch (error) {
     if (error instanceof StoreError) return null

@@ -24,6 +24,7 @@ import {
   maintenanceMessage,
   pendingMessage,
   readSwitch,
+  reopen,
   SWITCH_OFF,
   type SwitchState,
 } from './switch-state.ts'
@@ -274,7 +275,7 @@ export class Maintenance {
         before = readSwitch(current)
         const forgotten = known !== null && isForgotten(before, known, age)
         // What is ended then is that window, by the whole cluster.
-        if (forgotten) before = { ...known, safeAt: null }
+        if (forgotten) before = reopen(known)
         const next = flipMaintenance(before, enabled, reason, by, at)
         changed = next !== null
         return asValue(next ?? (forgotten ? before : null))

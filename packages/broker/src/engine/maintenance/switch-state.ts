@@ -17,6 +17,8 @@ export interface SwitchState {
   readonly epoch: number
   /** Instances heard of since then may hold records of a drain that goes on, or was broken off by this window. ISO 8601. */
   readonly expectSince: string | null
+  /** The window, or the drain, was forgotten by the database and opened anew: not all who hold records are known in it. */
+  readonly reopened: boolean
 }
 
 export const SWITCH_OFF: SwitchState = {
@@ -28,6 +30,7 @@ export const SWITCH_OFF: SwitchState = {
   draining: false,
   epoch: 0,
   expectSince: null,
+  reopened: false,
 }
 
 // An instance that died shortly before the window began may hold records of an outage that led to it.
@@ -47,6 +50,7 @@ export function readSwitch(value: unknown): SwitchState {
     draining: fields.enabled === false && fields.draining === true,
     epoch: typeof fields.epoch === 'number' ? fields.epoch : 0,
     expectSince: text('expectSince'),
+    reopened: fields.reopened === true,
   }
 }
 
@@ -70,6 +74,14 @@ export function isForgotten(read: SwitchState, known: SwitchState, age: SwitchAg
   return isOlder || Date.parse(age.firstAt ?? '') > sinceMs + CLOCKS_APART_MS
 }
 
+/**
+ * What is put in force where `known` was forgotten. The fence has to be passed again; a drain begins again, because nobody has
+ * reported in this copy.
+ */
+export function reopen(known: SwitchState): SwitchState {
+  return { ...known, safeAt: null, reopened: true, epoch: known.enabled ? known.epoch : known.epoch + 1 }
+}
+
 /** The switch after an operator's call, null = no change: the same position keeps its time, a new reason replaces the old. */
 export function flipSwitch(
   now: SwitchState,
@@ -89,11 +101,12 @@ export function flipMaintenance(...given: Parameters<typeof flipSwitch>): Switch
   const next = flipSwitch(...given)
   if (next === null || next.enabled === now.enabled) return next
   // Reopened before it was drained: whoever was expected then still is, or the dead would be forgotten.
-  if (next.enabled) return { ...next, expectSince: now.draining ? now.expectSince : null }
+  if (next.enabled)
+    return { ...next, expectSince: now.draining ? now.expectSince : null, reopened: now.draining && now.reopened }
   const beganMs = Date.parse(now.since ?? '')
   const ofWindow = new Date(Number.isNaN(beganMs) ? 0 : beganMs - EXPECT_BEFORE_MS).toISOString()
   const expectSince = now.expectSince !== null && now.expectSince < ofWindow ? now.expectSince : ofWindow
-  return { ...next, draining: true, epoch: now.epoch + 1, expectSince }
+  return { ...next, draining: true, epoch: now.epoch + 1, expectSince, reopened: now.reopened }
 }
 
 const MESSAGES = {
