@@ -51,6 +51,8 @@ export interface DrainView {
 
 export interface StageBatch {
   readonly bufferId: string
+  /** As in a DrainStep. */
+  readonly after: number
   readonly from: number
   readonly through: number
   readonly oldestMicros: number

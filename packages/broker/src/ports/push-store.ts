@@ -68,6 +68,8 @@ export type WriteOutcome =
 
 export interface DrainStep {
   readonly bufferId: string
+  /** How far PostgreSQL has this buffer as far as the caller knows. Where that is not so the step is answered `progress`. */
+  readonly after: number
   /** First and last record number of this step. */
   readonly from: number
   readonly through: number

@@ -76,8 +76,8 @@ export function createDrainStore(
     async stage(batch) {
       const [row] = await hot.run<{ kind: 'staged' | 'diverted' | 'progress'; number: string | null }>(
         'stage_records',
-        'SELECT kind, number FROM queen.stage_records($1::text, $2::bigint, $3::bigint, $4::bigint, $5::bigint, $6::bytea)',
-        [batch.bufferId, batch.from, batch.through, batch.oldestMicros, batch.latestMicros, batch.body],
+        'SELECT kind, number FROM queen.stage_records($1::text, $2::bigint, $3::bigint, $4::bigint, $5::bigint, $6::bigint, $7::bytea)',
+        [batch.bufferId, batch.after, batch.from, batch.through, batch.oldestMicros, batch.latestMicros, batch.body],
       )
       return row!.kind === 'progress'
         ? { status: 'progress', drainedThrough: Number(row!.number) }

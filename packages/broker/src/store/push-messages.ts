@@ -159,7 +159,7 @@ export async function pushMessages(
     buffered ? oldest : null,
     atomic,
     drain?.bufferId ?? null,
-    drain?.from ?? null,
+    drain?.after ?? null,
     drain?.through ?? null,
     drain?.behind === undefined ? null : [drain.behind.partitionId, drain.behind.idBase],
     drain?.behind?.guessed ?? null,

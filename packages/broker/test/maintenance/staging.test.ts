@@ -39,7 +39,12 @@ function staging(records: readonly BufferedRecord[], stage: () => Promise<StageR
       drained: async (through) => void done.push(`drained ${through}`),
       setDrainedThrough: async () => {},
     },
-    drain: { sync: async () => {}, distrust: () => done.push('distrust') },
+    drain: {
+      storedThrough: 0,
+      sync: async () => {},
+      distrust: () => done.push('distrust'),
+      moved: (through) => done.push(`stored ${through}`),
+    },
     onProgress: (count) => done.push(`progress ${count}`),
     endLostFlushes: async (ageMs) => void done.push(`end flushes older than ${ageMs}`),
     nowMs: () => 10_000,
@@ -53,13 +58,13 @@ describe('G3 records are handed over', () => {
     const records = [record(1), record(2, OUTCOME_UNKNOWN), record(3, OUTCOME_UNKNOWN), record(4)]
     const { done, run } = staging(records, async () => ({ status: 'staged' }))
     expect(await run()).toBe('empty')
-    expect(done).toEqual(['end flushes older than 7000', 'stage 1 to 4', 'drained 4', 'progress 4'])
+    expect(done).toEqual(['end flushes older than 7000', 'stage 1 to 4', 'stored 4', 'drained 4', 'progress 4'])
   })
 
   it('without that when no outcome is unknown', async () => {
     const { done, run } = staging([record(1)], async () => ({ status: 'staged' }))
     expect(await run()).toBe('empty')
-    expect(done).toEqual(['stage 1 to 1', 'drained 1', 'progress 1'])
+    expect(done).toEqual(['stage 1 to 1', 'stored 1', 'drained 1', 'progress 1'])
   })
 
   it('and what PostgreSQL has of the buffer is asked anew when the answer was lost, and only then', async () => {

@@ -280,14 +280,16 @@ export function describePushStore(name: string, openBench: () => Promise<PushSto
 
     test('buffered messages are judged by when they were accepted, on both sides', async () => {
       const id = await partition()
-      const drain = (
+      const bufferId = `accepted-${id}`
+      const drain = async (
         from: number,
         transactionId: string,
         acceptedSecondsAgo: number,
         known: readonly [number, number] = [0, 0],
       ) =>
         store.pushMessages([write(id, [transactionId], { acceptedAtMicros: [nowMicros(acceptedSecondsAgo)], known })], {
-          bufferId: `accepted-${id}`,
+          bufferId,
+          after: await store.readDrainProgress(bufferId),
           from,
           through: from,
           setAside: [],
@@ -314,7 +316,7 @@ export function describePushStore(name: string, openBench: () => Promise<PushSto
       await bench.deletePartition(gone)
       const outcomes = await push(write(gone, ['a']), write(here, ['a']), write(randomUUID(), ['a']))
       expect(outcomes.map(({ status }) => status)).toEqual(['gone', 'stored', 'gone'])
-      const step = { bufferId: randomUUID(), from: 1, through: 1, setAside: [] }
+      const step = { bufferId: randomUUID(), after: 0, from: 1, through: 1, setAside: [] }
       const at = { acceptedAtMicros: [nowMicros()], known: [0, 1] as const }
       const drained = outcomesOf(await store.pushMessages([write(gone, ['b'], at), write(here, ['b'], at)], step))
       expect(drained.map(({ status }) => status)).toEqual(['gone', 'held'])
@@ -325,7 +327,7 @@ export function describePushStore(name: string, openBench: () => Promise<PushSto
       await bench.setMaintenance(true)
       try {
         expect(await store.pushMessages([write(id, ['a'])], null)).toEqual({ status: 'diverted' })
-        const step = { bufferId: randomUUID(), from: 1, through: 1, setAside: [] }
+        const step = { bufferId: randomUUID(), after: 0, from: 1, through: 1, setAside: [] }
         expect(await store.pushMessages([write(id, ['a'], { acceptedAtMicros: [nowMicros()] })], step)).toEqual({
           status: 'diverted',
         })

@@ -138,7 +138,13 @@ test('no statement inside push_messages reads more than its partition, analysed 
     'a gap': (sql) => pushMessages(sql, [write(id, [randomUUID()])], null),
     'below the knowledge': (sql) => pushMessages(sql, [write(id, [randomUUID()], { known: [2, 3] })], null),
     drained: (sql) =>
-      pushMessages(sql, [write(id, [randomUUID()], at)], { bufferId: 'plans', from: 1, through: 1, setAside: [] }),
+      pushMessages(sql, [write(id, [randomUUID()], at)], {
+        bufferId: 'plans',
+        after: 0,
+        from: 1,
+        through: 1,
+        setAside: [],
+      }),
     suspected: (sql) => pushMessages(sql, [write(id, [], { known: [0, 3], suspects })], null),
     pages: (sql) => readKeys(sql, id, 0, 3600, 10),
     'a lost flush': (sql) => storedFlushes(sql, [{ partitionId: id, idBase: randomUUID(), sinceMicros: 0 }]),

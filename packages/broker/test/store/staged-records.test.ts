@@ -72,3 +72,24 @@ describe('the stage is read', () => {
     expect(rows.filter(({ moreBehind }) => moreBehind).map(({ lastNumber }) => lastNumber)).toEqual([15_000, 15_000])
   })
 })
+
+describe('a row is staged', () => {
+  it('G2 G3 where PostgreSQL has the buffer as far as the instance takes it to have, and nowhere else', async () => {
+    await opened.database.admin.run(
+      'switch_draining',
+      `UPDATE queen.system_state SET value = '{"enabled": false, "draining": true, "epoch": 1}' WHERE key = 'maintenance_mode'`,
+      [],
+    )
+    const send = (after: number) => {
+      const numbers = { after, from: after + 1, through: after + 10 }
+      return store.stage({ bufferId: 'a', ...numbers, oldestMicros: 1, latestMicros: 1, body: Buffer.alloc(1) })
+    }
+    // Its rows would lie behind a hole.
+    expect(await send(10)).toEqual({ status: 'progress', drainedThrough: 0 })
+    expect(await send(0)).toEqual({ status: 'staged' })
+    // Sent again because the answer was lost.
+    expect(await send(0)).toEqual({ status: 'progress', drainedThrough: 10 })
+    expect(await send(10)).toEqual({ status: 'staged' })
+    expect(await seen(UNLIMITED, 100, UNLIMITED)).toEqual(['a 10', 'a 20'])
+  })
+})

@@ -71,6 +71,8 @@ export class Drain {
   #mayGoBack = false
   #syncing: Promise<void> | null = null
   #begun = false
+  /** How far PostgreSQL has this buffer, as far as is known. */
+  #stored = 0
   /** Settles when the step that was sent last is answered; never rejects. */
   #underWay: Promise<unknown> = Promise.resolve()
   /** Files of what was stored last. */
@@ -92,6 +94,23 @@ export class Drain {
     this.#mayGoBack = true
   }
 
+  /** How far PostgreSQL has this buffer, as far as is known. */
+  get storedThrough(): number {
+    return this.#stored
+  }
+
+  /**
+   * PostgreSQL has it up to there. @throws StoreError when it had more before: it is another copy of the database, and the
+   * next run begins where that one ends.
+   */
+  moved(through: number): void {
+    const isOlder = through < this.#stored
+    this.#stored = through
+    if (!isOlder) return
+    this.expectOlder()
+    throw new StoreError('unavailable', 'the database has less of the file buffer than it had: it is an older copy')
+  }
+
   /** Brings the buffer in line with what PostgreSQL has of it, unless that is certain. @throws StoreError */
   async sync(): Promise<void> {
     if (this.#inSync) return
@@ -104,14 +123,19 @@ export class Drain {
 
   async #sync(): Promise<void> {
     const { store, log } = this.#parts
-    const mayGoBack = this.#mayGoBack
+    const { bufferId } = log
+    let mayGoBack = this.#mayGoBack
     this.#mayGoBack = false
     try {
-      const drainedThrough = await store.readDrainProgress(log.bufferId)
+      const drainedThrough = await store.readDrainProgress(bufferId)
+      mayGoBack ||= drainedThrough < this.#stored
+      this.#stored = drainedThrough
       // Only what PostgreSQL remembered at the start may move the buffer past its end, and only then, or in another
       // database, back; otherwise it can be no more than a commit whose answer was lost.
       if (this.#begun) await log.drained(drainedThrough)
       if (!this.#begun || mayGoBack) await log.setDrainedThrough(drainedThrough)
+      // Of a buffer that was given another id PostgreSQL has nothing.
+      if (log.bufferId !== bufferId) this.#stored = 0
     } catch (error) {
       this.#mayGoBack ||= mayGoBack
       throw error
@@ -170,25 +194,25 @@ export class Drain {
     if (last === undefined || step === undefined || step.lost !== 'none') return next
     // Whatever is in its way is met again, and answered, when its turn has come.
     step.ahead = await underWay.then(() => this.#build(step, last.sent)).catch(() => null)
-    if (this.#parts.sendsAhead && goOn()) this.#sendEarly(step)
+    if (this.#parts.sendsAhead && goOn()) this.#sendEarly(step, last)
     return next
   }
 
-  #sendEarly(step: Step): void {
+  #sendEarly(step: Step, last: Step): void {
     const { ahead, asides } = step
     const before = ahead?.after?.places.find(({ segment }) => segment.stored.length > 0)
     if (ahead === null || before === undefined || asides.length > 0) return
-    step.early = this.#send(step, ahead, {
+    step.early = this.#send(step, ahead, last.through, {
       ...{ partitionId: before.place.id, idBase: before.segment.write.idBase },
       guessed: ahead.places.filter(({ guessed }) => guessed).map(({ place }) => place.id),
     })
     this.#underWay = step.early.catch(() => {})
   }
 
-  #send({ asides, from, through }: Step, { places }: Built, behind?: SentSegment): Promise<PushResult> {
+  #send({ asides, from, through }: Step, { places }: Built, after: number, behind?: SentSegment): Promise<PushResult> {
     const { log, store } = this.#parts
     const drain: DrainStep = {
-      ...{ bufferId: log.bufferId, from, through, setAside: asides },
+      ...{ bufferId: log.bufferId, after, from, through, setAside: asides },
       ...(behind === undefined ? {} : { behind }),
     }
     return store.pushMessages(
@@ -369,9 +393,10 @@ export class Drain {
     const cache = this.#keysOf(step)
     step.sent = built
     step.onSent()
-    const result = early?.result ?? (await this.#send(step, built))
+    const result = early?.result ?? (await this.#send(step, built, this.#stored))
     if (result.status === 'diverted') return 'diverted'
     if (result.status === 'progress') {
+      this.moved(result.drainedThrough)
       await parts.log.drained(result.drainedThrough)
       return result.drainedThrough >= step.through ? 'stored' : this.#skip(step, result.drainedThrough)
     }
@@ -399,6 +424,7 @@ export class Drain {
     cache.trim()
     if (!stored) return 'again'
     built.stored = true
+    this.#stored = step.through
     for (const [index, outcome] of result.outcomes.entries()) {
       const { segment } = places[index]!
       if (outcome.status !== 'stored' || segment.stored.length === 0) continue

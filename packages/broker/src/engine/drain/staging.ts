@@ -20,7 +20,7 @@ export interface StagingParts {
   readonly store: DrainStore
   readonly log: DrainLog
   /** Knows how far PostgreSQL has this buffer. */
-  readonly drain: Pick<Drain, 'sync' | 'distrust'>
+  readonly drain: Pick<Drain, 'sync' | 'distrust' | 'storedThrough' | 'moved'>
   readonly onProgress: (records: number) => void
   /** As the drain's: only this instance knows which sessions it gave up. */
   readonly endLostFlushes: (ageMs: number) => Promise<void>
@@ -55,6 +55,7 @@ export class Staging {
         for (const record of records) latestMicros = Math.max(latestMicros, record.acceptedAtMicros)
         const result = await store.stage({
           bufferId: log.bufferId,
+          after: drain.storedThrough,
           from: oldest.number,
           through,
           oldestMicros: oldest.acceptedAtMicros,
@@ -63,9 +64,11 @@ export class Staging {
         })
         if (result.status === 'diverted') return 'diverted'
         if (result.status === 'progress') {
+          drain.moved(result.drainedThrough)
           await log.drained(result.drainedThrough)
           return 'more'
         }
+        drain.moved(through)
         await log.drained(through)
         onProgress(records.length)
       }
