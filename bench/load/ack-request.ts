@@ -1,22 +1,38 @@
 /** POST /api/v1/ack/batch for the messages of one pop answer, as the client libraries write it: every ack names its lease. */
 import { UUID_LENGTH } from './message-number.ts'
 import { readClaim } from './pop-answer.ts'
-import { requestBytes } from './requests.ts'
+import { requestHead } from './requests.ts'
 
-export function ackRequest(popped: Buffer, idsAt: readonly number[]): Buffer {
-  const { partitionId, leaseId } = readClaim(popped)
-  const open = '{"transactionId":"'
-  const tail = `","partitionId":"${partitionId}","leaseId":"${leaseId}","status":"completed"}`
-  const between = Buffer.from(`${tail},${open}`)
-  const head = `{"acknowledgments":[${open}`
-  const end = `${tail}]}`
-  const bytes = head.length + idsAt.length * UUID_LENGTH + (idsAt.length - 1) * between.length + end.length
-  const body = Buffer.allocUnsafe(bytes)
-  let at = body.write(head, 'latin1')
-  idsAt.forEach((idAt, i) => {
-    if (i > 0) at += between.copy(body, at)
-    at += popped.copy(body, at, idAt, idAt + UUID_LENGTH)
-  })
-  body.write(end, at, 'latin1')
-  return requestBytes('POST', '/api/v1/ack/batch', body)
+const OPEN = '{"transactionId":"'
+const HEAD = `{"acknowledgments":[${OPEN}`
+
+/** The requests of one consumer, one after the other in the same memory: each is valid until the next is made. */
+export class AckRequest {
+  #bytes = Buffer.allocUnsafeSlow(1024)
+
+  of(popped: Buffer, idsAt: readonly number[]): Buffer {
+    const { partitionId, leaseId } = readClaim(popped)
+    const tail = `","partitionId":"${partitionId}","leaseId":"${leaseId}","status":"completed"}`
+    const between = `${tail},${OPEN}`
+    const end = `${tail}]}`
+    const bodyBytes = HEAD.length + idsAt.length * UUID_LENGTH + (idsAt.length - 1) * between.length + end.length
+    const head = requestHead('POST', '/api/v1/ack/batch', bodyBytes) + HEAD
+    const bytes = head.length - HEAD.length + bodyBytes
+    if (this.#bytes.length < bytes) this.#bytes = Buffer.allocUnsafeSlow(2 * bytes)
+    const target = this.#bytes
+    let at = target.latin1Write(head, 0)
+    const period = UUID_LENGTH + between.length
+    // The text between two ids is written once and copied.
+    for (let i = 0; i < idsAt.length; i++) {
+      popped.copy(target, at, idsAt[i]!, idsAt[i]! + UUID_LENGTH)
+      if (i === idsAt.length - 1) at += UUID_LENGTH
+      else if (i === 0) at += UUID_LENGTH + target.latin1Write(between, at + UUID_LENGTH)
+      else {
+        target.copyWithin(at + UUID_LENGTH, at - between.length, at)
+        at += period
+      }
+    }
+    at += target.latin1Write(end, at)
+    return target.subarray(0, at)
+  }
 }

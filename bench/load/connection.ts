@@ -14,34 +14,45 @@ const HEAD_END = Buffer.from('\r\n\r\n')
 const CONTENT_LENGTH = Buffer.from('content-length: ')
 // A broker's head is about 300 bytes; more means that this is not an answer.
 const HEAD_BYTES_MAX = 16 * 1024
+// Answers of a hundred messages have half of it.
+const ANSWER_BYTES = 128 * 1024
+const READ_BYTES_MIN = 16 * 1024
 
 export class Connection {
   readonly #socket: Socket
   #onAnswer: OnAnswer | null = null
   #wantBody = false
-  /** Bytes of a head that has not ended yet. */
-  #head: Buffer | null = null
+  /** What has come of the answer so far, in memory that is used again and again. */
+  #answer = Buffer.allocUnsafeSlow(ANSWER_BYTES)
+  #bytes = 0
   #status = 0
-  #bodyBytes = 0
-  /** Bytes of the body still to come; -1 = in the head. */
-  #missingBytes = -1
-  #pieces: Buffer[] = []
+  /** Where the body begins, 0 = the head has not ended yet; and where it ends. */
+  #bodyAt = 0
+  #end = 0
   #closed = false
   readonly #onError: (error: Error) => void
 
-  private constructor(socket: Socket, onError: (error: Error) => void) {
-    this.#socket = socket
+  private constructor(hostname: string, port: number, onError: (error: Error) => void) {
     this.#onError = onError
-    socket.on('data', (chunk: Buffer) => this.#read(chunk))
-    socket.on('error', (error) => this.#fail(error))
-    socket.on('close', () => this.#fail(new Error('the broker closed the connection')))
+    this.#socket = connect({
+      ...{ host: hostname, port, noDelay: true },
+      onread: {
+        buffer: () => this.#room(),
+        callback: (bytes) => {
+          this.#read(bytes)
+          return true
+        },
+      },
+    })
+    this.#socket.on('error', (error) => this.#fail(error))
+    this.#socket.on('close', () => this.#fail(new Error('the broker closed the connection')))
   }
 
   static async open(baseUrl: string, onError: (error: Error) => void): Promise<Connection> {
     const { hostname, port } = new URL(baseUrl)
-    const socket = connect({ host: hostname, port: Number(port), noDelay: true })
-    await once(socket, 'connect')
-    return new Connection(socket, onError)
+    const connection = new Connection(hostname, Number(port), onError)
+    await once(connection.#socket, 'connect')
+    return connection
   }
 
   send(request: Buffer, wantBody: boolean, onAnswer: OnAnswer): void {
@@ -63,71 +74,63 @@ export class Connection {
     this.#onError(error)
   }
 
-  #read(chunk: Buffer): void {
-    if (this.#missingBytes === -1) {
-      const bytes = this.#head === null ? chunk : Buffer.concat([this.#head, chunk])
-      const end = bytes.indexOf(HEAD_END)
-      if (end === -1) {
-        this.#head = bytes
-        if (bytes.length > HEAD_BYTES_MAX) this.#fail(new Error('the answer has no end of its head'))
-        return
-      }
-      this.#head = null
-      this.#readHead(bytes, end)
-      const bodyStart = end + HEAD_END.length
-      // The usual case: the answer came in one piece and nothing is copied.
-      if (bytes.length - bodyStart === this.#bodyBytes) {
-        this.#missingBytes = -1
-        this.#finish(this.#wantBody ? bytes.subarray(bodyStart) : null)
-        return
-      }
-      this.#missingBytes = this.#bodyBytes
-      this.#readBody(bytes.subarray(bodyStart))
-    } else {
-      this.#readBody(chunk)
+  #room(): Buffer {
+    if (this.#answer.length - this.#bytes < READ_BYTES_MIN) {
+      const larger = Buffer.allocUnsafeSlow(2 * this.#answer.length)
+      this.#answer.copy(larger, 0, 0, this.#bytes)
+      this.#answer = larger
     }
+    return this.#answer.subarray(this.#bytes)
   }
 
-  #readHead(bytes: Buffer, end: number): void {
-    this.#status = (bytes[9]! - 48) * 100 + (bytes[10]! - 48) * 10 + (bytes[11]! - 48)
-    const at = contentLengthAt(bytes, end)
-    this.#bodyBytes = 0
-    if (at === -1) {
-      if (this.#status !== 204) this.#fail(new Error(`an answer ${this.#status} without Content-Length`))
-      return
-    }
-    for (let i = at; i < end && bytes[i]! !== 13; i++) this.#bodyBytes = this.#bodyBytes * 10 + bytes[i]! - 48
-  }
-
-  #readBody(piece: Buffer): void {
-    this.#missingBytes -= piece.length
-    if (this.#missingBytes < 0) {
+  #read(bytes: number): void {
+    this.#bytes += bytes
+    if (this.#bodyAt === 0 && !this.#readHead()) return
+    if (this.#bytes < this.#end) return
+    if (this.#bytes > this.#end) {
       this.#fail(new Error('the answer is longer than its Content-Length'))
       return
     }
-    if (this.#wantBody) this.#pieces.push(piece)
-    if (this.#missingBytes > 0) return
-    const body = this.#wantBody ? Buffer.concat(this.#pieces) : null
-    this.#pieces = []
-    this.#missingBytes = -1
-    this.#finish(body)
+    this.#finish()
   }
 
-  #finish(body: Buffer | null): void {
+  /** False when it has not ended yet. */
+  #readHead(): boolean {
+    const bytes = this.#answer
+    const end = bytes.subarray(0, this.#bytes).indexOf(HEAD_END)
+    if (end === -1) {
+      if (this.#bytes > HEAD_BYTES_MAX) this.#fail(new Error('the answer has no end of its head'))
+      return false
+    }
+    this.#status = (bytes[9]! - 48) * 100 + (bytes[10]! - 48) * 10 + (bytes[11]! - 48)
+    const at = contentLengthAt(bytes, end)
+    let bodyBytes = 0
+    if (at !== -1) for (let i = at; i < end && bytes[i]! !== 13; i++) bodyBytes = bodyBytes * 10 + bytes[i]! - 48
+    else if (this.#status !== 204) this.#fail(new Error(`an answer ${this.#status} without Content-Length`))
+    this.#bodyAt = end + HEAD_END.length
+    this.#end = this.#bodyAt + bodyBytes
+    return true
+  }
+
+  #finish(): void {
     if (this.#closed) return
     const onAnswer = this.#onAnswer
     if (onAnswer === null) {
       this.#fail(new Error('an answer to no request'))
       return
     }
+    const bodyAt = this.#bodyAt
+    const end = this.#end
     this.#onAnswer = null
-    onAnswer(this.#status, this.#bodyBytes, body)
+    this.#bodyAt = this.#bytes = 0
+    onAnswer(this.#status, end - bodyAt, this.#wantBody ? this.#answer.subarray(bodyAt, end) : null)
   }
 }
 
 /** Where the number starts, or -1. Servers differ in the spelling of the name. */
 function contentLengthAt(bytes: Buffer, end: number): number {
-  let at = bytes.indexOf(CONTENT_LENGTH)
-  if (at === -1 || at > end) at = bytes.indexOf('Content-Length: ')
-  return at === -1 || at > end ? -1 : at + CONTENT_LENGTH.length
+  const head = bytes.subarray(0, end)
+  let at = head.indexOf(CONTENT_LENGTH)
+  if (at === -1) at = head.indexOf('Content-Length: ')
+  return at === -1 ? -1 : at + CONTENT_LENGTH.length
 }

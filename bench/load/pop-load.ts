@@ -2,7 +2,7 @@
  * Consumers: each has a connection and pops, acks (unless autoAck), pops again, until every message of the backlog was
  * delivered. Each delivered message is ticked off by its number: a second delivery and a missing one both fail the row.
  */
-import { ackRequest } from './ack-request.ts'
+import { AckRequest } from './ack-request.ts'
 import { Connection } from './connection.ts'
 import { Latencies } from './latencies.ts'
 import { readMessageNumber } from './message-number.ts'
@@ -58,6 +58,7 @@ export async function runPopLoad(url: string, load: PopLoad): Promise<PopOutcome
 
   const consume = (connection: Connection): void => {
     const request = popRequest({ ...load, timeoutMs: POP_TIMEOUT_MS })
+    const ack = new AckRequest()
     const idsAt: number[] = []
     let sentMs = 0
     const pop = (): void => {
@@ -83,7 +84,7 @@ export async function runPopLoad(url: string, load: PopLoad): Promise<PopOutcome
         settle(idsAt.length)
         pop()
       } else {
-        connection.send(ackRequest(body!, idsAt), true, guarded(acked))
+        connection.send(ack.of(body!, idsAt), true, guarded(acked))
       }
     }
     const acked = (status: number, _bytes: number, body: Buffer | null): void => {

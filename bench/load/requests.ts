@@ -1,8 +1,12 @@
 /** Requests as bytes. The heads are what a usual client sends; nothing in them changes from request to request. */
 
+export function requestHead(method: string, path: string, bodyBytes: number | null): string {
+  const length = bodyBytes === null ? '' : `Content-Type: application/json\r\nContent-Length: ${bodyBytes}\r\n`
+  return `${method} ${path} HTTP/1.1\r\nHost: queen.bench\r\n${length}\r\n`
+}
+
 export function requestBytes(method: string, path: string, body: Buffer | null): Buffer {
-  const length = body === null ? '' : `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n`
-  const head = Buffer.from(`${method} ${path} HTTP/1.1\r\nHost: queen.bench\r\n${length}\r\n`)
+  const head = Buffer.from(requestHead(method, path, body?.length ?? null))
   return body === null ? head : Buffer.concat([head, body])
 }
 

@@ -3,7 +3,7 @@
  * row inserted and committed through the PostgreSQL driver at the same pace.
  */
 import pg from 'pg'
-import { ackRequest } from '../load/ack-request.ts'
+import { AckRequest } from '../load/ack-request.ts'
 import { Connection } from '../load/connection.ts'
 import { Latencies } from '../load/latencies.ts'
 import { readMessageNumber } from '../load/message-number.ts'
@@ -80,6 +80,7 @@ async function deliveries(url: string, queue: string, seconds: number, autoAck: 
   let delivered = 0
 
   const consume = (connection: Connection): void => {
+    const ack = new AckRequest()
     const idsAt: number[] = []
     const pop = (): void =>
       connection.send(request, true, (status, _bytes, body) => {
@@ -94,7 +95,7 @@ async function deliveries(url: string, queue: string, seconds: number, autoAck: 
         delivered += idsAt.length
         if (autoAck) pop()
         else {
-          connection.send(ackRequest(body!, idsAt), false, (status) =>
+          connection.send(ack.of(body!, idsAt), false, (status) =>
             status === 200 ? pop() : done.reject(new Error(`an ack was answered ${status}`)),
           )
         }
