@@ -13,6 +13,7 @@ import type {
   ConfigureResult,
   DeadLetter,
   DeadLetterQuery,
+  DeliveredLease,
   MaintenancePhase,
   Page,
   PopAnswer,
@@ -184,6 +185,10 @@ export interface Engine extends Reads {
   /** The answer without messages that cannot be decrypted; empty with `lease_held` = they were given back. */
   withoutUndecryptable(answer: PopAnswer): Promise<PopAnswer>
   ackMessages(items: readonly AckItem[]): Promise<AckResult[]>
+  /** Acks of everything in it can be written by completeLease. null = not of this lease. */
+  deliveredLease(leaseId: string, partitionId: string): DeliveredLease | null
+  /** Completes all of it: null when so it is, else what ackMessages says of the items. */
+  completeLease(lease: DeliveredLease, items: () => readonly AckItem[]): Promise<AckResult[] | null>
   executeTransaction(
     operations: readonly TransactionOperation[],
     requiredLeases: readonly string[],

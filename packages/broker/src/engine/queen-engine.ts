@@ -79,6 +79,8 @@ export function createEngine(parts: EngineParts): Engine {
     releaseClaim: (answer) => consumer.releaseClaim(answer),
     withoutUndecryptable: parts.withoutUndecryptable,
     ackMessages: (items) => consumer.ackMessages(items),
+    deliveredLease: (leaseId, partitionId) => consumer.deliveredLease(leaseId, partitionId),
+    completeLease: (lease, items) => consumer.completeLease(lease, items),
     async executeTransaction(operations, requiredLeases) {
       const items = operations.flatMap((operation) => (operation.type === 'push' ? [operation.item] : []))
       if (items.length > 0) await directOrRefuse(items)

@@ -85,6 +85,16 @@ export interface PoppedRun {
   readonly retryCounts: ReadonlyMap<number, number> | null
 }
 
+/** What one lease holds of one partition, none of it answered, as far as this instance remembers. */
+export interface DeliveredLease {
+  readonly leaseId: string
+  readonly group: string
+  readonly partition: PartitionEntry
+  /** In the order of their delivery. */
+  readonly runs: readonly PoppedRun[]
+  readonly messages: number
+}
+
 export interface PopAnswer {
   readonly runs: readonly PoppedRun[]
   readonly consumerGroup: string

@@ -41,7 +41,7 @@ function scene(payloadBytes: number, leaseTime = 60) {
     feed.list.toSleep(state, 'leased', 60_000, 0)
     Object.assign(state, { entry: partition, position: 1, nextOffset: 2, leaseId: `lease${number}` })
     const held = { position: 0, leasedTo: 1 }
-    const never = { runs: [], run: 0, place: 0, offsets: null, bytes: 0 }
+    const never = { runs: [], messages: 0, run: 0, place: 0, offsets: null, bytes: 0 }
     return { leaseId: `lease${number}`, group: GROUP, partition, held, want: 1, ...never }
   })
   return { ahead, parts }

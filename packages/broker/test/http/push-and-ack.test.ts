@@ -284,61 +284,6 @@ describe('POST /api/v1/ack', () => {
   })
 })
 
-describe('POST /api/v1/ack/batch', () => {
-  it('G7 precise acks: judges items independently and keeps their order', async () => {
-    let seen: readonly AckItem[] = []
-    const { ask } = await startServer({
-      ackMessages: async (items) => {
-        seen = items
-        return items.map(() => ({ ...ACKED }))
-      },
-    })
-    const acknowledgments = [
-      { transactionId: 'a', partitionId: ID },
-      { transactionId: 'b', partitionId: ID, status: 'done' },
-      { transactionId: 'c', partitionId: ID, consumerGroup: '\u0001' },
-      { transactionId: 'd', partitionId: ID, status: 'retry' },
-    ]
-    const answer = await ask('POST', '/api/v1/ack/batch', JSON.stringify({ acknowledgments }))
-    const brief = answer.json.map((r: Record<string, unknown>) => [r.index, r.transactionId, r.success, r.code])
-    expect(brief).toEqual([
-      [0, 'a', true, undefined],
-      [1, 'b', false, 'INVALID_STATUS'],
-      [2, 'c', false, 'INVALID_NAME'],
-      [3, 'd', true, undefined],
-    ])
-    expect(seen.map(({ transactionId }) => transactionId)).toEqual(['a', 'd'])
-  })
-
-  it('lets a group for all hold for all, answers [] for [] and refuses wrong shapes', async () => {
-    let group: string | null = null
-    const { ask } = await startServer({
-      ackMessages: async (items) => {
-        group = items[0]!.consumerGroup
-        return items.map(() => ({ ...ACKED }))
-      },
-    })
-    const one = { transactionId: 'a', partitionId: ID, consumerGroup: 'other' }
-    await ask('POST', '/api/v1/ack/batch', JSON.stringify({ acknowledgments: [one], consumerGroup: 'g' }))
-    expect(group).toBe('g')
-    expect((await ask('POST', '/api/v1/ack/batch', '{"acknowledgments":[]}')).text).toBe('[]')
-    const many = Array.from({ length: 10_001 }, () => ({ transactionId: 'a', partitionId: ID }))
-    const cases: [unknown, string][] = [
-      [{}, 'INVALID_BODY'],
-      [{ acknowledgments: 'x' }, 'INVALID_BODY'],
-      [{ acknowledgments: [one, 5] }, 'INVALID_BODY'],
-      [{ acknowledgments: [one, { transactionId: 'b' }] }, 'INVALID_BODY'],
-      [{ acknowledgments: [one], consumerGroup: 4 }, 'INVALID_BODY'],
-      [{ acknowledgments: [one], consumerGroup: '' }, 'INVALID_NAME'],
-      [{ acknowledgments: many }, 'TOO_MANY_ITEMS'],
-    ]
-    for (const [body, code] of cases) {
-      const answer = await ask('POST', '/api/v1/ack/batch', JSON.stringify(body))
-      expect([answer.status, answer.json.code]).toEqual([400, code])
-    }
-  })
-})
-
 describe('POST /api/v1/transaction', () => {
   it('flattens operations in order and keeps payload bytes', async () => {
     let seen: readonly TransactionOperation[] = []

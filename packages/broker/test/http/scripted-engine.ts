@@ -168,6 +168,8 @@ export function scriptedEngine(script: Partial<Engine> = {}): Engine {
     releaseClaim: async () => {},
     withoutUndecryptable: async (answer) => answer,
     ackMessages: async (items) => items.map(() => ({ ...ACKED })),
+    deliveredLease: () => null,
+    completeLease: async () => null,
     executeTransaction: async (operations) => ({
       transactionId: ID,
       results: operations.map((operation) => {

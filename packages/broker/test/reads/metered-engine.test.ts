@@ -29,6 +29,26 @@ it('counts every call that PostgreSQL could not serve, once, and none whose clie
   expect(activity.take().databaseErrors).toBe(4)
 })
 
+it('counts a lease that is completed as a whole like its acks one by one', async () => {
+  const activity = new Activity()
+  const lease = { messages: 3, partition: { queue: { name: 'orders' } } }
+  const items = [1, 2, 3].map(() => ({ status: 'completed' }))
+  const results = items.map(() => ({ success: true, dlq: false, queueName: 'orders' }))
+  let judged: unknown = null
+  const engine = { completeLease: async () => judged, ackMessages: async () => results } as unknown as Engine
+  const metered = meterEngine(engine, activity)
+  const counted = async (call: () => Promise<unknown>): Promise<unknown> => {
+    await call()
+    const { queues, requests, total } = activity.take()
+    return { queues, requests, total }
+  }
+  const whole = await counted(() => metered.completeLease(lease as never, () => items as never))
+  expect(whole).toMatchObject({ requests: 1, total: { ackRequests: 1, ackSuccess: 3 } })
+  expect(await counted(() => metered.ackMessages(items as never))).toEqual(whole)
+  judged = results
+  expect(await counted(() => metered.completeLease(lease as never, () => items as never))).toEqual(whole)
+})
+
 it('keeps samples and counts of a flush that failed for the next one', async () => {
   const stored: unknown[] = []
   let down = true

@@ -14,12 +14,20 @@ import { StoreError } from '../../ports/store-error.ts'
 import { type StoredHere, storedSegment } from '../format/stored-segment.ts'
 import type { Catalog } from '../queues/catalog.ts'
 import { Refusal } from '../refusal.ts'
-import { Acker, type AckParts, type LeaseEnd } from '../settle/ack.ts'
+import { Acker, type AckParts, type AckStats, type LeaseEnd } from '../settle/ack.ts'
 import { LeaseBook } from '../settle/lease-book.ts'
 import { LeaseCredit } from '../settle/lease-credit.ts'
 import { executeTransaction, type PrepareTransactionPush } from '../settle/transaction.ts'
 import { answering } from '../store-refusal.ts'
-import type { AckItem, AckResult, PopAnswer, PopRequest, TransactionOperation, TransactionOutcome } from '../types.ts'
+import type {
+  AckItem,
+  AckResult,
+  DeliveredLease,
+  PopAnswer,
+  PopRequest,
+  TransactionOperation,
+  TransactionOutcome,
+} from '../types.ts'
 import { Feeds } from './feeds.ts'
 import { leaseExtended } from './lease-news.ts'
 import { LostClaims } from './lost-claims.ts'
@@ -61,7 +69,7 @@ export interface ConsumeParts {
   readonly preparePush?: PrepareTransactionPush
 }
 
-export interface ConsumeStats {
+export interface ConsumeStats extends AckStats {
   readonly waiting: number
   readonly feeds: number
   readonly cachedSegments: number
@@ -75,10 +83,6 @@ export interface ConsumeStats {
   /** Leases that were taken with the end of the one before, and how many of them a pop got. */
   readonly aheadLeases: number
   readonly aheadDelivered: number
-  readonly ackStatements: number
-  /** Of them, those that ended whole leases; and how many leases that was. */
-  readonly finishStatements: number
-  readonly finishedLeases: number
 }
 
 export interface Consumer {
@@ -88,6 +92,9 @@ export interface Consumer {
   releaseClaim(answer: PopAnswer): Promise<void>
   /** @throws Refusal DATABASE_UNAVAILABLE */
   ackMessages(items: readonly AckItem[]): Promise<AckResult[]>
+  deliveredLease(leaseId: string, partitionId: string): DeliveredLease | null
+  /** null = all of it is completed; else the results of the items. @throws Refusal DATABASE_UNAVAILABLE */
+  completeLease(lease: DeliveredLease, items: () => readonly AckItem[]): Promise<AckResult[] | null>
   /** @throws Refusal LEASE_NOT_FOUND, DATABASE_UNAVAILABLE */
   extendLease(leaseId: string, seconds: number): Promise<{ expiresAtMs: number; partitions: number }>
   /** @throws Refusal DATABASE_UNAVAILABLE */
@@ -212,6 +219,12 @@ export function createConsumer(parts: ConsumeParts): Consumer {
       })
       return results
     },
+    deliveredLease: (leaseId, partitionId) => book.whole(leaseId, partitionId),
+    async completeLease(lease, items) {
+      const results = await acker.completeLease(lease, items)
+      if (results?.some(({ code }) => code === 'INVALID_LEASE')) leaseRefused(lease.leaseId)
+      return results
+    },
     async releaseClaim({ leaseId, runs, consumerGroup }) {
       if (leaseId === '') return
       const partitions = [...new Set(runs.map(({ partition }) => partition))]
@@ -272,9 +285,7 @@ export function createConsumer(parts: ConsumeParts): Consumer {
       leases: book.count,
       ...popper.claimStats(),
       ...popper.ahead.stats(),
-      ackStatements: acker.statements,
-      finishStatements: acker.finishStatements,
-      finishedLeases: acker.finishedLeases,
+      ...acker.stats(),
     }),
   }
 }

@@ -151,6 +151,17 @@ export class Activity {
     }
   }
 
+  /** The same of one request that completed so many messages of one queue. */
+  completed(queueName: string, messages: number): void {
+    this.#requests++
+    this.#total.ackRequests++
+    this.#total.ackSuccess += messages
+    const own = this.#of(queueName)
+    if (own === null) return
+    own.ackRequests++
+    own.ackSuccess += messages
+  }
+
   transacted(queues: Iterable<string>): void {
     this.#requests++
     this.#total.transactions++

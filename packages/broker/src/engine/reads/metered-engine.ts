@@ -37,6 +37,12 @@ export function meterEngine(engine: Engine, activity: Activity): Engine {
         activity.acked(items, results)
         return results
       }, failed),
+    completeLease: (lease, items) =>
+      engine.completeLease(lease, items).then((results) => {
+        if (results === null) activity.completed(lease.partition.queue.name, lease.messages)
+        else activity.acked(items(), results)
+        return results
+      }, failed),
     executeTransaction: (operations, requiredLeases) =>
       engine.executeTransaction(operations, requiredLeases).then((outcome) => {
         activity.transacted(

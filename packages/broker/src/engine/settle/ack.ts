@@ -1,6 +1,7 @@
 /**
  * Acks: resolved, written together with what arrives in the same tick, repeated while the database is in trouble.
  *
+ *   a whole lease, known to be ──────────────────────────────────┐
  *   request ─▶ resolved ─▶ everything one lease holds, completed? ──yes──▶ lease ended by a cheap statement ─▶ answered
  *                              │ no                                             │ it was not as believed
  *                              └───────────────▶ judged message by message ◀────┘
@@ -8,22 +9,22 @@
  * Invariants: all acks of one request are in one statement and commit together; a call whose outcome is unknown is
  * repeated, which the lease makes harmless; within the deadline there is an answer, after it a 503.
  */
-import type { AckEntryOutcome, ConsumeStore, LeaseFinish } from '../../ports/consume-store.ts'
+import type { AckEntryOutcome, ConsumeStore } from '../../ports/consume-store.ts'
 import type { Log } from '../../ports/log.ts'
 import { StoreError } from '../../ports/store-error.ts'
-import type { AheadLease, LeasesAhead } from '../consume/leases-ahead.ts'
+import type { LeasesAhead } from '../consume/leases-ahead.ts'
 import type { SegmentCache } from '../consume/segment-cache.ts'
 import { hasOffset } from '../format/offset-set.ts'
 import { Gathering } from '../gathering.ts'
 import type { Catalog } from '../queues/catalog.ts'
 import { StatementGate } from '../statement-gate.ts'
 import { toRefusal } from '../store-refusal.ts'
-import type { AckItem, AckResult } from '../types.ts'
+import type { AckItem, AckResult, DeliveredLease } from '../types.ts'
 import type { AckPlan } from './ack-plan.ts'
 import { RESOLVE_MS_MAX, resolveAcks } from './ack-resolve.ts'
 import { combine, type EntryWrite, prepareWrite, settle } from './ack-write.ts'
 import type { LeaseBook } from './lease-book.ts'
-import { finishedOutcome, leaseFinishOf } from './lease-finish.ts'
+import { LeaseFinisher, type WholeEnd, type WholeLease } from './lease-finisher.ts'
 
 export interface AckParts {
   readonly store: ConsumeStore
@@ -46,6 +47,13 @@ export interface LeaseEnd {
   readonly pauseMs: number
 }
 
+export interface AckStats {
+  readonly ackStatements: number
+  /** Of them, those that ended whole leases; and how many leases that was. */
+  readonly finishStatements: number
+  readonly finishedLeases: number
+}
+
 interface Pending {
   readonly plan: AckPlan
   readonly deadlineMs: number
@@ -66,27 +74,52 @@ const RETRY_LAST_MS = 500
 export class Acker {
   readonly #parts: AckParts
   #pending: Pending[] = []
+  #wholes: WholeLease[] = []
   readonly #gate = new StatementGate(() => this.#flush())
   readonly #gathering = new Gathering(() => this.#flush())
   /** Failures in a row; spaces the repeats. */
   #tries = 0
-  statements = 0
-  finishStatements = 0
-  finishedLeases = 0
+  readonly #finisher: LeaseFinisher
+  #ackStatements = 0
 
   constructor(parts: AckParts) {
     this.#parts = parts
+    this.#finisher = new LeaseFinisher(parts)
+  }
+
+  stats(): AckStats {
+    const { leases, statements } = this.#finisher
+    return {
+      ackStatements: this.#ackStatements + statements,
+      finishStatements: statements,
+      finishedLeases: leases,
+    }
   }
 
   /** Results in the order of the items. @throws Refusal DATABASE_UNAVAILABLE */
   async ackMessages(items: readonly AckItem[]): Promise<AckResult[]> {
+    return this.#ack(items, performance.now(), false)
+  }
+
+  /** null = everything in it is completed; else the results of the items, one by one. @throws Refusal DATABASE_UNAVAILABLE */
+  async completeLease(lease: DeliveredLease, items: () => readonly AckItem[]): Promise<AckResult[] | null> {
+    const sinceMs = performance.now()
+    const part = this.#parts.book.whole(lease.leaseId, lease.partition.id)
+    if (part !== lease) return this.#ack(items(), sinceMs, false)
+    const end = await new Promise<WholeEnd>((resolve) => {
+      this.#wholes.push({ part, resolve })
+      this.#gathering.schedule()
+    })
+    return end === 'ended' ? null : this.#ack(items(), sinceMs, end === 'unknown')
+  }
+
+  /** @param again an earlier try may have been applied */
+  async #ack(items: readonly AckItem[], sinceMs: number, again: boolean): Promise<AckResult[]> {
     if (items.length === 0) return []
-    const nowMs = performance.now()
-    const deadlineMs = nowMs + DEADLINE_MS
-    const plan = await this.#resolve(items, nowMs + RESOLVE_MS_MAX)
+    const plan = await this.#resolve(items, sinceMs + RESOLVE_MS_MAX)
     if (plan.entries.length === 0) return plan.results
     await new Promise<void>((resolve, reject) => {
-      this.#submit({ plan, deadlineMs, again: false, answered: false, resolve, reject })
+      this.#submit({ plan, deadlineMs: sinceMs + DEADLINE_MS, again, answered: false, resolve, reject })
     })
     return plan.results
   }
@@ -108,33 +141,38 @@ export class Acker {
   }
 
   #flush(): void {
-    while (this.#pending.length > 0 && this.#gate.isOpen()) {
+    while (this.#pending.length + this.#wholes.length > 0 && this.#gate.isOpen()) {
       const taken: Pending[] = []
-      let entries = 0
       let at = 0
       // First tries and repeats are judged differently, so they travel apart.
-      const again = this.#pending[0]!.again
+      const again = this.#pending[0]?.again ?? false
+      const wholes = again ? [] : this.#wholes.splice(0, ENTRIES_MAX)
+      let entries = wholes.length
       while (at < this.#pending.length && entries < ENTRIES_MAX && this.#pending[at]!.again === again) {
         const next = this.#pending[at++]!
         taken.push(next)
         entries += next.plan.entries.length
       }
       this.#pending = this.#pending.slice(at)
-      this.#gathering.left(taken.length)
-      void this.#send(taken, again)
+      this.#gathering.left(taken.length + wholes.length)
+      void this.#send(taken, again, wholes)
     }
   }
 
-  async #send(taken: readonly Pending[], again: boolean): Promise<void> {
+  async #send(taken: readonly Pending[], again: boolean, wholes: readonly WholeLease[] = []): Promise<void> {
     this.#gate.started()
     try {
-      await this.#write(taken, again)
+      await this.#write(taken, again, wholes)
       this.#tries = 0
       for (const pending of taken) answer(pending)
     } catch (error) {
+      // Those that were told already do not hear this any more.
+      const end = error instanceof StoreError && error.outcomeUnknown ? 'unknown' : 'unlike'
+      for (const { resolve } of wholes) resolve(end)
       this.#failed(
         taken.filter(({ answered }) => !answered),
         error,
+        taken.length + wholes.length > 1,
       )
     } finally {
       this.#gate.ended()
@@ -142,16 +180,16 @@ export class Acker {
     }
   }
 
-  async #write(taken: readonly Pending[], again: boolean): Promise<void> {
+  async #write(taken: readonly Pending[], again: boolean, wholes: readonly WholeLease[]): Promise<void> {
     let writes = combine(taken.map(({ plan }) => plan))
     for (const write of writes) await prepareWrite(this.#parts, write)
     // What is repeated has to be told what the first try did, so it is judged message by message.
-    if (!again) writes = await this.#finish(writes)
+    if (!again) writes = await this.#finisher.finish(writes, wholes)
     if (writes.length === 0) return
     // What is applied must not be tried again with what follows.
     const left = new Set(writes.flatMap(({ planned }) => planned.map(({ plan }) => plan)))
     for (const pending of taken) if (!left.has(pending.plan)) answer(pending)
-    this.statements++
+    this.#ackStatements++
     const outcomes = await this.#parts.store.ackMessages(writes.map(({ entry }) => entry!))
     // Frames take another statement; should it fail, the repeat has to be told what this one has done.
     if (outcomes.some(({ state }) => state === 'frames')) for (const pending of taken) pending.again = true
@@ -165,56 +203,11 @@ export class Acker {
     }
   }
 
-  /** Ends the leases that are completed as a whole; returns what is left to be judged. @throws StoreError */
-  async #finish(writes: readonly EntryWrite[]): Promise<EntryWrite[]> {
-    const whole: { write: EntryWrite; finish: LeaseFinish; next: AheadLease | null }[] = []
-    const rest: EntryWrite[] = []
-    for (const write of writes) {
-      const found = leaseFinishOf(this.#parts.book, write)
-      if (found === null) {
-        rest.push(write)
-        continue
-      }
-      const { part, held } = found
-      const { group, leaseId, partition } = part
-      const next = this.#parts.ahead.propose(part)
-      whole.push({ write, next, finish: { partitionId: partition.id, group, leaseId, ...held, next } })
-    }
-    if (whole.length === 0) return rest
-    this.statements++
-    this.finishStatements++
-    const ended = await this.#parts.store
-      .finishLeases(whole.map(({ finish }) => finish))
-      .catch((error: unknown): never => {
-        if (error instanceof StoreError && error.outcomeUnknown)
-          for (const { next } of whole) if (next !== null) this.#parts.ahead.lost(next)
-        throw error
-      })
-    whole.forEach(({ write, finish, next }, i) => {
-      const outcome = ended[i]
-      if (outcome === null || outcome === undefined) {
-        rest.push(write)
-        return
-      }
-      this.finishedLeases++
-      const finished = finishedOutcome(finish)
-      settle(write, finished, false)
-      if (next !== null && outcome.next !== null) {
-        this.#parts.book.end(finish.leaseId, finish.partitionId)
-        this.#parts.ahead.taken(next, outcome.next)
-        return
-      }
-      const end = leaseEndOf(write, finished, false)
-      if (end !== null) this.#parts.onLeaseEnded(end)
-    })
-    return rest
-  }
-
-  #failed(taken: readonly Pending[], error: unknown): void {
+  #failed(taken: readonly Pending[], error: unknown, inCompany: boolean): void {
     const nowMs = performance.now()
     const unknown = error instanceof StoreError && error.outcomeUnknown
     const transient = isTransient(error)
-    if (!transient && taken.length > 1) {
+    if (!transient && inCompany) {
       // One of them is to blame; alone, the others succeed.
       for (const pending of taken) void this.#send([pending], pending.again)
       return

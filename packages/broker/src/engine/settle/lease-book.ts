@@ -6,7 +6,7 @@
  * the same result.
  */
 import { FrameFlag } from '../format/frame.ts'
-import type { DecodedSegment, PartitionEntry, PoppedRun } from '../types.ts'
+import type { DecodedSegment, DeliveredLease, PartitionEntry, PoppedRun } from '../types.ts'
 
 /** [position, leasedTo): every message between is leased and none was answered or has failed before. */
 export interface HeldRange {
@@ -15,11 +15,7 @@ export interface HeldRange {
 }
 
 /** One partition's part of a lease. */
-export interface LeasePart {
-  readonly leaseId: string
-  readonly group: string
-  readonly partition: PartitionEntry
-  readonly runs: readonly PoppedRun[]
+export interface LeasePart extends DeliveredLease {
   /** What was leased, when it was one range; null = acks have to be judged one by one. */
   readonly held: HeldRange | null
   /** Messages that were asked for, if the same request may get the next ones from this partition alone; else null. */
@@ -97,6 +93,13 @@ export class LeaseBook {
     return this.#leases.get(leaseId)?.parts.get(partitionId) ?? null
   }
 
+  /** The part, if all that was leased was delivered and nothing of it was answered. */
+  whole(leaseId: string, partitionId: string): LeasePart | null {
+    const part = this.part(leaseId, partitionId)
+    const isWhole = part !== null && part.held !== null && part.messages === part.held.leasedTo - part.held.position
+    return isWhole ? part : null
+  }
+
   *parts(leaseId: string): IterableIterator<LeasePart> {
     yield* this.#leases.get(leaseId)?.parts.values() ?? []
   }
@@ -132,14 +135,19 @@ export class LeaseBook {
     want: number | null,
   ): void {
     let bytes = OVERHEAD_BYTES
+    let messages = 0
     for (const { segment, indices } of runs) {
+      messages += indices.length
       // The part keeps whole segments alive, so it is charged for them.
       bytes += segment.frames.length + 8 * indices.length
     }
     // A partition's earlier part of another lease cannot be acked any more: its lease is over.
     const earlier = this.current(partition.id, group)
     if (earlier !== null) this.end(earlier.leaseId, partition.id)
-    const part: LeasePart = { leaseId, group, partition, runs, held, want, run: 0, place: 0, offsets: null, bytes }
+    const part: LeasePart = {
+      ...{ leaseId, group, partition, runs, messages, held, want },
+      ...{ run: 0, place: 0, offsets: null, bytes },
+    }
     lease.parts.set(partition.id, part)
     let groups = this.#cursors.get(partition.id)
     if (groups === undefined) {

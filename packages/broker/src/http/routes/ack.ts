@@ -4,8 +4,15 @@ import type { AckItem, AckResult } from '../../engine/types.ts'
 import type { HttpContext } from '../context.ts'
 import type { Route } from '../route.ts'
 import { ackAnswer } from '../wire/ack-answer.ts'
-import { parseAckBatchBody, parseAckBatchBodyInSlices, parseAckBody, parseAckBodyInSlices } from '../wire/ack-body.ts'
+import {
+  type ParsedAck,
+  parseAckBatchBody,
+  parseAckBatchBodyInSlices,
+  parseAckBody,
+  parseAckBodyInSlices,
+} from '../wire/ack-body.ts'
 import { isScanned } from '../wire/ack-fields.ts'
+import { wholeLeaseAck, wholeLeaseAnswer } from '../wire/whole-lease-ack.ts'
 
 const BODY_ERRORS = ['INVALID_JSON', 'BODY_REQUIRED', 'INVALID_BODY', 'INVALID_NAME'] as const
 
@@ -46,23 +53,48 @@ export function ackRoutes({ engine, limits }: HttpContext): Route[] {
       },
       async handle(exchange) {
         const { body } = exchange
+        const whole = wholeLeaseAck(body, limits.itemsMax, engine.deliveredLease)
+        if (whole !== null) {
+          const acks = once(() => parseAckBatchBody(body, limits.itemsMax))
+          const results = await engine.completeLease(whole.lease, () => itemsOf(acks()))
+          if (results === null) exchange.answerJsonBytes(200, wholeLeaseAnswer(whole))
+          else exchange.answerJson(200, batchAnswer(acks(), results), 'latin1')
+          return
+        }
         const acks = isScanned(body)
           ? await parseAckBatchBodyInSlices(body, limits.itemsMax)
           : parseAckBatchBody(body, limits.itemsMax)
-        const items: AckItem[] = []
-        for (const ack of acks) if (ack.refused === null) items.push(ack.item)
+        const items = itemsOf(acks)
         const results = items.length === 0 ? [] : await engine.ackMessages(items)
-        let text = '['
-        let next = 0
-        for (let i = 0; i < acks.length; i++) {
-          const { item, refused } = acks[i]!
-          const result = refused === null ? results[next++]! : refusedResult(refused)
-          text += i === 0 ? ackAnswer(i, item, result) : `,${ackAnswer(i, item, result)}`
-        }
-        exchange.answerJson(200, `${text}]`, 'latin1')
+        exchange.answerJson(200, batchAnswer(acks, results), 'latin1')
       },
     },
   ]
+}
+
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | null = null
+  return () => {
+    made ??= { value: make() }
+    return made.value
+  }
+}
+
+function itemsOf(acks: readonly ParsedAck[]): AckItem[] {
+  const items: AckItem[] = []
+  for (const ack of acks) if (ack.refused === null) items.push(ack.item)
+  return items
+}
+
+function batchAnswer(acks: readonly ParsedAck[], results: readonly AckResult[]): string {
+  let text = '['
+  let next = 0
+  for (let i = 0; i < acks.length; i++) {
+    const { item, refused } = acks[i]!
+    const result = refused === null ? results[next++]! : refusedResult(refused)
+    text += i === 0 ? ackAnswer(i, item, result) : `,${ackAnswer(i, item, result)}`
+  }
+  return `${text}]`
 }
 
 function refusedResult({ code, error }: { code: AckResult['code']; error: string }): AckResult {

@@ -16,7 +16,8 @@ let queueBefore: string | null = null
 let partitionBefore: string | null = null
 let tailBefore = ''
 
-function plainTail({ queueName, partitionName }: AckResult): string {
+/** The end of the result of an ack that was applied and ended no lease. */
+export function plainTail({ queueName, partitionName }: Pick<AckResult, 'queueName' | 'partitionName'>): string {
   if (tailBefore === '' || queueName !== queueBefore || partitionName !== partitionBefore) {
     queueBefore = queueName
     partitionBefore = partitionName

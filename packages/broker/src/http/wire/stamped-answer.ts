@@ -5,12 +5,12 @@
  */
 import type { PushItem } from '../../engine/push/push-item.ts'
 import { jsonString } from './json-string.ts'
+import { digitsBelow, stamp, writeNumber } from './stamp.ts'
 
 // Below it joining strings takes as long.
 const ITEMS_MIN = 8
 const ARRAY_OPEN = 0x5b
 const ARRAY_CLOSE = 0x5d
-const ZERO = 0x30
 const HEX_DIGITS = Buffer.from('0123456789abcdef')
 // The end of a message id, which counts (format/message-id.ts): 48 bits, in halves that fit into an int32.
 const COUNTER_DIGITS = 12
@@ -48,7 +48,7 @@ export function stampedAnswer(items: readonly PushItem[]): Buffer | null {
     const messageIdEnd = secondIdAt + idBytes + pieces[2].length - 1
     for (let i = from; i < to; i++) {
       const { source, idStart, idIndex } = items[i]!
-      for (let rest = i, place = at + indexEnd; rest > 0; rest = (rest / 10) | 0) answer[--place] = ZERO + (rest % 10)
+      writeNumber(answer, at + indexEnd, i)
       for (let k = 0; k < idBytes; k++) {
         const byte = source[idStart + k]!
         answer[at + idAt + k] = byte
@@ -74,21 +74,6 @@ function alike(items: readonly PushItem[]): boolean {
     if (item.queue !== queue || item.partition !== partition) return false
   }
   return true
-}
-
-/** How many digits the numbers from 0 to below `count` have together. */
-function digitsBelow(count: number): number {
-  let digits = count
-  for (let from = 10; from < count; from *= 10) digits += count - from
-  return digits
-}
-
-/** Writes `text` so many times, from `at` on. */
-function stamp(target: Buffer, at: number, text: string, times: number): void {
-  const size = target.latin1Write(text, at)
-  for (let done = 1; done < times; done *= 2) {
-    target.copyWithin(at + done * size, at, at + Math.min(done, times - done) * size)
-  }
 }
 
 /** The last digits of a message id, up to `end`. */

@@ -1,0 +1,123 @@
+/** Everything a lease holds is completed in one go; whatever is not as believed is judged message by message. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Consumer } from '../../src/engine/consume/consumer.ts'
+import type { AckItem, DeliveredLease, PopAnswer } from '../../src/engine/types.ts'
+import type { ConsumeStore } from '../../src/ports/consume-store.ts'
+import { StoreError } from '../../src/ports/store-error.ts'
+import { acksOf, type ConsumeFixture, delivered, names, never, openFixture, popRequest } from './fixture.ts'
+
+let fixture: ConsumeFixture
+let unique = 0
+beforeAll(async () => {
+  fixture = await openFixture()
+})
+afterAll(() => fixture[Symbol.asyncDispose]())
+
+interface Scene {
+  readonly consumer: Consumer
+  readonly acks: AckItem[]
+  readonly lease: DeliveredLease
+  readonly complete: () => ReturnType<Consumer['completeLease']>
+  readonly next: () => Promise<string[]>
+}
+
+/** Six messages of which four are leased. */
+async function leased(store: Partial<ConsumeStore> = {}): Promise<Scene> {
+  const queue = `whole${unique++}`
+  const partitionId = await fixture.createPartition(await fixture.createQueue(queue), 'Default')
+  await fixture.append(partitionId, names('m', 6))
+  const consumer = fixture.consumer({ store: { ...fixture.store, ...store } })
+  const pop = (): Promise<PopAnswer> => consumer.popMessages(popRequest({ queue, batch: 4 }), never)
+  const answer = await pop()
+  const acks = acksOf(answer)
+  const lease = consumer.deliveredLease(answer.leaseId, partitionId)!
+  expect(lease.messages).toBe(4)
+  return {
+    ...{ consumer, acks, lease },
+    complete: () => consumer.completeLease(lease, () => acks),
+    next: async () => delivered(await pop()),
+  }
+}
+
+const statusesOf = (results: Awaited<ReturnType<Consumer['completeLease']>>) => results?.map(({ code }) => code)
+const ALL_APPLIED = [null, null, null, null]
+
+describe('G7 a lease that is completed as a whole', () => {
+  it('is over, once, by the cheap statement', async () => {
+    const { complete, consumer, lease, next } = await leased()
+    expect(await complete()).toBeNull()
+    expect(consumer.stats()).toMatchObject({ ackStatements: 1, finishStatements: 1, finishedLeases: 1 })
+    expect(consumer.deliveredLease(lease.leaseId, lease.partition.id)).toBeNull()
+    expect(await next()).toEqual(['m4', 'm5'])
+    expect(statusesOf(await complete())).toEqual(Array(4).fill('INVALID_LEASE'))
+  })
+
+  it('is told as one to two who complete it at once', async () => {
+    const { complete, consumer, next } = await leased()
+    expect(await Promise.all([complete(), complete()])).toEqual([null, null])
+    expect(consumer.stats().finishedLeases).toBe(1)
+    expect(await next()).toEqual(['m4', 'm5'])
+  })
+
+  it('shares its statement with one that is acked message by message', async () => {
+    const { acks, complete, consumer, next } = await leased()
+    const [whole, one] = await Promise.all([complete(), consumer.ackMessages(acks.slice(0, 1))])
+    expect([whole, one[0]!.code]).toEqual([null, 'INVALID_LEASE'])
+    expect(await next()).toEqual(['m4', 'm5'])
+  })
+
+  it('is judged message by message when another instance has answered some of it', async () => {
+    const { acks, complete, next } = await leased()
+    await fixture.consumer().ackMessages([acks[1]!, { ...acks[2]!, status: 'retry' }])
+    expect(statusesOf(await complete())).toEqual([null, null, 'ALREADY_COMPLETED', null])
+    expect(await next()).toEqual(['m2', 'm4', 'm5'])
+  })
+
+  it('is none when it has run out', async () => {
+    const { complete, lease, next } = await leased()
+    await fixture.sql(`UPDATE queen.cursors SET lease_until = now() - interval '1 s' WHERE partition_id = $1::uuid`, [
+      lease.partition.id,
+    ])
+    expect(statusesOf(await complete())).toEqual(Array(4).fill('INVALID_LEASE'))
+    expect(await next()).toEqual(['m0', 'm1', 'm2', 'm3'])
+  })
+
+  it('is not known as one when something of it was answered or is bare of its lease', async () => {
+    const { acks, consumer, lease } = await leased()
+    expect(consumer.deliveredLease('nonsense', lease.partition.id)).toBeNull()
+    expect(consumer.deliveredLease(lease.leaseId, lease.leaseId)).toBeNull()
+    await consumer.ackMessages(acks)
+    expect(consumer.deliveredLease(lease.leaseId, lease.partition.id)).toBeNull()
+  })
+
+  it.each([
+    ['was written and its answer lost', true, true],
+    ['was lost on its way', false, true],
+    ['was refused', false, false],
+  ])('is applied once when the statement %s', async (_, written, outcomeUnknown) => {
+    let tries = 0
+    const { complete, next } = await leased({
+      async finishLeases(finishes) {
+        const again = tries++ > 0
+        const outcomes = written || again ? await fixture.store.finishLeases(finishes) : []
+        if (!again) throw new StoreError('unavailable', 'lost', { outcomeUnknown })
+        return outcomes
+      },
+    })
+    expect(statusesOf(await complete())).toEqual(ALL_APPLIED)
+    expect(await next()).toEqual(['m4', 'm5'])
+  })
+
+  it('whose statement is refused fails nobody who was beside it', async () => {
+    let tries = 0
+    const other = await leased()
+    const { complete, consumer } = await leased({
+      async finishLeases(finishes) {
+        if (tries++ === 0) throw new StoreError('rejected', 'not like this')
+        return fixture.store.finishLeases(finishes)
+      },
+    })
+    const [whole, [alone]] = await Promise.all([complete(), consumer.ackMessages(other.acks.slice(0, 1))])
+    expect([statusesOf(whole), alone!.code]).toEqual([ALL_APPLIED, null])
+  })
+})
