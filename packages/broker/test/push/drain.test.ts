@@ -184,6 +184,64 @@ describe('the drain', () => {
     expect(await namesOf('lost')).toEqual(['1', '2', '3'])
   })
 
+  describe('G3 what is stored is not stored again where no transactionId is looked for', () => {
+    async function unchecked(queue: string): Promise<void> {
+      const set = { dedupWindowSeconds: 0 }
+      await createQueueStore(opened.database).configureQueue({
+        ...{ name: queue, namespace: null, task: null, set, unset: [], replace: false },
+      })
+    }
+
+    test('when the disk could not take note of it', async () => {
+      await unchecked('unnoted')
+      const buffer = await openBuffer()
+      let fails = true
+      const log = new Proxy(buffer as RecordLog, {
+        get(target, name) {
+          const value: unknown = Reflect.get(target, name, target)
+          if (typeof value !== 'function') return value
+          if (name !== 'drained' || !fails) return value.bind(target)
+          return async () => {
+            fails = false
+            throw new Error('EIO')
+          }
+        },
+      })
+      const bench = benchOn(buffer, { log })
+      await buffered(bench, item('unnoted', 'p', '1'), item('unnoted', 'p', '2'))
+      await expect(bench.drain.run(always)).rejects.toThrow('EIO')
+      expect(await bench.drain.run(always)).toBe('empty')
+      expect(await namesOf('unnoted')).toEqual(['1', '2'])
+    })
+
+    test('when two steps whose answers were lost are stored while the first of them is sent again', async () => {
+      await unchecked('late')
+      const buffer = await openBuffer()
+      const real = storeOn(opened.database)
+      const lost: (() => Promise<unknown>)[] = []
+      let loses = true
+      const store: PushStore = {
+        ...real,
+        pushMessages: async (writes, step) => {
+          if (loses) {
+            lost.push(() => real.pushMessages(writes, step))
+            throw new StoreError('unavailable', 'connection lost', { outcomeUnknown: true })
+          }
+          for (const send of lost.splice(0)) await send()
+          return real.pushMessages(writes, step)
+        },
+      }
+      const stepSize = { records: 2, tookTooLong() {}, wasInTime() {} } as unknown as StepSize
+      const bench = benchOn(buffer, { store, stepSize })
+      await buffered(bench, ...['1', '2', '3', '4', '5'].map((name) => item('late', 'p', name)))
+      await expect(bench.drain.run(always)).rejects.toThrow('connection lost')
+      loses = false
+      expect(await bench.drain.run(always)).toBe('empty')
+      expect(await namesOf('late')).toEqual(['1', '2', '3', '4', '5'])
+      expect(await real.readDrainProgress(buffer.bufferId)).toBe(5)
+    })
+  })
+
   describe('G2 what an older copy of the database does not have is drained once more, as far as the disk has it', () => {
     /** Three records are stored, and PostgreSQL is as it was after the first. */
     async function restored(queue: string) {
