@@ -12,8 +12,8 @@
 --
 -- Result rows, by kind:
 --   diverted   maintenance is on, or the cluster drains and these are live pushes; nothing was written
---   progress   drain: buffer_progress (number) is not p_drained_after, or the step before this one is not stored as it
---              was sent, or not where this one takes its keys to be; nothing was written
+--   progress   drain: buffer_progress (number) is not p_drained_after, or past p_drained_from, or the step before this one
+--              is not stored as it was sent, or not where this one takes its keys to be; nothing was written
 --   stored     place, number = first offset, at = created_at
 --   gone       place: the partition does not exist any more
 --   unsure     place: nothing was written for it (atomic: for any place). Either duplicates or an innocent suspect were
@@ -46,9 +46,11 @@ CREATE FUNCTION queen.push_messages(
   p_oldest          bigint[],
   p_atomic          boolean,
   p_buffer_id       text,
-  -- What buffer_progress has to be before this step and is after it. Behind the first, this step is stored already; before
-  -- it, this is another copy of the database, which lacks what was stored in the one before.
+  -- What buffer_progress has to be before this step: further, this step is stored already; less far, this is another copy
+  -- of the database, which lacks what was stored in the one before.
   p_drained_after   bigint,
+  -- First and last record of this step. A caller may know that the first is stored, and have it still on its disk.
+  p_drained_from    bigint,
   p_drained_through bigint,
   -- Partition and id_base of a segment of the step before, which was sent and not answered yet: this step is stored behind
   -- it or not at all. NULL = there is none.
@@ -89,7 +91,7 @@ BEGIN
   IF p_buffer_id IS NOT NULL THEN
     INSERT INTO queen.buffer_progress (buffer_id, drained_through) VALUES (p_buffer_id, 0) ON CONFLICT DO NOTHING;
     SELECT b.drained_through INTO v_progress FROM queen.buffer_progress b WHERE b.buffer_id = p_buffer_id FOR UPDATE;
-    IF v_progress <> p_drained_after OR (p_behind IS NOT NULL AND p_behind[2] IS DISTINCT FROM (
+    IF v_progress <> p_drained_after OR v_progress >= p_drained_from OR (p_behind IS NOT NULL AND p_behind[2] IS DISTINCT FROM (
          SELECT s.id_base FROM queen.segments s WHERE s.partition_id = p_behind[1] ORDER BY s.first_offset DESC LIMIT 1))
     THEN
       RETURN QUERY SELECT 'progress', NULL::int, NULL::int, v_progress, NULL::timestamptz, NULL::text, NULL::bytea;

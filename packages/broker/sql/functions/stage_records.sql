@@ -2,7 +2,7 @@
 --
 --   staged     done
 --   diverted   the cluster is not draining: nothing was written
---   progress   buffer_progress (number) is not p_after: nothing was written (see push_messages)
+--   progress   buffer_progress (number) is not p_after, or past p_from: nothing was written (see push_messages)
 CREATE FUNCTION queen.stage_records(
   p_buffer_id text,
   p_after     bigint,
@@ -25,7 +25,7 @@ BEGIN
   END IF;
   INSERT INTO queen.buffer_progress (buffer_id, drained_through) VALUES (p_buffer_id, 0) ON CONFLICT DO NOTHING;
   SELECT b.drained_through INTO v_progress FROM queen.buffer_progress b WHERE b.buffer_id = p_buffer_id FOR UPDATE;
-  IF v_progress <> p_after THEN
+  IF v_progress <> p_after OR v_progress >= p_from THEN
     RETURN QUERY SELECT 'progress', v_progress;
     RETURN;
   END IF;

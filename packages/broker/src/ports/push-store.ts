@@ -70,7 +70,7 @@ export interface DrainStep {
   readonly bufferId: string
   /** How far PostgreSQL has this buffer as far as the caller knows. Where that is not so the step is answered `progress`. */
   readonly after: number
-  /** First and last record number of this step. */
+  /** First and last record number of this step. Where PostgreSQL has the first already it is answered `progress` as well. */
   readonly from: number
   readonly through: number
   /** Records of this step that cannot be stored: they go into the quarantine in the same transaction. */

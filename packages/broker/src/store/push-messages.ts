@@ -22,7 +22,7 @@ interface Row {
 }
 
 const STATEMENT =
-  'SELECT kind, place, item, number, at, text_value, data FROM queen.push_messages($1::uuid[],$2::int[],$3::uuid[],$4::int[],$5::bytea,$6::int[],$7::bigint[],$8::bigint[],$9::int[],$10::bigint[],$11::bytea,$12::bytea,$13::bytea,$14::bigint[],$15::boolean,$16::text,$17::bigint,$18::bigint,$19::uuid[],$20::uuid[])'
+  'SELECT kind, place, item, number, at, text_value, data FROM queen.push_messages($1::uuid[],$2::int[],$3::uuid[],$4::int[],$5::bytea,$6::int[],$7::bigint[],$8::bigint[],$9::int[],$10::bigint[],$11::bytea,$12::bytea,$13::bytea,$14::bigint[],$15::boolean,$16::text,$17::bigint,$18::bigint,$19::bigint,$20::uuid[],$21::uuid[])'
 
 const NO_BYTES = Buffer.alloc(0)
 
@@ -160,6 +160,7 @@ export async function pushMessages(
     atomic,
     drain?.bufferId ?? null,
     drain?.after ?? null,
+    drain?.from ?? null,
     drain?.through ?? null,
     drain?.behind === undefined ? null : [drain.behind.partitionId, drain.behind.idBase],
     drain?.behind?.guessed ?? null,

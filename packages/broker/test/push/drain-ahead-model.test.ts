@@ -1,4 +1,7 @@
-/** Drains whose steps are sent ahead, on a store that delays, refuses and loses, beside live pushes of another instance. */
+/**
+ * Drains whose steps are sent ahead, on a store that delays, refuses and loses, beside live pushes of another instance; and on one
+ * that is exchanged for older copies of itself, from a disk that fails.
+ */
 import { randomUUID } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -8,8 +11,10 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { StepSize } from '../../src/engine/drain/step-size.ts'
 import type { PushStore } from '../../src/ports/push-store.ts'
+import type { RecordLog } from '../../src/ports/record-log.ts'
 import { StoreError } from '../../src/ports/store-error.ts'
 import { createQuarantineStore } from '../../src/store/quarantine.ts'
+import { createQueueStore } from '../../src/store/queues.ts'
 import { type OpenedTestDatabase, openTestDatabase } from '../store/test-database.ts'
 import { buffered, drainBenchOn, refusingPoison } from './drain-bench.ts'
 import { item, PushStack, storeOn } from './push-stack.ts'
@@ -81,6 +86,49 @@ function fatefulStore(fates: readonly Fate[], push: (others: Fate['others']) => 
   return { store, late }
 }
 
+/** How far a copy of the database has a buffer and a queue. */
+interface Copy {
+  readonly progress: number
+  /** Partition, and where it ends. */
+  readonly ends: readonly (readonly [string, number])[]
+}
+
+async function copyOf(queue: string, bufferId: string): Promise<Copy> {
+  const [row] = await opened.database.admin.run<{ progress: string; ends: [string, number][] | null }>(
+    'test_copy',
+    `SELECT coalesce((SELECT b.drained_through FROM queen.buffer_progress b WHERE b.buffer_id = $2::text), 0) AS progress,
+            (SELECT jsonb_agg(jsonb_build_array(p.id, p.next_offset)) FROM queen.partitions p
+               JOIN queen.queues q ON q.id = p.queue_id WHERE q.name = $1::text) AS ends`,
+    [queue, bufferId],
+  )
+  return { progress: Number(row!.progress), ends: row!.ends ?? [] }
+}
+
+/** The database is as it was then; partitions that it did not have are empty. */
+async function putBack(queue: string, bufferId: string, { progress, ends }: Copy): Promise<void> {
+  await opened.database.transaction('state', async (sql) => {
+    await sql.run(
+      'test_back_progress',
+      // Steps lock that row first.
+      `INSERT INTO queen.buffer_progress (buffer_id, drained_through) VALUES ($1::text, $2::bigint)
+       ON CONFLICT (buffer_id) DO UPDATE SET drained_through = excluded.drained_through`,
+      [bufferId, progress],
+    )
+    await sql.run(
+      'test_back_partitions',
+      `UPDATE queen.partitions p SET next_offset = coalesce(($2::jsonb ->> p.id::text)::bigint, 0)
+         FROM queen.queues q WHERE q.id = p.queue_id AND q.name = $1::text`,
+      [queue, JSON.stringify(Object.fromEntries(ends))],
+    )
+    await sql.run(
+      'test_back_segments',
+      `DELETE FROM queen.segments s USING queen.partitions p, queen.queues q
+        WHERE q.name = $1::text AND p.queue_id = q.id AND s.partition_id = p.id AND s.first_offset >= p.next_offset`,
+      [queue],
+    )
+  })
+}
+
 const nameOf = ({ partition, id }: { partition: string; id: number }) => `${partition}${id}`
 
 describe('a drain that sends ahead', () => {
@@ -145,6 +193,123 @@ describe('a drain that sends ahead', () => {
         const quarantine = createQuarantineStore(opened.database)
         const { total } = await quarantine.list({ queue, instance: null, limit: 1, offset: 0, after: null })
         expect(total).toBe(list.filter(({ poison }) => poison).length)
+      }),
+      { numRuns: 25, endOnFailure: true },
+    )
+  })
+
+  test('G2 G3 G4 stores each message once and in order, also where the database goes back and the disk fails', async () => {
+    const end = fc.oneof(
+      { weight: 5, arbitrary: fc.constant('answered' as const) },
+      { weight: 2, arbitrary: fc.constant('of an older copy' as const) },
+      { weight: 2, arbitrary: fc.constantFrom('stored, answer lost', 'lost', 'lost, stored later') },
+    )
+    const fates = fc.array(fc.record({ end, back: fc.nat(9), delay: fc.nat(20), delayAfter: fc.nat(60) }), {
+      maxLength: 20,
+    })
+    const partitions = fc.array(fc.constantFrom(...PARTITIONS), { minLength: 8, maxLength: 40 })
+    const sizes = fc.array(fc.integer({ min: 1, max: 6 }), { minLength: 1, maxLength: 8 })
+    const diskFails = fc.array(
+      fc.nat(7).map((n) => n === 0),
+      { maxLength: 12 },
+    )
+    await fc.assert(
+      fc.asyncProperty(partitions, fates, sizes, diskFails, async (list, met, stepSizes, failures) => {
+        const queue = randomUUID()
+        const set = { dedupWindowSeconds: 0 }
+        await createQueueStore(opened.database).configureQueue({
+          ...{ name: queue, namespace: null, task: null, set, unset: [], replace: false },
+        })
+        const buffer = await openFileBuffer({
+          directory: join(directory, queue),
+          bufferBytesMax: 1e9,
+          diskFreeBytesMin: 0,
+        })
+        let disk = 0
+        const log = new Proxy(buffer as RecordLog, {
+          get(target, name) {
+            const value: unknown = Reflect.get(target, name, target)
+            if (typeof value !== 'function') return value
+            if (name !== 'drained') return value.bind(target)
+            return async (through: number) => {
+              if (failures[disk++] === true) throw new StoreError('unavailable', 'EIO')
+              await buffer.drained(through)
+            }
+          },
+        })
+        const real = storeOn(opened.database)
+        const copies = [await copyOf(queue, buffer.bufferId)]
+        const late: Promise<unknown>[] = []
+        let next = 0
+        let exchanges = 0
+        let exchanging = Promise.resolve()
+        const store: PushStore = {
+          ...real,
+          pushMessages: async (writes, step) => {
+            const fateOf = met[next++]
+            if (fateOf === undefined) return real.pushMessages(writes, step)
+            await turns(fateOf.delay)
+            if (fateOf.end === 'of an older copy') {
+              // One at a time: what one has undone is no copy for another.
+              exchanging = exchanging.then(async () => {
+                const kept = copies.slice(0, 1 + (fateOf.back % copies.length))
+                await putBack(queue, buffer.bufferId, kept.at(-1)!)
+                copies.splice(0, copies.length, ...kept)
+                exchanges++
+              })
+              await exchanging
+              bench.stack.dedup.clear()
+              bench.drain.expectOlder()
+            }
+            if (fateOf.end === 'lost') throw lost()
+            if (fateOf.end === 'lost, stored later') {
+              late.push(
+                turns(fateOf.delayAfter)
+                  .then(() => real.pushMessages(writes, step))
+                  .catch(() => {}),
+              )
+              throw lost()
+            }
+            const result = await real.pushMessages(writes, step)
+            const exchangesBefore = exchanges
+            const copy = await copyOf(queue, buffer.bufferId)
+            // Or it is a copy of what is gone.
+            if (exchanges === exchangesBefore) copies.push(copy)
+            await turns(fateOf.delayAfter)
+            if (fateOf.end === 'stored, answer lost') throw lost()
+            return result
+          },
+        }
+        let reads = 0
+        const stepSize = {
+          get records() {
+            return stepSizes[reads++ % stepSizes.length]
+          },
+          tookTooLong() {},
+          wasInTime() {},
+        } as unknown as StepSize
+        const bench = drainBenchOn(opened.database, buffer, { store, stepSize, log })
+        const names = list.map((partition, index) => `${partition}${index}`)
+        await buffered(bench, ...list.map((partition, index) => item(queue, partition, names[index]!)))
+        for (let runs = 0; ; runs++) {
+          try {
+            const end = await bench.drain.run(() => true)
+            await Promise.all(late.splice(0))
+            // The last exchange may have come after the last step.
+            await bench.drain.sync()
+            if (end === 'empty' && buffer.stats.pendingRecords === 0) break
+          } catch (error) {
+            expect(error).toBeInstanceOf(StoreError)
+          }
+          expect(runs).toBeLessThan(100)
+        }
+        await buffer.close()
+        const stored = (await storedMessages(opened.database, queue)).map(({ transactionId }) => transactionId)
+        for (const partition of PARTITIONS) {
+          const own = (name: string) => name.startsWith(partition)
+          expect(stored.filter(own)).toEqual(names.filter(own))
+        }
+        expect(await real.readDrainProgress(buffer.bufferId)).toBe(names.length)
       }),
       { numRuns: 25, endOnFailure: true },
     )

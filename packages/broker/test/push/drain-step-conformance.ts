@@ -81,6 +81,11 @@ export function describeDrainSteps(name: string, openBench: () => Promise<PushSt
         status: 'progress',
         drainedThrough: 10,
       })
+      // It is known that the first of them are stored, and the disk still has them.
+      expect(await store.pushMessages(writes, { bufferId, after: 10, from: 5, through: 20, setAside: [] })).toEqual({
+        status: 'progress',
+        drainedThrough: 10,
+      })
       // A copy of the database that lacks records between: nothing may pass over them.
       expect(await store.pushMessages(writes, { bufferId, after: 14, from: 15, through: 20, setAside: [] })).toEqual({
         status: 'progress',

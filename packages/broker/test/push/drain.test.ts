@@ -184,51 +184,6 @@ describe('the drain', () => {
     expect(await namesOf('lost')).toEqual(['1', '2', '3'])
   })
 
-  describe('G2 what an older copy of the database does not have is drained once more, as far as the disk has it', () => {
-    /** Three records are stored, and PostgreSQL is as it was after the first. */
-    async function restored(queue: string) {
-      const buffer = await openBuffer()
-      const bench = benchOn(buffer)
-      await buffered(bench, item(queue, 'p', '1'), item(queue, 'p', '2'), item(queue, 'p', '3'))
-      expect(await bench.drain.run(always)).toBe('empty')
-      await createQueueStore(opened.database).deleteQueue(queue)
-      await opened.database.admin.run(
-        'test_older_progress',
-        'UPDATE queen.buffer_progress SET drained_through = 1 WHERE buffer_id = $1::text',
-        [buffer.bufferId],
-      )
-      bench.stack.dedup.clear()
-      return { bench, buffer }
-    }
-
-    test('when the copy is noticed, and when progress is asked for after a lost answer', async () => {
-      for (const notice of ['expectOlder', 'distrust'] as const) {
-        const { bench, buffer } = await restored(notice)
-        bench.drain[notice]()
-        await bench.drain.sync()
-        expect(buffer.stats.pendingRecords).toBe(2)
-        expect([await bench.drain.run(always), await namesOf(notice)]).toEqual(['empty', ['2', '3']])
-      }
-    })
-
-    test('when the next step is the first to meet it: it stores nothing behind what is missing', async () => {
-      const { bench } = await restored('met')
-      await buffered(bench, item('met', 'p', '4'))
-      await expect(bench.drain.run(always)).rejects.toMatchObject({ failure: 'unavailable' })
-      expect(await namesOf('met')).toEqual([])
-      expect([await bench.drain.run(always), await namesOf('met')]).toEqual(['empty', ['2', '3', '4']])
-    })
-
-    test('when its files are gone it goes on behind them', async () => {
-      const { bench, buffer } = await restored('freed')
-      await buffered(bench, item('freed', 'p', '4'))
-      bench.drain.distrust()
-      await bench.drain.sync()
-      await buffer.drained(3)
-      expect([await bench.drain.run(always), await namesOf('freed')]).toEqual(['empty', ['4']])
-    })
-  })
-
   test('G3 a record whose original has left the window since is still its duplicate, judged by when it was accepted', async () => {
     const buffer = await openBuffer()
     const bench = benchOn(buffer)

@@ -89,6 +89,9 @@ describe('a row is staged', () => {
     expect(await send(0)).toEqual({ status: 'staged' })
     // Sent again because the answer was lost.
     expect(await send(0)).toEqual({ status: 'progress', drainedThrough: 10 })
+    // Known to be staged, and still on the disk, which could not take note of it.
+    const known = { after: 10, from: 1, through: 10, oldestMicros: 1, latestMicros: 1, body: Buffer.alloc(1) }
+    expect(await store.stage({ bufferId: 'a', ...known })).toEqual({ status: 'progress', drainedThrough: 10 })
     expect(await send(10)).toEqual({ status: 'staged' })
     expect(await seen(UNLIMITED, 100, UNLIMITED)).toEqual(['a 10', 'a 20'])
   })

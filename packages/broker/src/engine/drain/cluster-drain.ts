@@ -118,7 +118,8 @@ export class ClusterDrain {
   /** The control enters the drain of this switch, for the first time or again. */
   begin(state: SwitchState): void {
     this.#sinceMs = performance.now()
-    if (state.epoch === this.#epoch) return
+    // One that was opened anew may have the number of a drain that its database never saw.
+    if (state.epoch === this.#epoch && (!state.reopened || this.#allHeardMs > 0)) return
     this.#promised = false
     this.#silent = false
     this.#failures = 0

@@ -71,6 +71,7 @@ export class Drain {
   #mayGoBack = false
   #syncing: Promise<void> | null = null
   #begun = false
+  #running = false
   /** How far PostgreSQL has this buffer, as far as is known. */
   #stored = 0
   /** Settles when the step that was sent last is answered; never rejects. */
@@ -111,9 +112,12 @@ export class Drain {
     throw new StoreError('unavailable', 'the database has less of the file buffer than it had: it is an older copy')
   }
 
-  /** Brings the buffer in line with what PostgreSQL has of it, unless that is certain. @throws StoreError */
+  /**
+   * Brings the buffer in line with what PostgreSQL has of it, unless that is certain, or a run goes on: its steps follow each
+   * other, and would be stored behind what another copy of the database lacks. @throws StoreError
+   */
   async sync(): Promise<void> {
-    if (this.#inSync) return
+    if (this.#inSync || this.#running) return
     // One at a time: an answer that comes late must not move the buffer back behind what was drained meanwhile.
     this.#syncing ??= this.#sync().finally(() => {
       this.#syncing = null
@@ -153,6 +157,7 @@ export class Drain {
     let reading: Promise<unknown> = Promise.resolve()
     try {
       await this.sync()
+      this.#running = true
       log.rewind()
       this.#freeing = Promise.resolve()
       let prepared = await this.#prepare()
@@ -184,6 +189,7 @@ export class Drain {
       await reading
       await this.#underWay
       await this.#freeing.catch(() => {})
+      this.#running = false
     }
   }
 
