@@ -108,6 +108,22 @@ describe('G7 a lease that is completed as a whole', () => {
     expect(await next()).toEqual(['m4', 'm5'])
   })
 
+  it('is known to be completed when the answer was lost, the lease forgotten and the next one given', async () => {
+    const { acks, complete, consumer, lease } = await leased({
+      async finishLeases(finishes) {
+        await fixture.store.finishLeases(finishes)
+        const next = await fixture.consumer().popMessages(popRequest({ queue: lease.partition.queue.name }), never)
+        expect(delivered(next)).toEqual(['m4'])
+        // What was refused under it is no lease any more.
+        const [refused] = await consumer.ackMessages(acks.slice(0, 1))
+        expect(refused!.code).toBe('INVALID_LEASE')
+        expect(consumer.stats().leases).toBe(0)
+        throw new StoreError('unavailable', 'lost', { outcomeUnknown: true })
+      },
+    })
+    expect(statusesOf(await complete())).toEqual(ALL_APPLIED)
+  })
+
   it('whose statement is refused fails nobody who was beside it', async () => {
     let tries = 0
     const other = await leased()
