@@ -60,11 +60,11 @@ export class LeaseFinisher {
     }
     for (const write of writes) {
       const found = leaseFinishOf(book, write)
-      if (found === null || all.has(found.part)) {
+      if (found === null) {
         rest.push(write)
         continue
       }
-      const finishing = this.#finishing(found.part, found.held)
+      const finishing = all.get(found.part) ?? this.#finishing(found.part, found.held)
       finishing.tell.push((isEnded) => {
         if (isEnded) settle(write, finishedOutcome(finishing.finish), false)
         else rest.push(write)
