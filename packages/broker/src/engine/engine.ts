@@ -187,7 +187,7 @@ export interface Engine extends Reads {
   ackMessages(items: readonly AckItem[]): Promise<AckResult[]>
   /** Acks of everything in it can be written by completeLease. null = not of this lease. */
   deliveredLease(leaseId: string, partitionId: string): DeliveredLease | null
-  /** Completes all of it: null when so it is, else what ackMessages says of the items. */
+  /** Completes all of it: null when so it is, else what ackMessages says of the items, which are in its order. */
   completeLease(lease: DeliveredLease, items: () => readonly AckItem[]): Promise<AckResult[] | null>
   executeTransaction(
     operations: readonly TransactionOperation[],

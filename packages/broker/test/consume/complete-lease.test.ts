@@ -59,6 +59,14 @@ describe('G7 a lease that is completed as a whole', () => {
     expect(await next()).toEqual(['m4', 'm5'])
   })
 
+  it('is told as one to two of whom one sends its acks one by one', async () => {
+    const { acks, complete, consumer, next } = await leased()
+    const [whole, results] = await Promise.all([complete(), consumer.ackMessages(acks)])
+    expect([whole, statusesOf(results)]).toEqual([null, ALL_APPLIED])
+    expect(consumer.stats()).toMatchObject({ ackStatements: 1, finishedLeases: 1 })
+    expect(await next()).toEqual(['m4', 'm5'])
+  })
+
   it('shares its statement with one that is acked message by message', async () => {
     const { acks, complete, consumer, next } = await leased()
     const [whole, one] = await Promise.all([complete(), consumer.ackMessages(acks.slice(0, 1))])
@@ -74,11 +82,12 @@ describe('G7 a lease that is completed as a whole', () => {
   })
 
   it('is none when it has run out', async () => {
-    const { complete, lease, next } = await leased()
+    const { complete, consumer, lease, next } = await leased()
     await fixture.sql(`UPDATE queen.cursors SET lease_until = now() - interval '1 s' WHERE partition_id = $1::uuid`, [
       lease.partition.id,
     ])
     expect(statusesOf(await complete())).toEqual(Array(4).fill('INVALID_LEASE'))
+    expect(consumer.deliveredLease(lease.leaseId, lease.partition.id)).toBeNull()
     expect(await next()).toEqual(['m0', 'm1', 'm2', 'm3'])
   })
 
@@ -105,6 +114,42 @@ describe('G7 a lease that is completed as a whole', () => {
       },
     })
     expect(statusesOf(await complete())).toEqual(ALL_APPLIED)
+    expect(await next()).toEqual(['m4', 'm5'])
+  })
+
+  it('is known to be completed when the answer was lost, the lease forgotten and the next one given', async () => {
+    const { acks, complete, consumer, lease } = await leased({
+      async finishLeases(finishes) {
+        await fixture.store.finishLeases(finishes)
+        const next = await fixture.consumer().popMessages(popRequest({ queue: lease.partition.queue.name }), never)
+        expect(delivered(next)).toEqual(['m4'])
+        // What was refused under it is no lease any more.
+        const [refused] = await consumer.ackMessages(acks.slice(0, 1))
+        expect(refused!.code).toBe('INVALID_LEASE')
+        expect(consumer.stats().leases).toBe(0)
+        throw new StoreError('unavailable', 'lost', { outcomeUnknown: true })
+      },
+    })
+    expect(statusesOf(await complete())).toEqual(ALL_APPLIED)
+  })
+
+  it('is written once although what was beside it has to be repeated', async () => {
+    const leaseIds: unknown[] = []
+    const { complete, consumer, lease, next } = await leased({
+      async ackMessages(entries) {
+        leaseIds.push(entries.map(({ leaseId }) => leaseId))
+        if (leaseIds.length === 1) throw new StoreError('unavailable', 'lost')
+        return fixture.store.ackMessages(entries)
+      },
+    })
+    const { queue } = lease.partition
+    const other = await fixture.createPartition(queue.id, 'Other')
+    await fixture.append(other, names('o', 2))
+    const beside = await consumer.popMessages(popRequest({ queue: queue.name, partition: 'Other', batch: 2 }), never)
+    const [whole, [one]] = await Promise.all([complete(), consumer.ackMessages(acksOf(beside).slice(0, 1))])
+    expect([whole, one!.code]).toEqual([null, null])
+    expect(consumer.stats().finishStatements).toBe(1)
+    expect(leaseIds).toEqual([[beside.leaseId], [beside.leaseId]])
     expect(await next()).toEqual(['m4', 'm5'])
   })
 

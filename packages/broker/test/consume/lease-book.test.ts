@@ -31,6 +31,16 @@ describe('G9 the lease book', () => {
   })
 })
 
+it.each([
+  ['all that was leased was delivered', { position: 100, leasedTo: 101 }, true],
+  ['something that was leased was not delivered', { position: 100, leasedTo: 102 }, false],
+  ['it is not known to be one range', null, false],
+])('G7 a lease can be completed as a whole: %s', (_, held, expected) => {
+  const book = new LeaseBook(100_000)
+  book.add('lease', 'g', [runOf(1)], held)
+  expect(book.whole('lease', partitionOf(1).id) !== null).toBe(expected)
+})
+
 describe('an ack that finds its lease in the book', () => {
   const ack = (more: Partial<AckItem> = {}): AckItem => ({
     transactionId: 't1',

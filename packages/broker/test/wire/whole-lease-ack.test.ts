@@ -56,7 +56,7 @@ describe('a batch that completes a whole lease', () => {
   it.each([
     ['as JSON.stringify writes it', {}, {}, 0],
     ['with spaces', {}, {}, 1],
-    ['with fields of no meaning', { note: '} , ] "', nested: { a: [1] } }, { x: [{}] }, 0],
+    ['with fields of no meaning', { note: '} , ]', nested: { a: [1] } }, { x: [{}] }, 0],
     ['with another status that means the same', { status: 'success' }, {}, 0],
     ['with a group', { consumerGroup: GROUP }, {}, 0],
     ['with a group for all', { consumerGroup: null, error: null }, { consumerGroup: GROUP }, 0],
@@ -90,6 +90,13 @@ describe('a batch that completes a whole lease', () => {
     ['one names another lease', ten.map((id, i) => ack(id, i === 3 ? { leaseId: `${LEASE}1` } : {})), {}],
     ['none names a lease', ten.map((id) => ack(id, { leaseId: null })), { leaseId: LEASE }],
     ['the id stands somewhere else, too', ten.map((id) => ack(id, { error: id })), {}],
+    ['something is escaped', ten.map((id) => ack(id, { note: '"' })), {}],
+    ['there is an ack in front', [ack('0009message'), ...ten.map((id) => ack(id))], {}],
+    [
+      'all name another partition',
+      ten.map((id) => ({ was: { partitionId: PARTITION.id }, ...ack(id, { partitionId: GROUP }) })),
+      {},
+    ],
   ])('is parsed when %s', (_, acks, more) => {
     expect(found(bodyOf(acks, more), lease(ten))).toBeNull()
   })
@@ -99,6 +106,7 @@ describe('a batch that completes a whole lease', () => {
     ['a backslash', (id: string) => `${id}\\`],
     ['a control character', (id: string) => `${id}\u0001`],
     ['another script', (id: string) => `${id}é`],
+    ['a backslash late', (id: string, i: number) => (i === 7 ? `${id.slice(1)}\\` : id)],
     ['lengths that differ', (id: string, i: number) => id + (i === 7 ? 'x' : '')],
   ])('is parsed when the ids have %s', (_, change) => {
     const sent = ten.map(change)
@@ -114,13 +122,67 @@ describe('a batch that completes a whole lease', () => {
     expect(found(raw, lease(sent))).toBeNull()
   })
 
+  it('is parsed when one of the ids is the beginning of what was delivered', () => {
+    const sent = ten.map((id, i) => id + (i === 7 ? 'x' : ''))
+    expect(found(bodyOf(ten.map((id) => ack(id))), lease(sent))).toBeNull()
+  })
+
+  const escaped = (id: string): string => `\\u${id.charCodeAt(0).toString(16).padStart(4, '0')}${id.slice(1)}`
+  const ackText = (id: string, more = ''): string => JSON.stringify(ack('@')).replace('"@"', `"${id}"${more}`)
+  it.each([
+    [
+      'in an array beside three acks of the same ids',
+      ten,
+      () => `{"acknowledgments":[${ten.slice(0, 3).map((id) => ackText(escaped(id)))}],"x":${JSON.stringify(ten)}}`,
+    ],
+    [
+      'in a field of no meaning, and the acks repeat the first',
+      'xxxyyy'.split(''),
+      (sent: readonly string[]) =>
+        `{"acknowledgments":[${sent.map((id) => ackText(escaped('x')).replace('{', `{"note":"${id}",`))}]}`,
+    ],
+    [
+      'overruled by a key that is spelt otherwise',
+      'xxxyyy'.split(''),
+      (sent: readonly string[]) =>
+        `{"acknowledgments":[${sent.map((id) => ackText(id, ',"transactionI\\u0064":"\\u0078"'))}]}`,
+    ],
+    [
+      'behind the acks the parser is asked about',
+      'xyzxyz'.split(''),
+      (sent: readonly string[]) =>
+        `{"acknowledgments":[${'abc'.split('').map((id) => ackText(id))}],"note":${JSON.stringify(sent)}}`,
+    ],
+    [
+      'before the acks the parser is asked about',
+      'xyzxyz'.split(''),
+      (sent: readonly string[]) =>
+        `{"note":${JSON.stringify(sent)},"acknowledgments":[${'abc'.split('').map((id) => ackText(id))}]}`,
+    ],
+    [
+      'in other acks than those that count',
+      ten,
+      (sent: readonly string[]) => `{"acknowledgments":[${sent.map((id) => ackText(id))}],"acknowledgments":[]}`,
+    ],
+  ])('G7 is parsed when the ids of the lease stand %s', (_, sent, text) => {
+    const body = Buffer.from(text(sent))
+    expect(completesAll(body, sent)).toBe(false)
+    expect(found(body, lease(sent))).toBeNull()
+  })
+
   it('is parsed when it is too large, or has more acks than a batch may have', () => {
     const sent = ids(50)
     const body = bodyOf(sent.map((id) => ack(id)))
     expect(found(body, lease(sent), 50)).not.toBeNull()
     expect(found(body, lease(sent), 49)).toBeNull()
-    const long = bodyOf(sent.map((id) => ack(id, { error: 'x'.repeat(6_000) })))
-    expect(found(long, lease(sent))).toBeNull()
+    expect(found(bodyOf(ten.map((id) => ack(id, { error: 'x'.repeat(2_000) }))), lease(ten))).toBeNull()
+    const many = ids(2_500)
+    expect(found(bodyOf(many.map((id) => ack(id))), lease(many))).toBeNull()
+  })
+
+  it.each([1, 2, 3, 4])('is parsed when there are so few acks that it costs no more: %i', (count) => {
+    const sent = ids(count)
+    expect(found(bodyOf(sent.map((id) => ack(id))), lease(sent))).toBeNull()
   })
 
   it('means what the parser says, whatever has become of its bytes', () => {
@@ -133,6 +195,9 @@ describe('a batch that completes a whole lease', () => {
         '"error":"#"',
         '"error":"a\\"b"',
         '"x":{"y":[1]}',
+        '"note":"#"',
+        '"transactionId":"\\u0061"',
+        '"transactionId":"a"',
       ],
       ...['"transactionI\\u0064":"#"', '"consumerGroup":"workers"', '"consumerGroup":null', '"#":1', '"leaseId":null'],
     )
@@ -152,13 +217,17 @@ describe('a batch that completes a whole lease', () => {
       fc.property(
         ...[
           whole,
-          fc.integer({ min: 5, max: 12 }),
+          fc.oneof(
+            fc.integer({ min: 5, max: 12 }).map((count) => ids(count)),
+            // Pieces of JSON, what the samples have, and the same several times.
+            fc.array(fc.constantFrom(...'ab:,'), { minLength: 5, maxLength: 12 }),
+            fc.array(fc.constantFrom('a', 'b'), { minLength: 3, maxLength: 6 }).map((rest) => ['a', 'a', 'a', ...rest]),
+          ),
           fc.constantFrom(',', ', ', ',\n', ',,'),
           fc.constantFrom(']}', ']}x', '],"consumerGroup":"workers"}', ',{}]}'),
         ],
         fc.option(damage),
-        (fields, count, between, end, damaged) => {
-          const sent = ids(count)
+        (fields, sent, between, end, damaged) => {
           const element = `{${fields.join(',')}}`
           let text = `{"acknowledgments":[${sent.map((id) => element.replaceAll('#', id)).join(between)}${end}`
           if (damaged !== null) {

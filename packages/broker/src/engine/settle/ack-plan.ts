@@ -1,6 +1,6 @@
 /** An ack request on its way: which message each item means, and what is to be written for it. Plain data. */
 import { ERRORS, ITEM_ERRORS, type ItemErrorCode } from '@queen/protocol'
-import type { AckItem, AckResult, AckStatus, PartitionEntry } from '../types.ts'
+import type { AckResult, AckStatus, PartitionEntry } from '../types.ts'
 
 export interface PlannedAck {
   /** Place in the request. */
@@ -21,7 +21,6 @@ export interface PlannedEntry {
 }
 
 export interface AckPlan {
-  readonly items: readonly AckItem[]
   readonly results: AckResult[]
   readonly entries: PlannedEntry[]
 }

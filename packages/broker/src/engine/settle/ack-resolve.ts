@@ -6,7 +6,7 @@
 import { isUuid, QUEUE_MODE_GROUP } from '@queen/protocol'
 import type { AckItem, AckResult, PartitionEntry } from '../types.ts'
 import { type FoundAck, type LookupParts, lookUpAcks, type UnknownAck } from './ack-lookup.ts'
-import { type AckPlan, type PlannedEntry, refused } from './ack-plan.ts'
+import { type AckPlan, type PlannedAck, type PlannedEntry, refused } from './ack-plan.ts'
 import { type LeaseBook, type LeasePart, messageInPart, offsetInPart } from './lease-book.ts'
 
 export interface ResolveParts extends LookupParts {
@@ -23,7 +23,7 @@ export async function resolveAcks(
   requiredLeases: readonly string[],
   deadlineMs: number,
 ): Promise<AckPlan> {
-  const plan: AckPlan = { items, results: new Array<AckResult>(items.length), entries: [] }
+  const plan: AckPlan = { results: new Array<AckResult>(items.length), entries: [] }
   const entries = new Map<string, PlannedEntry>()
   const unknown: UnknownAck[] = []
   const required = new RequiredParts(parts.book, requiredLeases)
@@ -76,6 +76,17 @@ export async function resolveAcks(
   for (const entry of entries.values()) entry.acks.sort((a, b) => a.index - b.index)
   plan.entries.push(...entries.values())
   return plan
+}
+
+/** That everything in it is completed, in the order of its delivery. */
+export function planOfAll({ group, leaseId, partition, runs }: LeasePart): AckPlan {
+  const acks: PlannedAck[] = []
+  for (const { indices, segment } of runs) {
+    for (const at of indices)
+      acks.push({ index: acks.length, offset: segment.firstOffset + at, status: 'completed', error: null })
+  }
+  const entry = { partition, group, leaseId, acks, failuresOf: () => 0 }
+  return { results: new Array<AckResult>(acks.length), entries: [entry] }
 }
 
 function isSamePlace(a: AckItem, b: AckItem): boolean {

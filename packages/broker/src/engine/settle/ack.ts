@@ -21,10 +21,10 @@ import { StatementGate } from '../statement-gate.ts'
 import { toRefusal } from '../store-refusal.ts'
 import type { AckItem, AckResult, DeliveredLease } from '../types.ts'
 import type { AckPlan } from './ack-plan.ts'
-import { RESOLVE_MS_MAX, resolveAcks } from './ack-resolve.ts'
+import { planOfAll, RESOLVE_MS_MAX, resolveAcks } from './ack-resolve.ts'
 import { combine, type EntryWrite, prepareWrite, settle } from './ack-write.ts'
 import type { LeaseBook } from './lease-book.ts'
-import { LeaseFinisher, type WholeEnd, type WholeLease } from './lease-finisher.ts'
+import { LeaseFinisher, type WholeLease } from './lease-finisher.ts'
 
 export interface AckParts {
   readonly store: ConsumeStore
@@ -64,6 +64,12 @@ interface Pending {
   reject(error: unknown): void
 }
 
+interface Whole extends WholeLease {
+  isTold: boolean
+  /** The same message by message, for the same caller. */
+  readonly judged: () => Pending
+}
+
 // Every request is answered within 10 s; this leaves room for one last statement that runs into its limit.
 const DEADLINE_MS = 8_000
 // Entries of one statement; a request is never split, so one may be larger.
@@ -74,7 +80,7 @@ const RETRY_LAST_MS = 500
 export class Acker {
   readonly #parts: AckParts
   #pending: Pending[] = []
-  #wholes: WholeLease[] = []
+  #wholes: Whole[] = []
   readonly #gate = new StatementGate(() => this.#flush())
   readonly #gathering = new Gathering(() => this.#flush())
   /** Failures in a row; spaces the repeats. */
@@ -98,30 +104,40 @@ export class Acker {
 
   /** Results in the order of the items. @throws Refusal DATABASE_UNAVAILABLE */
   async ackMessages(items: readonly AckItem[]): Promise<AckResult[]> {
-    return this.#ack(items, performance.now(), false)
+    if (items.length === 0) return []
+    const nowMs = performance.now()
+    const plan = await this.#resolve(items, nowMs + RESOLVE_MS_MAX)
+    if (plan.entries.length === 0) return plan.results
+    await new Promise<void>((resolve, reject) => {
+      this.#submit({ plan, deadlineMs: nowMs + DEADLINE_MS, again: false, answered: false, resolve, reject })
+    })
+    return plan.results
   }
 
   /** null = everything in it is completed; else the results of the items, one by one. @throws Refusal DATABASE_UNAVAILABLE */
   async completeLease(lease: DeliveredLease, items: () => readonly AckItem[]): Promise<AckResult[] | null> {
-    const sinceMs = performance.now()
+    const deadlineMs = performance.now() + DEADLINE_MS
     const part = this.#parts.book.whole(lease.leaseId, lease.partition.id)
-    if (part !== lease) return this.#ack(items(), sinceMs, false)
-    const end = await new Promise<WholeEnd>((resolve) => {
-      this.#wholes.push({ part, resolve })
+    if (part !== lease) return this.ackMessages(items())
+    return new Promise((resolve, reject) => {
+      const judged = (): Pending => {
+        // By what was delivered: the book may have forgotten it, and the database the lease, if it was ended after all.
+        const plan = planOfAll(part)
+        return { plan, deadlineMs, again: false, answered: false, resolve: () => resolve(plan.results), reject }
+      }
+      const whole: Whole = {
+        part,
+        isTold: false,
+        judged,
+        tell: (isEnded) => {
+          whole.isTold = true
+          if (isEnded) resolve(null)
+          else this.#submit(judged())
+        },
+      }
+      this.#wholes.push(whole)
       this.#gathering.schedule()
     })
-    return end === 'ended' ? null : this.#ack(items(), sinceMs, end === 'unknown')
-  }
-
-  /** @param again an earlier try may have been applied */
-  async #ack(items: readonly AckItem[], sinceMs: number, again: boolean): Promise<AckResult[]> {
-    if (items.length === 0) return []
-    const plan = await this.#resolve(items, sinceMs + RESOLVE_MS_MAX)
-    if (plan.entries.length === 0) return plan.results
-    await new Promise<void>((resolve, reject) => {
-      this.#submit({ plan, deadlineMs: sinceMs + DEADLINE_MS, again, answered: false, resolve, reject })
-    })
-    return plan.results
   }
 
   async #resolve(items: readonly AckItem[], deadlineMs: number): Promise<AckPlan> {
@@ -159,28 +175,23 @@ export class Acker {
     }
   }
 
-  async #send(taken: readonly Pending[], again: boolean, wholes: readonly WholeLease[] = []): Promise<void> {
+  async #send(taken: readonly Pending[], again: boolean, wholes: readonly Whole[] = []): Promise<void> {
     this.#gate.started()
     try {
       await this.#write(taken, again, wholes)
       this.#tries = 0
       for (const pending of taken) answer(pending)
     } catch (error) {
-      // Those that were told already do not hear this any more.
-      const end = error instanceof StoreError && error.outcomeUnknown ? 'unknown' : 'unlike'
-      for (const { resolve } of wholes) resolve(end)
-      this.#failed(
-        taken.filter(({ answered }) => !answered),
-        error,
-        taken.length + wholes.length > 1,
-      )
+      const untold = wholes.filter(({ isTold }) => !isTold).map(({ judged }) => judged())
+      const left = [...taken.filter(({ answered }) => !answered), ...untold]
+      this.#failed(left, error, taken.length > 1 || wholes.length > 0)
     } finally {
       this.#gate.ended()
       this.#flush()
     }
   }
 
-  async #write(taken: readonly Pending[], again: boolean, wholes: readonly WholeLease[]): Promise<void> {
+  async #write(taken: readonly Pending[], again: boolean, wholes: readonly Whole[]): Promise<void> {
     let writes = combine(taken.map(({ plan }) => plan))
     for (const write of writes) await prepareWrite(this.#parts, write)
     // What is repeated has to be told what the first try did, so it is judged message by message.
@@ -203,11 +214,12 @@ export class Acker {
     }
   }
 
-  #failed(taken: readonly Pending[], error: unknown, inCompany: boolean): void {
+  /** @param mayDoAlone what was refused was more, or other, than each of them by itself */
+  #failed(taken: readonly Pending[], error: unknown, mayDoAlone: boolean): void {
     const nowMs = performance.now()
     const unknown = error instanceof StoreError && error.outcomeUnknown
     const transient = isTransient(error)
-    if (!transient && inCompany) {
+    if (!transient && mayDoAlone) {
       // One of them is to blame; alone, the others succeed.
       for (const pending of taken) void this.#send([pending], pending.again)
       return

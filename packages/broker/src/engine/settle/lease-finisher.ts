@@ -13,12 +13,9 @@ import { finishedOutcome, leaseFinishOf } from './lease-finish.ts'
 /** A request to complete everything a lease holds in one partition. */
 export interface WholeLease {
   readonly part: LeasePart
-  /** May be called again; the first call counts. */
-  readonly resolve: (end: WholeEnd) => void
+  /** Called at most once. False = it was not as believed, and has to be judged message by message. */
+  readonly tell: (isEnded: boolean) => void
 }
-
-/** `unlike`: it was not as believed, or could not be written; `unknown`: it may have been written. */
-export type WholeEnd = 'ended' | 'unlike' | 'unknown'
 
 export interface LeaseFinisherParts {
   readonly store: Pick<ConsumeStore, 'finishLeases'>
@@ -50,24 +47,24 @@ export class LeaseFinisher {
     // No two of a statement may mean the same cursor.
     const all = new Map<LeasePart, Finishing>()
     const rest: EntryWrite[] = []
-    for (const { part, resolve } of wholes) {
+    for (const { part, tell } of wholes) {
       const { held, leaseId, partition } = part
       if (held === null || book.part(leaseId, partition.id) !== part) {
         // Another request has ended it meanwhile.
-        resolve('unlike')
+        tell(false)
         continue
       }
       const finishing = all.get(part) ?? this.#finishing(part, held)
-      finishing.tell.push((isEnded) => resolve(isEnded ? 'ended' : 'unlike'))
+      finishing.tell.push(tell)
       all.set(part, finishing)
     }
     for (const write of writes) {
       const found = leaseFinishOf(book, write)
-      if (found === null || all.has(found.part)) {
+      if (found === null) {
         rest.push(write)
         continue
       }
-      const finishing = this.#finishing(found.part, found.held)
+      const finishing = all.get(found.part) ?? this.#finishing(found.part, found.held)
       finishing.tell.push((isEnded) => {
         if (isEnded) settle(write, finishedOutcome(finishing.finish), false)
         else rest.push(write)

@@ -5,9 +5,10 @@
  *
  *   head id₀ gap id₁ gap id₂ … gap idₙ tail
  *
- * The parser is asked about `head id₀ gap id₁ gap id₂ tail`, and what it says of the second ack holds for all between the
- * first and the last: the ids are plain characters of equal length, so the text behind each `gap` goes on from the same place
- * in the same structure, and what differs between the acks can be the ids only.
+ * The parser is asked about `head probe₀ gap probe₁ gap probe₂ tail`. Nothing in it is escaped and each probe stands there
+ * once, so an ack whose id is its probe has it from that very place, not from a text that is the same in all of them. Then what
+ * the parser says of the second ack holds for all between the first and the last: ids and probes are plain characters of equal
+ * length, so each `gap` goes on from the same place in the same structure, and the acks can differ in the ids only.
  */
 import { emptyFrameParts, readFrame } from '../../engine/format/frame.ts'
 import type { AckItem, DeliveredLease } from '../../engine/types.ts'
@@ -30,6 +31,7 @@ const ACKS_MIN = 5
 const BODY_BYTES_MAX = 256 * 1024
 // Of what is parsed: errors may be long, but not of a message that was completed.
 const SAMPLE_BYTES_MAX = 4 * 1024
+const PROBES = [0x61, 0x62, 0x63]
 const TEXT_BYTES_MAX = 128
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
@@ -58,7 +60,7 @@ export function wholeLeaseAck(
   const period = body.indexOf(`"${second}"`, idAt + idBytes, 'latin1') + 1 - idAt
   if (idAt === 0 || period <= idBytes || second.length !== idBytes) return null
   const ack = { lease, body, idAt, idBytes, period }
-  return hasAllIds(ack) && isCompleted(ack, [first, second, idOf(lease, 2)]) ? ack : null
+  return hasAllIds(ack) && isCompleted(ack) ? ack : null
 }
 
 /** The first text of this name, which mostly is that of the first ack. */
@@ -108,30 +110,41 @@ function hasAllIds({ body, idAt, idBytes, lease, period }: WholeLeaseAck): boole
   return expected.compare(body, idAt, idAt + bytes, 0, bytes) === 0
 }
 
-/** Whether the acks complete what the lease holds, by what the parser says of the first three. */
-function isCompleted({ body, idAt, idBytes, lease, period }: WholeLeaseAck, ids: readonly string[]): boolean {
+/** Whether the acks complete what the lease holds, by what the parser says of three. */
+function isCompleted({ body, idAt, idBytes, lease, period }: WholeLeaseAck): boolean {
   const behind = idAt + 2 * period + idBytes
   const tailAt = behind + (lease.messages - 3) * period
   if (behind + body.length - tailAt > SAMPLE_BYTES_MAX) return false
   const sample = Buffer.concat([body.subarray(0, behind), body.subarray(tailAt)])
+  const probes = PROBES.map((letter, i) => {
+    const at = idAt + i * period
+    sample.fill(letter, at, at + idBytes)
+    return sample.latin1Slice(at, at + idBytes)
+  })
+  const text = sample.latin1Slice()
+  if (text.includes('\\')) return false
+  if (probes.some((probe, i) => !standsOnce(text, `"${probe}"`, idAt + i * period - 1))) return false
   let acks: ReturnType<typeof parseAckBatchBody>
   try {
-    acks = parseAckBatchBody(sample, ids.length)
+    acks = parseAckBatchBody(sample, probes.length)
   } catch {
     // It is answered for the whole body.
     return false
   }
-  const { error } = acks[0]?.item ?? {}
-  const completes = ({ consumerGroup, ...item }: AckItem, id: string): boolean =>
-    item.transactionId === id &&
+  const completes = ({ consumerGroup, ...item }: AckItem, probe: string): boolean =>
+    item.transactionId === probe &&
     item.leaseId === lease.leaseId &&
     item.partitionId.toLowerCase() === lease.partition.id &&
     (consumerGroup === null || consumerGroup === lease.group) &&
-    item.status === 'completed' &&
-    item.error === error
+    item.status === 'completed'
   return (
-    acks.length === ids.length && acks.every(({ item, refused }, i) => refused === null && completes(item, ids[i]!))
+    acks.length === probes.length &&
+    acks.every(({ item, refused }, i) => refused === null && completes(item, probes[i]!))
   )
+}
+
+function standsOnce(text: string, piece: string, at: number): boolean {
+  return text.indexOf(piece) === at && text.indexOf(piece, at + 1) === -1
 }
 
 /** What is answered when all of it was applied; JSON text as UTF-8. */
