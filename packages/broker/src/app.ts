@@ -122,12 +122,13 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     ...DATABASE_TIMEOUTS,
     log,
     onOtherDatabase: () => {
-      // Its offsets may stand for other messages, and of this buffer it may have less.
+      // Its offsets may stand for other messages, of this buffer it may have less, and not know that this instance is there.
       dedup.clear()
       catalog.startOver()
       consumer.forgetSegments()
       drain.expectOlder()
       key.askAgain()
+      if (schemaTried) heartbeat.nudge()
       // Nothing may go direct before that has been looked at; everywhere else the drain comes by itself.
       if (control?.state === 'direct') control.handle('lost')
     },
@@ -325,9 +326,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     log: buffer,
     quarantined,
     self: {
-      id: instanceId,
-      hostname: config.hostname,
-      pid: process.pid,
+      ...{ id: instanceId, hostname: config.hostname, pid: process.pid },
       startedAt: new Date(startedAtMs).toISOString(),
     },
     nowMs: clock.wholeMs,
