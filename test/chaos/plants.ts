@@ -30,7 +30,10 @@ const CHANGES: Record<Plant, readonly (readonly [string, string, string])[]> = {
     ],
     ['finish_drain', 'v_left.awaited > 0 OR v_left.pending > 0 OR v_left.ungated > 0', 'false'],
   ],
+  // A drain would notice at its next step that it is not remembered.
   'forget-progress': [
+    ['push_messages', 'v_progress <> p_drained_after OR', 'false OR'],
+    ['stage_records', 'v_progress <> p_after OR', 'false OR'],
     ['push_messages', 'SET drained_through = p_drained_through', 'SET drained_through = b.drained_through'],
     ['stage_records', 'SET drained_through = p_through', 'SET drained_through = b.drained_through'],
   ],
