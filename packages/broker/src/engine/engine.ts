@@ -185,7 +185,7 @@ export interface Engine extends Reads {
   /** The answer without messages that cannot be decrypted; empty with `lease_held` = they were given back. */
   withoutUndecryptable(answer: PopAnswer): Promise<PopAnswer>
   ackMessages(items: readonly AckItem[]): Promise<AckResult[]>
-  /** Acks of everything in it can be written by completeLease. null = not of this lease. */
+  /** All that this lease holds of the partition, for completeLease; null = not known here, or some of it was answered. */
   deliveredLease(leaseId: string, partitionId: string): DeliveredLease | null
   /** Completes all of it: null when so it is, else what ackMessages says of the items, which are in its order. */
   completeLease(lease: DeliveredLease, items: () => readonly AckItem[]): Promise<AckResult[] | null>
