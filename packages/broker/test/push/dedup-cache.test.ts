@@ -130,6 +130,60 @@ describe('the memory of keys', () => {
     expect(cache.bytes / count).toBeLessThan(24)
   })
 
+  test('G3 finds every key where it lies, however the times at the front of the keys rise, fall, repeat or jump', () => {
+    const run = fc.record({
+      segments: fc.integer({ min: 1, max: 12 }),
+      count: fc.constantFrom(1, 60, 767, 768, 2_000, 9_000),
+      // Of one segment to the next; the last two take the ids for such that carry no time.
+      step: fc.constantFrom(0, 1, 250, -1, -250, 2 ** 32, -(2 ** 33)),
+      // Within a segment.
+      spread: fc.constantFrom(1, 3, 40),
+    })
+    fc.assert(
+      fc.property(fc.array(run, { minLength: 1, maxLength: 5 }), (runs) => {
+        const known = new DedupCache(Number.MAX_SAFE_INTEGER, () => 0).partition('p', 3600)
+        const timeOf = new Map<number, number>()
+        const found: number[] = []
+        let time = 2 ** 47
+        let next = 0
+        for (const { segments, count, step, spread } of runs) {
+          for (let segment = 0; segment < segments; segment++) {
+            time += step
+            const keys = Array.from({ length: count }, (_, i) => {
+              timeOf.set(next + i, time + (i % spread))
+              return keyNumber(next + i, time + (i % spread))
+            })
+            // A flush looks for each before it is stored.
+            for (const key of keys.slice(0, 200)) expect(known.find(key, 0, found)).toEqual([])
+            known.add(next, Buffer.concat(keys))
+            next += count
+          }
+        }
+        expect(known.to).toBe(next)
+        for (let offset = 0; offset < next; offset += 1 + (offset % 3)) {
+          if (known.find(keyNumber(offset, timeOf.get(offset)), 0, found).join() !== String(offset)) {
+            throw new Error(`offset ${offset} of ${next} is found at ${found}`)
+          }
+        }
+      }),
+      { numRuns: 60 },
+    )
+  })
+
+  test('keys that carry their time take few bytes, and no more when their times repeat', () => {
+    for (const timeOf of [(i: number) => i, (i: number) => i % 5_000]) {
+      const cache = new DedupCache(Number.MAX_SAFE_INTEGER, () => 0)
+      const known = cache.partition('p', 3600)
+      const found: number[] = []
+      for (let first = 0; first < 200_000; first += 500) {
+        const keys = Array.from({ length: 500 }, (_, i) => keyNumber(first + i, timeOf(first + i)))
+        for (const key of keys) known.find(key, 0, found)
+        known.add(first, Buffer.concat(keys))
+      }
+      expect(cache.bytes / 200_000).toBeLessThan(12.5)
+    }
+  })
+
   test('keys of UUIDs made in sequence and of short counters spread as well as random ones', () => {
     for (const key of [
       (i: number) => keyNumber(i),

@@ -23,7 +23,7 @@ import { DedupCache } from '../push/dedup-cache.ts'
 import { KeysAhead } from '../push/keys-ahead.ts'
 import { learnOutcome, learnUpTo } from '../push/learn-keys.ts'
 import type { StoredSegment } from '../push/push-lanes.ts'
-import { buildSegment, segmentBytesMax } from '../push/segment-build.ts'
+import { buildSegment, compareIds, segmentBytesMax } from '../push/segment-build.ts'
 import type { PartitionEntry } from '../types.ts'
 import { Grouping, type GroupingParts } from './grouping.ts'
 import type { DrainLog } from './horizon-log.ts'
@@ -326,6 +326,7 @@ export class Drain {
   async #build(step: Step, under: Built | null): Promise<Built | null> {
     const { ids, nowMs: now } = this.#parts
     const groups = [...(await this.#grouping.group(step)).values()]
+    groups.sort((a, b) => compareIds(a.place.id, b.place.id))
     const nowMs = now()
     // Its answer may have come meanwhile.
     const after = under?.stored === false ? under : null

@@ -12,6 +12,13 @@ export const KEY_BYTES = 16
 // Value of a lower-case hex digit by character code; 255 = not one.
 const HEX = new Uint8Array(256).fill(255)
 for (let i = 0; i < 16; i++) HEX[i.toString(16).charCodeAt(0)] = i
+// Value of two digits, the second one's code above the first one's as they lie in memory; 256 and more = not two digits.
+const BAD_PAIR = 0x100
+const PAIRS = new Uint16Array(1 << 16).fill(BAD_PAIR)
+for (let byte = 0; byte < 256; byte++) {
+  const digits = byte.toString(16).padStart(2, '0')
+  PAIRS[digits.charCodeAt(0) | (digits.charCodeAt(1) << 8)] = byte
+}
 
 /** Writes the key of `transactionId` at `at`. */
 export function writeTransactionKey(transactionId: string, target: Uint8Array, at: number): void {
@@ -36,17 +43,25 @@ function readUuidKey(bytes: Uint8Array, start: number, target: Uint8Array, at: n
   if (bytes[start + 8] !== 45 || bytes[start + 13] !== 45 || bytes[start + 18] !== 45 || bytes[start + 23] !== 45) {
     return false
   }
-  let position = start
+  return (
+    (readPairs(bytes, start, 4, target, at) |
+      readPairs(bytes, start + 9, 2, target, at + 4) |
+      readPairs(bytes, start + 14, 2, target, at + 6) |
+      readPairs(bytes, start + 19, 2, target, at + 8) |
+      readPairs(bytes, start + 24, 6, target, at + 10)) <
+    BAD_PAIR
+  )
+}
+
+/** Reads so many bytes from their hexadecimal digits; what it returns is BAD_PAIR or more when some are none. */
+function readPairs(bytes: Uint8Array, start: number, count: number, target: Uint8Array, at: number): number {
   let bad = 0
-  for (let i = 0; i < KEY_BYTES; i++) {
-    if (i === 4 || i === 6 || i === 8 || i === 10) position++
-    const high = HEX[bytes[position]!]!
-    const low = HEX[bytes[position + 1]!]!
-    bad |= high | low
-    target[at + i] = (high << 4) | low
-    position += 2
+  for (let i = 0; i < count; i++) {
+    const value = PAIRS[bytes[start + 2 * i]! | (bytes[start + 2 * i + 1]! << 8)]!
+    bad |= value
+    target[at + i] = value
   }
-  return (bad & ~15) === 0
+  return bad
 }
 
 /** Writes the 16 bytes of a canonical lower-case UUID; false (with `target` spoilt) when the text is none. */

@@ -14,141 +14,7 @@
  * Ages are measured with a clock that never jumps: a wall clock set forward must not make anything look too old.
  */
 import { KEY_BYTES } from '../format/transaction-key.ts'
-
-// A generation ends about when its table of 262,144 slots is three quarters full: with more keys the table would be twice
-// as large and half empty. Small enough that dropping one loses little, large enough that a window of millions of messages
-// has few to search. A last segment may come on top, so there is room for the usual one.
-const GENERATION_KEYS_MAX = fillOf(1 << 18)
-// Ids that carry their time need only be looked for among those of their time, however many generations there are: so
-// theirs are as small as the processor's cache likes them (256 KiB).
-const TIMED_KEYS_MAX = fillOf(1 << 15)
-// 50 days of milliseconds: keys whose first 48 bits lie this close together carry a time there.
-const TIMED_SPAN_MAX = 2 ** 32
-const SLOTS_MIN = 64
-const BYTES_PER_SLOT = 8
-// The second word of a slot: 13 more bits of the key above the distance from the generation's first offset. With 45
-// bits, twenty million remembered keys mistake one new key in a million for an old one; with 32 it would be one in 200.
-const DISTANCE_BITS = 19
-const DISTANCE_MASK = (1 << DISTANCE_BITS) - 1
-
-/** Keys that a table of so many slots takes before the segment that fills it. */
-function fillOf(slots: number): number {
-  const lastSegmentKeys = 1_000
-  return (slots * 3) / 4 - lastSegmentKeys
-}
-
-// The two halves of the key mixed last: a function can return one number without allocating.
-let mark = 0
-let extra = 0
-
-/** Mixes the key at `at` into `mark` (32 bits, never 0) and `extra` (13 bits). Ids made in sequence differ in few bits. */
-function mixKey(keys: Uint8Array, at: number): void {
-  let a = 0x9e3779b9
-  let b = 0x7f4a7c15
-  for (let i = at; i < at + KEY_BYTES; i += 4) {
-    const word = keys[i]! | (keys[i + 1]! << 8) | (keys[i + 2]! << 16) | (keys[i + 3]! << 24)
-    a = Math.imul(a ^ word, 0x85ebca6b)
-    a ^= a >>> 15
-    b = Math.imul(b + word, 0xc2b2ae35)
-    b ^= b >>> 13
-  }
-  a = Math.imul(a ^ (a >>> 13), 0xc2b2ae35)
-  mark = (a ^ (a >>> 16)) >>> 0 || 1
-  extra = (Math.imul(b, 0x27d4eb2f) >>> DISTANCE_BITS) << DISTANCE_BITS
-}
-
-// The mark alone places a key, so that a table can grow without the keys.
-function slotOf(placed: number, mask: number): number {
-  return (Math.imul(placed, 0x9e3779b1) >>> 8) & mask
-}
-
-/** The first 48 bits of a key, in which UUIDs of version 7 carry their time. */
-function prefixOf(keys: Uint8Array, at: number): number {
-  return (
-    (((keys[at]! << 24) | (keys[at + 1]! << 16) | (keys[at + 2]! << 8) | keys[at + 3]!) >>> 0) * 65_536 +
-    ((keys[at + 4]! << 8) | keys[at + 5]!)
-  )
-}
-
-class Generation {
-  readonly firstOffset: number
-  readonly startedAtMs: number
-  endedAtMs: number
-  count = 0
-  prefixMin = Number.POSITIVE_INFINITY
-  prefixMax = Number.NEGATIVE_INFINITY
-  // Two words a slot, mark and place, side by side: one cache miss, not two.
-  #words: Uint32Array
-  #mask: number
-
-  /** `slots`: a power of two. */
-  constructor(firstOffset: number, nowMs: number, slots: number) {
-    this.#words = new Uint32Array(2 * slots)
-    this.#mask = slots - 1
-    this.firstOffset = firstOffset
-    this.startedAtMs = this.endedAtMs = nowMs
-  }
-
-  get slots(): number {
-    return this.#mask + 1
-  }
-
-  get bytes(): number {
-    return this.slots * BYTES_PER_SLOT
-  }
-
-  get full(): boolean {
-    return (
-      this.count >= GENERATION_KEYS_MAX ||
-      (this.count >= TIMED_KEYS_MAX && this.prefixMax - this.prefixMin < TIMED_SPAN_MAX)
-    )
-  }
-
-  covers(prefix: number): boolean {
-    return prefix >= this.prefixMin && prefix <= this.prefixMax
-  }
-
-  /** Adds the key mixed last. */
-  add(offset: number, prefix: number): void {
-    if (prefix < this.prefixMin) this.prefixMin = prefix
-    if (prefix > this.prefixMax) this.prefixMax = prefix
-    if ((this.count + 1) * 4 > (this.#mask + 1) * 3) this.#grow()
-    this.count++
-    this.#insert(mark, extra | (offset - this.firstOffset))
-  }
-
-  #insert(placed: number, place: number): void {
-    const words = this.#words
-    const mask = this.#mask
-    let slot = slotOf(placed, mask)
-    while (words[2 * slot] !== 0) slot = (slot + 1) & mask
-    words[2 * slot] = placed
-    words[2 * slot + 1] = place
-  }
-
-  /** Adds the offsets where the key mixed last may be to `found`. */
-  find(found: number[]): void {
-    const words = this.#words
-    const mask = this.#mask
-    let slot = slotOf(mark, mask)
-    for (;;) {
-      const held = words[2 * slot]
-      if (held === 0) return
-      if (held === mark) {
-        const place = words[2 * slot + 1]!
-        if (((place ^ extra) & ~DISTANCE_MASK) === 0) found.push(this.firstOffset + (place & DISTANCE_MASK))
-      }
-      slot = (slot + 1) & mask
-    }
-  }
-
-  #grow(): void {
-    const words = this.#words
-    this.#words = new Uint32Array(words.length * 2)
-    this.#mask = words.length - 1
-    for (let i = 0; i < words.length; i += 2) if (words[i] !== 0) this.#insert(words[i]!, words[i + 1]!)
-  }
-}
+import { DISTANCE_MAX, Generation, mixKey, prefixOf, SLOTS_MIN } from './key-generation.ts'
 
 /** What stays of keys that were dropped for memory. */
 interface Forgotten {
@@ -203,8 +69,8 @@ export class PartitionKeys implements KnownKeysReader {
     const inOlder = last > 0 && prefix >= this.#olderMin && prefix <= this.#olderMax
     if (!inLast && !inOlder) return found
     mixKey(keys, at)
-    if (inOlder) for (let i = 0; i < last; i++) if (generations[i]!.covers(prefix)) generations[i]!.find(found)
-    if (inLast) generations[last]!.find(found)
+    if (inOlder) for (let i = 0; i < last; i++) if (generations[i]!.covers(prefix)) generations[i]!.find(prefix, found)
+    if (inLast) generations[last]!.find(prefix, found)
     if (found.length > 1) found.sort((a, b) => a - b)
     return found
   }
@@ -229,34 +95,42 @@ export class PartitionKeys implements KnownKeysReader {
     const nowMs = this.#cache.nowMs()
     if (firstOffset > this.to) this.#forgetAll(firstOffset, nowMs)
     const count = keys.length / KEY_BYTES
-    if (count === 0) return
-    let generation = this.#generations.at(-1)
-    if (
-      generation === undefined ||
-      generation.full ||
-      firstOffset + count - generation.firstOffset > DISTANCE_MASK ||
-      nowMs - generation.startedAtMs > this.windowSeconds * 250
-    ) {
-      if (generation !== undefined) {
-        this.#olderMin = Math.min(this.#olderMin, generation.prefixMin)
-        this.#olderMax = Math.max(this.#olderMax, generation.prefixMax)
-      }
-      this.expire(nowMs)
-      // Growing step by step would place every key twice; one that follows a full one will fill up too.
-      generation = new Generation(firstOffset, nowMs, generation?.full === true ? generation.slots : SLOTS_MIN)
-      this.#generations.push(generation)
-      this.#cache.account(generation.bytes)
+    for (let i = 0; i < count; ) {
+      const generation = this.#generationFor(firstOffset + i, count - i, nowMs)
+      const before = generation.bytes
+      do {
+        const at = i * KEY_BYTES
+        mixKey(keys, at)
+        generation.add(firstOffset + i, prefixOf(keys, at))
+      } while (++i < count && !generation.full)
+      generation.endedAtMs = nowMs
+      this.#cache.account(generation.bytes - before)
     }
-    const before = generation.bytes
-    for (let i = 0; i < count; i++) {
-      const at = i * KEY_BYTES
-      mixKey(keys, at)
-      generation.add(firstOffset + i, prefixOf(keys, at))
-    }
-    generation.endedAtMs = nowMs
     this.to = firstOffset + count
     this.lastUsedAtMs = nowMs
-    this.#cache.account(generation.bytes - before)
+  }
+
+  /** The generation that the key at `offset` goes into, which `count` keys follow from there on. */
+  #generationFor(offset: number, count: number, nowMs: number): Generation {
+    const last = this.#generations.at(-1)
+    if (
+      last !== undefined &&
+      !last.full &&
+      offset + count - last.firstOffset <= DISTANCE_MAX &&
+      nowMs - last.startedAtMs <= this.windowSeconds * 250
+    ) {
+      return last
+    }
+    if (last !== undefined) {
+      this.#olderMin = Math.min(this.#olderMin, last.prefixMin)
+      this.#olderMax = Math.max(this.#olderMax, last.prefixMax)
+    }
+    this.expire(nowMs)
+    // Growing step by step would place every key twice; one that follows a full one will fill up too.
+    const next = new Generation(offset, nowMs, last?.full === true ? last.slots : SLOTS_MIN)
+    this.#generations.push(next)
+    this.#cache.account(next.bytes)
+    return next
   }
 
   /** Says that between the knowledge and `offset` nothing was stored inside the window. */

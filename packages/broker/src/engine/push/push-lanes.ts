@@ -23,7 +23,7 @@ import { learnOutcome, learnUpTo } from './learn-keys.ts'
 import type { PushItem } from './push-item.ts'
 import { markDuplicate, markStored } from './push-outcome.ts'
 import { FinishedTickets, type PushTicket } from './push-tickets.ts'
-import { type BuiltSegment, buildSegment, segmentBytesMax } from './segment-build.ts'
+import { type BuiltSegment, buildSegment, compareIds, segmentBytesMax } from './segment-build.ts'
 import type { WriteRoute } from './write-route.ts'
 
 export interface StoredSegment {
@@ -225,6 +225,7 @@ export class PushLanes {
       lanes.push(lane)
     }
     queue.splice(0, lanes.length)
+    lanes.sort((a, b) => compareIds(a.partition.id, b.partition.id))
     for (const lane of lanes) {
       lane.waiting = false
       lane.inFlight = true
@@ -258,21 +259,21 @@ export class PushLanes {
   }
 
   #takeItems(lane: Lane, itemsMax: number): PushItem[] {
-    let count = 0
-    let bytes = 0
-    while (count < lane.pending.length && count < itemsMax && (count === 0 || bytes < FLUSH_BYTES_MAX)) {
-      const item = lane.pending[count]!
-      bytes += item.payloadEnd - item.payloadStart + 64
-      count++
-    }
-    if (count === lane.pending.length) {
-      const all = lane.pending
+    const all = lane.pending
+    if (all.length <= itemsMax && lane.pendingBytes < FLUSH_BYTES_MAX) {
       lane.pending = []
       lane.pendingBytes = 0
       return all
     }
+    let count = 0
+    let bytes = 0
+    while (count < all.length && count < itemsMax && (count === 0 || bytes < FLUSH_BYTES_MAX)) {
+      const item = all[count]!
+      bytes += item.payloadEnd - item.payloadStart + 64
+      count++
+    }
     lane.pendingBytes -= bytes
-    return lane.pending.splice(0, count)
+    return all.splice(0, count)
   }
 
   async #store(lanes: Lane[], items: PushItem[][], nowMs: number, deadlineMs: number): Promise<void> {

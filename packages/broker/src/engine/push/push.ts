@@ -171,26 +171,12 @@ export class Push {
     // No await without need: what arrives in order enters its lanes in order.
     if (isLimited(places)) await parts.depth.admit(items, places, PREPARE_MS_MAX - (parts.nowMs() - startedAtMs))
     this.#encryptAll(items, places)
-    const lanes = new Map<string, { place: PartitionEntry; list: PushItem[] }>()
-    let lane: { place: PartitionEntry; list: PushItem[] } | undefined
-    let count = 0
-    for (let i = 0; i < items.length; i++) {
-      const item = items[i]!
-      if (item.status !== null) continue
-      const place = places[i]!
-      count++
-      // Mostly that of the item before.
-      if (lane?.place !== place) lane = lanes.get(place.id)
-      if (lane === undefined) {
-        lane = { place, list: [] }
-        lanes.set(place.id, lane)
-      }
-      lane.list.push(item)
-    }
-    if (count === 0) return
     const { promise, resolve } = Promise.withResolvers<void>()
-    const ticket: PushTicket = { remaining: count, startedAtMs, done: resolve }
-    for (const { place, list } of lanes.values()) parts.lanes.add(place, list, ticket)
+    const ticket: PushTicket = { remaining: 0, startedAtMs, done: resolve }
+    const lanes = byPartition(items, places)
+    for (const { list } of lanes) ticket.remaining += list.length
+    if (ticket.remaining === 0) return
+    for (const { place, list } of lanes) parts.lanes.add(place, list, ticket)
     await promise
   }
 
@@ -294,6 +280,32 @@ export class Push {
 
 function seal(item: PushItem, cipher: PayloadCipher): void {
   item.replacePayload(cipher.encrypt(item.source.subarray(item.payloadStart, item.payloadEnd)), true)
+}
+
+/** The items that have no status yet, in order. */
+function byPartition(
+  items: readonly PushItem[],
+  places: readonly PartitionEntry[],
+): { place: PartitionEntry; list: readonly PushItem[] }[] {
+  let same = 0
+  while (same < items.length && places[same] === places[0] && items[same]!.status === null) same++
+  // The usual push: all of it goes to one partition.
+  if (same > 0 && same === items.length) return [{ place: places[0]!, list: items }]
+  const lanes = new Map<string, { place: PartitionEntry; list: PushItem[] }>()
+  let lane: { place: PartitionEntry; list: PushItem[] } | undefined
+  for (let i = 0; i < items.length; i++) {
+    const item = items[i]!
+    if (item.status !== null) continue
+    const place = places[i]!
+    // Mostly that of the item before.
+    if (lane?.place !== place) lane = lanes.get(place.id)
+    if (lane === undefined) {
+      lane = { place, list: [] }
+      lanes.set(place.id, lane)
+    }
+    lane.list.push(item)
+  }
+  return [...lanes.values()]
 }
 
 function isLimited(places: readonly PartitionEntry[]): boolean {

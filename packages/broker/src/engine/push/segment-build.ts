@@ -45,6 +45,14 @@ const CODEC_RAW = 0
 const inSegment = new KeySet()
 const foundOffsets: number[] = []
 
+/**
+ * Partitions in the order in which the store writes them: segments built in it, one behind the other in one buffer, are sent
+ * without being copied.
+ */
+export function compareIds(a: string, b: string): number {
+  return a < b ? -1 : a === b ? 0 : 1
+}
+
 /** Bytes `messages` take at most, frames and keys. */
 export function segmentBytesMax(messages: readonly OutgoingMessage[]): number {
   let bytes = 1

@@ -1,0 +1,218 @@
+/**
+ * A generation of the memory of keys: a hash table from key to offset that is dropped whole.
+ *
+ * Keys that begin with the time they were made at are looked for among those of about their time. So theirs lie in pages,
+ * small tables that are filled one after the other: what is stored now, and what is looked for now, is a page or two
+ * that the processor's cache holds, where one large table would be missed at every key. Other keys lie in one page that
+ * grows, and so do those whose pages turn out to be looked through too often.
+ */
+import { KEY_BYTES } from '../format/transaction-key.ts'
+
+// A generation ends when its table of 262,144 slots is three quarters full. Small enough that dropping one loses little,
+// large enough that a window of millions of messages has few to search.
+const KEYS_MAX = keysIn(1 << 18)
+// Ids that carry their time need only be looked for among those of their time, however many generations there are.
+const TIMED_KEYS_MAX = keysIn(1 << 15)
+// 50 days of milliseconds: keys whose first 48 bits lie this close together carry a time there.
+const TIMED_SPAN_MAX = 2 ** 32
+/** Slots of the smallest table. */
+export const SLOTS_MIN = 64
+// 8 KiB.
+const PAGE_SLOTS = 1 << 10
+// Pages looked through in vain for each key of a generation, before one table takes their place.
+const EXTRA_LOOKS_MAX = 8
+const BYTES_PER_SLOT = 8
+// The second word of a slot: 13 more bits of the key above the distance from the generation's first offset. With 45
+// bits, twenty million remembered keys mistake one new key in a million for an old one; with 32 it would be one in 200.
+const DISTANCE_BITS = 19
+/** Offsets a generation reaches beyond its first. */
+export const DISTANCE_MAX = (1 << DISTANCE_BITS) - 1
+
+// Keys that a table of so many slots takes.
+function keysIn(slots: number): number {
+  return (slots * 3) / 4
+}
+
+// The two halves of the key mixed last: a function can return one number without allocating.
+let mark = 0
+let extra = 0
+
+/** Mixes the key at `at`, for the `add` and `find` that follow. Ids made in sequence differ in few bits. */
+export function mixKey(keys: Uint8Array, at: number): void {
+  let a = 0x9e3779b9
+  let b = 0x7f4a7c15
+  for (let i = at; i < at + KEY_BYTES; i += 4) {
+    const word = keys[i]! | (keys[i + 1]! << 8) | (keys[i + 2]! << 16) | (keys[i + 3]! << 24)
+    a = Math.imul(a ^ word, 0x85ebca6b)
+    a ^= a >>> 15
+    b = Math.imul(b + word, 0xc2b2ae35)
+    b ^= b >>> 13
+  }
+  a = Math.imul(a ^ (a >>> 13), 0xc2b2ae35)
+  // 32 bits, never 0, and 13 bits.
+  mark = (a ^ (a >>> 16)) >>> 0 || 1
+  extra = (Math.imul(b, 0x27d4eb2f) >>> DISTANCE_BITS) << DISTANCE_BITS
+}
+
+// The mark alone places a key, so that a table can grow without the keys.
+function slotOf(placed: number, mask: number): number {
+  return (Math.imul(placed, 0x9e3779b1) >>> 8) & mask
+}
+
+/** The first 48 bits of a key, in which UUIDs of version 7 carry their time. */
+export function prefixOf(keys: Uint8Array, at: number): number {
+  return (
+    (((keys[at]! << 24) | (keys[at + 1]! << 16) | (keys[at + 2]! << 8) | keys[at + 3]!) >>> 0) * 65_536 +
+    ((keys[at + 4]! << 8) | keys[at + 5]!)
+  )
+}
+
+/** Prefixes of a page that is full. */
+interface PageRange {
+  readonly min: number
+  readonly max: number
+  /** The greatest of this page and all before it. */
+  readonly maxSoFar: number
+}
+
+const NO_PAGES: PageRange[] = []
+
+export class Generation {
+  readonly firstOffset: number
+  readonly startedAtMs: number
+  endedAtMs: number
+  prefixMin = Number.POSITIVE_INFINITY
+  prefixMax = Number.NEGATIVE_INFINITY
+  // Two words a slot, mark and place, side by side: one cache miss, not two.
+  #words: Uint32Array
+  #count = 0
+  // The page that is being filled lies behind the full ones.
+  #full = NO_PAGES
+  #pageMask: number
+  #pageCount = 0
+  #pageMin = Number.POSITIVE_INFINITY
+  #pageMax = Number.NEGATIVE_INFINITY
+  #extraLooks = 0
+  #inOne = false
+
+  /** `slots`: a power of two. */
+  constructor(firstOffset: number, nowMs: number, slots: number) {
+    this.#words = new Uint32Array(2 * slots)
+    this.#pageMask = Math.min(slots, PAGE_SLOTS) - 1
+    this.firstOffset = firstOffset
+    this.startedAtMs = this.endedAtMs = nowMs
+  }
+
+  get slots(): number {
+    return this.#words.length / 2
+  }
+
+  get bytes(): number {
+    return this.slots * BYTES_PER_SLOT
+  }
+
+  get full(): boolean {
+    return this.#count >= KEYS_MAX || (this.#count >= TIMED_KEYS_MAX && this.#timed)
+  }
+
+  get #timed(): boolean {
+    return this.prefixMax - this.prefixMin < TIMED_SPAN_MAX
+  }
+
+  covers(prefix: number): boolean {
+    return prefix >= this.prefixMin && prefix <= this.prefixMax
+  }
+
+  /** Adds the key mixed last. */
+  add(offset: number, prefix: number): void {
+    if (this.#pageCount * 4 >= (this.#pageMask + 1) * 3) this.#makeRoom()
+    if (prefix < this.#pageMin) {
+      this.#pageMin = prefix
+      if (prefix < this.prefixMin) this.prefixMin = prefix
+    }
+    if (prefix > this.#pageMax) {
+      this.#pageMax = prefix
+      if (prefix > this.prefixMax) this.prefixMax = prefix
+    }
+    this.#count++
+    this.#pageCount++
+    this.#insert(mark, extra | (offset - this.firstOffset))
+  }
+
+  #insert(placed: number, place: number): void {
+    const words = this.#words
+    const mask = this.#pageMask
+    const page = this.#full.length * (mask + 1)
+    let slot = slotOf(placed, mask)
+    while (words[2 * (page + slot)] !== 0) slot = (slot + 1) & mask
+    words[2 * (page + slot)] = placed
+    words[2 * (page + slot) + 1] = place
+  }
+
+  /** Adds the offsets where the key mixed last, whose prefix is `prefix`, may be to `found`. */
+  find(prefix: number, found: number[]): void {
+    const full = this.#full
+    if (prefix >= this.#pageMin && prefix <= this.#pageMax) this.#findIn(full.length, found)
+    let looks = 0
+    for (let page = full.length - 1; page >= 0; page--) {
+      const range = full[page]!
+      if (prefix > range.maxSoFar) break
+      if (prefix < range.min || prefix > range.max) continue
+      looks++
+      this.#findIn(page, found)
+    }
+    if (looks > 1) {
+      this.#extraLooks += looks - 1
+      if (this.#extraLooks > this.#count * EXTRA_LOOKS_MAX) this.#unite(this.slots)
+    }
+  }
+
+  #findIn(page: number, found: number[]): void {
+    const words = this.#words
+    const mask = this.#pageMask
+    const first = page * (mask + 1)
+    let slot = slotOf(mark, mask)
+    for (;;) {
+      const held = words[2 * (first + slot)]
+      if (held === 0) return
+      if (held === mark) {
+        const place = words[2 * (first + slot) + 1]!
+        if (((place ^ extra) & ~DISTANCE_MAX) === 0) found.push(this.firstOffset + (place & DISTANCE_MAX))
+      }
+      slot = (slot + 1) & mask
+    }
+  }
+
+  #makeRoom(): void {
+    if (this.#inOne || this.#pageMask + 1 < PAGE_SLOTS) this.#unite(this.slots * 2)
+    else if (this.#timed) this.#turnPage()
+    else this.#unite(this.slots < 2 * this.#count ? this.slots * 2 : this.slots)
+  }
+
+  #turnPage(): void {
+    const maxSoFar = Math.max(this.#pageMax, this.#full.at(-1)?.maxSoFar ?? this.#pageMax)
+    const range = { min: this.#pageMin, max: this.#pageMax, maxSoFar }
+    if (this.#full.length === 0) this.#full = [range]
+    else this.#full.push(range)
+    this.#pageMin = Number.POSITIVE_INFINITY
+    this.#pageMax = Number.NEGATIVE_INFINITY
+    this.#pageCount = 0
+    if ((this.#full.length + 1) * PAGE_SLOTS <= this.slots) return
+    const words = this.#words
+    this.#words = new Uint32Array(words.length * 2)
+    this.#words.set(words)
+  }
+
+  /** Puts all keys into one page of so many slots. */
+  #unite(slots: number): void {
+    const words = this.#words
+    this.#inOne = slots > PAGE_SLOTS
+    this.#words = new Uint32Array(2 * slots)
+    this.#pageMask = slots - 1
+    this.#pageCount = this.#count
+    this.#pageMin = this.prefixMin
+    this.#pageMax = this.prefixMax
+    this.#full = NO_PAGES
+    for (let i = 0; i < words.length; i += 2) if (words[i] !== 0) this.#insert(words[i]!, words[i + 1]!)
+  }
+}
