@@ -187,7 +187,7 @@ export interface Engine extends Reads {
   ackMessages(items: readonly AckItem[]): Promise<AckResult[]>
   /** All that this lease holds of the partition, for completeLease; null = not known here, or some of it was answered. */
   deliveredLease(leaseId: string, partitionId: string): DeliveredLease | null
-  /** Completes all of it: null when so it is, else what ackMessages says of the items, which are in its order. */
+  /** Completes all of it: null when so it is by this, else what ackMessages says of the items, which are in its order. */
   completeLease(lease: DeliveredLease, items: () => readonly AckItem[]): Promise<AckResult[] | null>
   executeTransaction(
     operations: readonly TransactionOperation[],

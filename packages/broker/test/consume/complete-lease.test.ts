@@ -1,9 +1,16 @@
 /** Everything a lease holds is completed in one go; whatever is not as believed is judged message by message. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { randomUUID } from 'node:crypto'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import type { Consumer } from '../../src/engine/consume/consumer.ts'
+import { SegmentCache } from '../../src/engine/consume/segment-cache.ts'
+import { NO_OFFSETS } from '../../src/engine/format/offset-set.ts'
+import { Acker } from '../../src/engine/settle/ack.ts'
+import { LeaseBook } from '../../src/engine/settle/lease-book.ts'
 import type { AckItem, DeliveredLease, PopAnswer } from '../../src/engine/types.ts'
 import type { ConsumeStore } from '../../src/ports/consume-store.ts'
 import { StoreError } from '../../src/ports/store-error.ts'
+import { segmentOf } from '../http/segments.ts'
+import { silent } from '../store/test-database.ts'
 import { acksOf, type ConsumeFixture, delivered, names, never, openFixture, popRequest } from './fixture.ts'
 
 let fixture: ConsumeFixture
@@ -40,7 +47,10 @@ async function leased(store: Partial<ConsumeStore> = {}): Promise<Scene> {
 }
 
 const statusesOf = (results: Awaited<ReturnType<Consumer['completeLease']>>) => results?.map(({ code }) => code)
+const releasedOf = (results: Awaited<ReturnType<Consumer['completeLease']>>) =>
+  results?.map(({ leaseReleased }) => leaseReleased)
 const ALL_APPLIED = [null, null, null, null]
+const NONE_RELEASED = [false, false, false, false]
 
 describe('G7 a lease that is completed as a whole', () => {
   it('is over, once, by the cheap statement', async () => {
@@ -52,17 +62,27 @@ describe('G7 a lease that is completed as a whole', () => {
     expect(statusesOf(await complete())).toEqual(Array(4).fill('INVALID_LEASE'))
   })
 
-  it('is told as one to two who complete it at once', async () => {
+  it('is told as completed to two who complete it at once, and as ended to one of them', async () => {
     const { complete, consumer, next } = await leased()
-    expect(await Promise.all([complete(), complete()])).toEqual([null, null])
-    expect(consumer.stats().finishedLeases).toBe(1)
+    const [repeated, ended] = await Promise.all([complete(), complete()])
+    expect([statusesOf(repeated), releasedOf(repeated), ended]).toEqual([ALL_APPLIED, NONE_RELEASED, null])
+    expect(consumer.stats()).toMatchObject({ ackStatements: 1, finishedLeases: 1 })
     expect(await next()).toEqual(['m4', 'm5'])
   })
 
-  it('is told as one to two of whom one sends its acks one by one', async () => {
+  it('is told to two who complete it at once what two are told who send its acks one by one', async () => {
+    const [whole, judged] = [await leased(), await leased()]
+    const [repeated] = await Promise.all([whole.complete(), whole.complete()])
+    const [first, last] = await Promise.all([1, 2].map(() => judged.consumer.ackMessages(judged.acks)))
+    expect(repeated!.map((result) => ({ ...result, queueName: judged.lease.partition.queue.name }))).toEqual(first)
+    expect(releasedOf(last!)).toEqual([false, false, false, true])
+  })
+
+  it('is told as ended to one of two of whom one sends its acks one by one', async () => {
     const { acks, complete, consumer, next } = await leased()
     const [whole, results] = await Promise.all([complete(), consumer.ackMessages(acks)])
-    expect([whole, statusesOf(results)]).toEqual([null, ALL_APPLIED])
+    expect([statusesOf(whole), releasedOf(whole)]).toEqual([ALL_APPLIED, NONE_RELEASED])
+    expect([statusesOf(results), releasedOf(results)]).toEqual([ALL_APPLIED, [false, false, false, true]])
     expect(consumer.stats()).toMatchObject({ ackStatements: 1, finishedLeases: 1 })
     expect(await next()).toEqual(['m4', 'm5'])
   })
@@ -164,5 +184,49 @@ describe('G7 a lease that is completed as a whole', () => {
     })
     const [whole, [alone]] = await Promise.all([complete(), consumer.ackMessages(other.acks.slice(0, 1))])
     expect([statusesOf(whole), alone!.code]).toEqual([ALL_APPLIED, null])
+  })
+
+  it('that comes while acks are repeated does not travel with them, and is completed behind them', async () => {
+    const { partition } = (await leased()).lease
+    const segment = segmentOf(names('m', 4).map((transactionId) => ({ transactionId, payload: '{}' })))
+    const book = new LeaseBook(1_000_000)
+    const other = { ...partition, id: randomUUID() }
+    book.add('whole', 'g', [{ partition, segment, indices: [0, 1, 2, 3], retryCounts: null }], {
+      position: 100,
+      leasedTo: 104,
+    })
+    book.add('beside', 'g', [{ partition: other, segment, indices: [0], retryCounts: null }])
+    const sent: string[] = []
+    const acker = new Acker({
+      store: {
+        async ackMessages() {
+          sent.push('acks')
+          if (sent.length === 1) throw new StoreError('unavailable', 'lost', { outcomeUnknown: true })
+          return [{ state: 'clean', ended: false, committed: 1, dead: NO_OFFSETS, before: null }]
+        },
+        async finishLeases() {
+          sent.push('lease')
+          return [{ next: null }]
+        },
+      } as Partial<ConsumeStore> as ConsumeStore,
+      ...{ book, log: silent, cache: new SegmentCache(0), catalog: { partitionsById: async () => new Map() } },
+      ahead: { propose: () => null, taken() {}, lost() {} },
+      onLeaseEnded() {},
+    })
+    vi.useFakeTimers()
+    try {
+      const place = { partitionId: other.id, leaseId: 'beside', consumerGroup: 'g' }
+      const acked = acker.ackMessages([{ ...place, transactionId: 'm0', status: 'completed', error: null }])
+      // The first try fails; its repeat is due with the next timer.
+      while (sent.length === 0 || vi.getTimerCount() === 0) await vi.advanceTimersByTimeAsync(0)
+      vi.advanceTimersToNextTimer()
+      let told: unknown = 'nothing'
+      void acker.completeLease(book.whole('whole', partition.id)!, () => []).then((result) => (told = result))
+      await vi.runAllTimersAsync()
+      expect((await acked).map(({ code }) => code)).toEqual([null])
+      expect([sent, told]).toEqual([['acks', 'acks', 'lease'], null])
+    } finally {
+      vi.useRealTimers()
+    }
   })
 })

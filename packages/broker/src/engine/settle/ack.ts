@@ -20,7 +20,7 @@ import type { Catalog } from '../queues/catalog.ts'
 import { StatementGate } from '../statement-gate.ts'
 import { toRefusal } from '../store-refusal.ts'
 import type { AckItem, AckResult, DeliveredLease } from '../types.ts'
-import type { AckPlan } from './ack-plan.ts'
+import { type AckPlan, accepted } from './ack-plan.ts'
 import { planOfAll, RESOLVE_MS_MAX, resolveAcks } from './ack-resolve.ts'
 import { combine, type EntryWrite, prepareWrite, settle } from './ack-write.ts'
 import type { LeaseBook } from './lease-book.ts'
@@ -114,7 +114,7 @@ export class Acker {
     return plan.results
   }
 
-  /** null = everything in it is completed; else the results of the items, one by one. @throws Refusal DATABASE_UNAVAILABLE */
+  /** null = everything in it is completed by this; else the results of the items, one by one. @throws Refusal DATABASE_UNAVAILABLE */
   async completeLease(lease: DeliveredLease, items: () => readonly AckItem[]): Promise<AckResult[] | null> {
     const deadlineMs = performance.now() + DEADLINE_MS
     const part = this.#parts.book.whole(lease.leaseId, lease.partition.id)
@@ -129,9 +129,11 @@ export class Acker {
         part,
         isTold: false,
         judged,
-        tell: (isEnded) => {
+        tell: (told) => {
           whole.isTold = true
-          if (isEnded) resolve(null)
+          if (told === 'ended') resolve(null)
+          else if (told === 'repeated')
+            resolve(Array.from({ length: part.messages }, () => accepted(part.partition, false)))
           else this.#submit(judged())
         },
       }

@@ -23,7 +23,7 @@ export function leaseFinishOf(
   return { part, held }
 }
 
-/** What ack_messages would have said. */
-export function finishedOutcome({ leasedTo }: HeldRange): AckEntryOutcome {
-  return { state: 'clean', ended: true, committed: leasedTo, dead: NO_OFFSETS, before: null }
+/** What ack_messages would have said; `ended` = to those who ended the lease. */
+export function finishedOutcome({ leasedTo }: HeldRange, ended: boolean): AckEntryOutcome {
+  return { state: 'clean', ended, committed: leasedTo, dead: NO_OFFSETS, before: null }
 }

@@ -10,11 +10,17 @@ import { type EntryWrite, settle } from './ack-write.ts'
 import type { HeldRange, LeaseBook, LeasePart } from './lease-book.ts'
 import { finishedOutcome, leaseFinishOf } from './lease-finish.ts'
 
+/**
+ * What became of a request: it ended the lease; it came together with the one that did, and nothing was left for it to
+ * end; it was not as believed, and has to be judged message by message.
+ */
+export type Told = 'ended' | 'repeated' | 'unlike'
+
 /** A request to complete everything a lease holds in one partition. */
 export interface WholeLease {
   readonly part: LeasePart
-  /** Called at most once. False = it was not as believed, and has to be judged message by message. */
-  readonly tell: (isEnded: boolean) => void
+  /** Called at most once. */
+  readonly tell: (told: Told) => void
 }
 
 export interface LeaseFinisherParts {
@@ -29,7 +35,7 @@ interface Finishing {
   readonly finish: LeaseFinish
   readonly next: AheadLease | null
   /** Whoever waits for it. */
-  readonly tell: ((isEnded: boolean) => void)[]
+  readonly tell: ((told: Told) => void)[]
 }
 
 export class LeaseFinisher {
@@ -51,7 +57,7 @@ export class LeaseFinisher {
       const { held, leaseId, partition } = part
       if (held === null || book.part(leaseId, partition.id) !== part) {
         // Another request has ended it meanwhile.
-        tell(false)
+        tell('unlike')
         continue
       }
       const finishing = all.get(part) ?? this.#finishing(part, held)
@@ -65,9 +71,9 @@ export class LeaseFinisher {
         continue
       }
       const finishing = all.get(found.part) ?? this.#finishing(found.part, found.held)
-      finishing.tell.push((isEnded) => {
-        if (isEnded) settle(write, finishedOutcome(finishing.finish), false)
-        else rest.push(write)
+      finishing.tell.push((told) => {
+        if (told === 'unlike') rest.push(write)
+        else settle(write, finishedOutcome(finishing.finish, told === 'ended'), false)
       })
       all.set(found.part, finishing)
     }
@@ -94,7 +100,9 @@ export class LeaseFinisher {
     }
     for (let i = 0; i < all.length; i++) {
       const outcome = outcomes[i] ?? null
-      for (const tell of all[i]!.tell) tell(outcome !== null)
+      // One of them ended it: the last, as where acks of several requests are judged message by message.
+      const last = all[i]!.tell.at(-1)
+      for (const tell of all[i]!.tell) tell(outcome === null ? 'unlike' : tell === last ? 'ended' : 'repeated')
       if (outcome !== null) this.#ended(all[i]!, outcome)
     }
   }
