@@ -126,7 +126,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
       dedup.clear()
       catalog.startOver()
       consumer.forgetSegments()
-      drain.expectOlder()
+      cluster.expectOlder()
       key.askAgain()
       if (schemaTried) heartbeat.nudge()
       // Nothing may go direct before that has been looked at; everywhere else the drain comes by itself.

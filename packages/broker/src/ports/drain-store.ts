@@ -97,12 +97,14 @@ export interface DrainStore {
   readStaged(upToMicros: number, rowsMax: number, bytesMax: number): Promise<StagedRow[]>
   /**
    * Stores merged records, sets aside what cannot be stored, and moves the rows they came from, all or nothing.
-   * `diverted` also when a row is not as given.
+   * `diverted` also when a row is not as given, and when `isCurrent` says no once the session is there: then it is one to
+   * another copy of the database than the rows were read from, and they may be there for other records.
    */
   storeMerged(
     writes: readonly SegmentWrite[],
     marks: readonly TakenMark[],
     setAside: readonly QuarantineWrite[],
+    isCurrent: () => boolean,
   ): Promise<PushResult>
   /** Forgets a stopped instance whose buffer is empty. */
   leave(instanceId: string): Promise<void>

@@ -127,14 +127,14 @@ export function createDrainStore(
       )
     },
 
-    storeMerged(writes, marks, setAside) {
+    storeMerged(writes, marks, setAside, isCurrent) {
       return database.transaction('hot', async (sql) => {
         const [now] = await sql.run<{ draining: boolean }>(
           'merge_switch',
           `SELECT coalesce(queen.drain_switch() -> 'draining' = 'true'::jsonb, false) AS draining`,
           [],
         )
-        if (now?.draining !== true) return DIVERTED
+        if (now?.draining !== true || !isCurrent()) return DIVERTED
         const ids = marks.map((mark) => mark.id)
         const rows = await sql.run<{ id: string; taken_through: string }>(
           'lock_staged',

@@ -22,7 +22,8 @@ afterEach(() => {
 function instance() {
   type Answer = Error | null
   const well = { read: null as Answer, run: null as Answer, sync: null as Answer, report: null as Answer }
-  const now = { ...well, hangs: false, epoch: 1 }
+  const now = { ...well, hangs: false, epoch: 1, copy: 0, first: 'a', staged: 0, onReport: () => {} }
+  const merges: number[] = []
   const reports: DrainReport[] = []
   const fail = async (error: Error | null) => {
     if (error !== null) throw error
@@ -36,14 +37,31 @@ function instance() {
     report: async (report: DrainReport): Promise<DrainView> => {
       await fail(now.report)
       reports.push(report)
-      const view = { staged: 0, awaited: 0, frontierMicros: 9e15, pending: 0, ungated: 1, firstId: 'a', called: false }
+      now.onReport()
+      const view = {
+        staged: now.staged,
+        awaited: 0,
+        frontierMicros: 9e15,
+        pending: 0,
+        ungated: 1,
+        firstId: now.first,
+        called: false,
+      }
       return { ...view, switch: { ...DRAINING, epoch: now.epoch }, serial: 0 }
     },
   } as unknown as DrainStore
   const drain = {
     sync: () => fail(now.sync),
+    expectOlder: () => {},
     run: () => (now.hangs ? new Promise(() => {}) : fail(now.run ?? now.read).then(() => 'empty')),
   } as unknown as Drain
+  const merge = {
+    get copy() {
+      return now.copy
+    },
+    expectOther: () => now.copy++,
+    run: async (_: number, copy: number) => void merges.push(copy),
+  } as unknown as Merge
   const cluster = new ClusterDrain({
     instanceId: 'b',
     store,
@@ -54,7 +72,7 @@ function instance() {
     quarantined: { everSetAside: 0 },
     drain,
     staging: { run: async () => 'empty' } as unknown as Staging,
-    merge: {} as Merge,
+    merge,
     inFlight: () => 0,
     handoffTimeoutMs: 15_000,
     onFinished: () => {},
@@ -65,7 +83,7 @@ function instance() {
       ({ status }) => status,
       (error: Error) => error.message,
     )
-  return { cluster, now, reports, round }
+  return { cluster, merges, now, reports, round }
 }
 
 it('G2 whoever cannot read its own records says so no more, and is heard again when it can', async () => {
@@ -125,6 +143,18 @@ it.each([
     expect(await round()).toBe('stored')
   },
 )
+
+it('G4 merges up to what the others reported in the same copy of the database only', async () => {
+  const { cluster, merges, now, round } = instance()
+  Object.assign(now, { first: 'c', staged: 1 })
+  await round()
+  now.onReport = () => cluster.expectOlder()
+  await round()
+  expect([merges, now.copy]).toEqual([[0, 0], 1])
+  now.onReport = () => {}
+  await round()
+  expect(merges).toEqual([0, 0, 1])
+})
 
 it('G2 whose step hangs is waited for for minutes, and not for ever', async () => {
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] })

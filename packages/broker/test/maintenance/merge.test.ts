@@ -1,9 +1,10 @@
-/** The order of a merge, as a plain function of what is staged. */
+/** The order of a merge, as a plain function of what is staged, and for which database it holds. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { mergedList } from '../../src/engine/drain/merge.ts'
+import { Merge, mergedList } from '../../src/engine/drain/merge.ts'
 import { decodeStaged, encodeStaged } from '../../src/engine/drain/staged-batch.ts'
-import type { StagedRow } from '../../src/ports/drain-store.ts'
+import type { DrainStore, StagedRow } from '../../src/ports/drain-store.ts'
+import type { PushStore } from '../../src/ports/push-store.ts'
 import type { BufferedRecord } from '../../src/ports/record-log.ts'
 
 const record = (number: number, acceptedAtMicros: number, text = ''): BufferedRecord => ({
@@ -88,6 +89,54 @@ describe('G4 the order of a merge', () => {
           expect(list[i]!.record.acceptedAtMicros).toBeGreaterThanOrEqual(list[i - 1]!.record.acceptedAtMicros)
       }),
     )
+  })
+})
+
+describe('G2 G3 G4 what was read of a copy of the database is stored in that copy only', () => {
+  /** Each step stores one record, if it may; what was done, in order. */
+  function merging(onStore: (merge: Merge) => void) {
+    const done: string[] = []
+    const merge: Merge = new Merge({
+      store: {
+        readStaged: async () => {
+          done.push('read')
+          return [row('a', [record(1, 10), record(2, 20)])]
+        },
+        storeMerged: async (_, [mark], __, isCurrent) => {
+          onStore(merge)
+          done.push(`${isCurrent() ? 'store' : 'leave'} ${mark!.before + 1}`)
+          return isCurrent() ? { status: 'done', outcomes: [], configVersion: 0 } : { status: 'diverted' }
+        },
+      } as Partial<DrainStore> as DrainStore,
+      push: {} as PushStore,
+      quarantine: { add: async () => true },
+      drain: async (log, store, goOn) => {
+        for (let number = 1; goOn(); number++) {
+          const step = { bufferId: log.bufferId, after: number - 1, from: number, through: number, setAside: [] }
+          const { status } = await store.pushMessages([], step)
+          if (status === 'diverted') return status
+        }
+        return 'stopped'
+      },
+    })
+    return { done, merge }
+  }
+
+  it('and not behind its end when another one comes between two steps', async () => {
+    let steps = 0
+    const { done, merge } = merging(() => {
+      if (++steps === 2) merge.expectOther()
+    })
+    await merge.run(100, merge.copy, 60_000)
+    expect(done).toEqual(['read', 'store 1', 'leave 2'])
+  })
+
+  it('and not read of another than the frontier is of', async () => {
+    const { done, merge } = merging(() => {})
+    const { copy } = merge
+    merge.expectOther()
+    await merge.run(100, copy, 60_000)
+    expect(done).toEqual([])
   })
 })
 

@@ -1,5 +1,6 @@
-/** How records are handed over for a merge when it is not known what became of a write (G3). */
+/** How records are handed over for a merge when it is not known what became of a write (G3), or what PostgreSQL has (G2). */
 import { describe, expect, it } from 'vitest'
+import type { DrainLog } from '../../src/engine/drain/horizon-log.ts'
 import { Staging } from '../../src/engine/drain/staging.ts'
 import { RecordFlag } from '../../src/engine/push/buffered-message.ts'
 import type { DrainStore, StageResult } from '../../src/ports/drain-store.ts'
@@ -75,4 +76,40 @@ describe('G3 records are handed over', () => {
       expect(done).toEqual(outcomeUnknown ? ['stage 1 to 1', 'distrust'] : ['stage 1 to 1'])
     }
   })
+})
+
+it('G2 nothing is handed over behind what an older copy lacks, which is seen while the next records are read', async () => {
+  const drain = {
+    storedThrough: 0,
+    sync: async () => {},
+    distrust() {},
+    moved(through: number) {
+      drain.storedThrough = through
+    },
+  }
+  const staged: unknown[] = []
+  let reads = 0
+  const run = new Staging({
+    store: {
+      stage: async ({ after, from }: { after: number; from: number }) => {
+        staged.push({ after, from })
+        return reads > 1 && after > 0 ? { status: 'progress', drainedThrough: 0 } : { status: 'staged' }
+      },
+    } as unknown as DrainStore,
+    log: {
+      read: async () => {
+        // Somebody looks: the database is a copy that has nothing of the buffer.
+        if (++reads === 2) drain.storedThrough = 0
+        return { records: [record(reads)], through: reads, empty: false }
+      },
+      rewind() {},
+      drained: async () => {},
+    } as unknown as DrainLog,
+    ...{ drain, onProgress() {}, endLostFlushes: async () => {}, nowMs: () => 10_000 },
+  })
+  expect(await run.run()).toBe('more')
+  expect(staged).toEqual([
+    { after: 0, from: 1 },
+    { after: 1, from: 2 },
+  ])
 })

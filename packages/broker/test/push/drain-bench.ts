@@ -29,6 +29,7 @@ export interface DrainBenchOptions {
   readonly stepSize?: StepSize
   readonly endLostFlushes?: DrainParts['endLostFlushes']
   readonly onProgress?: (records: number) => void
+  readonly sendsAhead?: boolean
 }
 
 export function drainBenchOn(database: QueenDatabase, buffer: FileBuffer, options: DrainBenchOptions = {}): DrainBench {
@@ -54,7 +55,7 @@ export function drainBenchOn(database: QueenDatabase, buffer: FileBuffer, option
     key: options.key ?? { isWrong: false },
     nowMs: Date.now,
     endLostFlushes: options.endLostFlushes ?? (async () => {}),
-    sendsAhead: true,
+    sendsAhead: options.sendsAhead ?? true,
     onStored: () => {},
     onProgress: (records) => {
       progress.push(records)

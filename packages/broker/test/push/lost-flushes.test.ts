@@ -167,7 +167,7 @@ describe('the drain of lost flushes', () => {
         quarantine: buffer.quarantine,
         drain: (log, staged, goOn) => benchOn(buffer, { log: log as RecordLog, store: staged }).drain.run(goOn),
       })
-      await merge.run(Date.now() * 1000 + 1_000_000, 10_000)
+      await merge.run(Date.now() * 1000 + 1_000_000, merge.copy, 10_000)
     } finally {
       await setDraining(false)
     }

@@ -89,7 +89,7 @@ describe('G4 the drain of a cluster ends', () => {
       bytes: 0,
       body: Buffer.alloc(0),
     }
-    const merged = await store.storeMerged([], [{ id: row!.id, before: 0, through: 1 }], [aside])
+    const merged = await store.storeMerged([], [{ id: row!.id, before: 0, through: 1 }], [aside], () => true)
     expect(merged.status).toBe('done')
     expect(await store.finish(ready('b'))).toMatchObject({ drained: 6, setAside: 1 })
   })

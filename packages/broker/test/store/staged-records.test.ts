@@ -1,4 +1,4 @@
-/** Which staged rows a merge gets to see at a time. */
+/** Which staged rows a merge gets to see at a time, and where records are staged and stored. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { DrainStore } from '../../src/ports/drain-store.ts'
 import { createDrainStore } from '../../src/store/cluster-drain.ts'
@@ -26,6 +26,13 @@ async function stage(bufferId: string, rows: number, bytes: number, since = 1): 
     [bufferId, rows, bytes, since],
   )
 }
+
+const switchToDraining = () =>
+  opened.database.admin.run(
+    'switch_draining',
+    `UPDATE queen.system_state SET value = '{"enabled": false, "draining": true, "epoch": 1}' WHERE key = 'maintenance_mode'`,
+    [],
+  )
 
 const UNLIMITED = 1e9
 const seen = async (upTo: number, rowsMax: number, bytesMax: number) =>
@@ -75,11 +82,7 @@ describe('the stage is read', () => {
 
 describe('a row is staged', () => {
   it('G2 G3 where PostgreSQL has the buffer as far as the instance takes it to have, and nowhere else', async () => {
-    await opened.database.admin.run(
-      'switch_draining',
-      `UPDATE queen.system_state SET value = '{"enabled": false, "draining": true, "epoch": 1}' WHERE key = 'maintenance_mode'`,
-      [],
-    )
+    await switchToDraining()
     const send = (after: number) => {
       const numbers = { after, from: after + 1, through: after + 10 }
       return store.stage({ bufferId: 'a', ...numbers, oldestMicros: 1, latestMicros: 1, body: Buffer.alloc(1) })
@@ -94,5 +97,18 @@ describe('a row is staged', () => {
     expect(await store.stage({ bufferId: 'a', ...known })).toEqual({ status: 'progress', drainedThrough: 10 })
     expect(await send(10)).toEqual({ status: 'staged' })
     expect(await seen(UNLIMITED, 100, UNLIMITED)).toEqual(['a 10', 'a 20'])
+  })
+})
+
+describe('what was read of the stage is stored', () => {
+  it('G2 G3 not where the session turns out to be one to another copy of the database', async () => {
+    await switchToDraining()
+    await stage('a', 1, 10)
+    const [row] = await store.readStaged(UNLIMITED, 1, UNLIMITED)
+    const marks = [{ id: row!.id, before: 0, through: 10 }]
+    expect(await store.storeMerged([], marks, [], () => false)).toEqual({ status: 'diverted' })
+    expect(await seen(UNLIMITED, 1, UNLIMITED)).toEqual(['a 10'])
+    expect(await store.storeMerged([], marks, [], () => true)).toMatchObject({ status: 'done' })
+    expect(await seen(UNLIMITED, 1, UNLIMITED)).toEqual([])
   })
 })

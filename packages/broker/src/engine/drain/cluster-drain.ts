@@ -59,6 +59,8 @@ export type RoundEnd =
   | { readonly status: 'waiting' }
 
 interface Reported {
+  /** Of the database that it speaks of. */
+  readonly copy: number
   readonly atMicros: number
   readonly frontierMicros: number
   readonly view: DrainView
@@ -115,6 +117,13 @@ export class ClusterDrain {
     this.#drained += records
   }
 
+  /** The database may be an older one: what it has of this buffer is asked anew, and what was read of the stage holds no more. */
+  expectOlder(): void {
+    const { drain, merge } = this.#parts
+    drain.expectOlder()
+    merge.expectOther()
+  }
+
   /** The control enters the drain of this switch, for the first time or again. */
   begin(state: SwitchState): void {
     this.#sinceMs = performance.now()
@@ -164,7 +173,7 @@ export class ClusterDrain {
     const { drain, store } = this.#parts
     // Behind the gate nothing may have to be asked of PostgreSQL any more: the others go the direct way by then.
     if (!this.#promised) await drain.sync()
-    const { atMicros, frontierMicros, view } = await this.#report(hold, false)
+    const { atMicros, copy, frontierMicros, view } = await this.#report(hold, false)
     const now = readSwitch(view.switch)
     if (now.enabled || !now.draining || now.epoch !== this.#epoch) return { status: 'switch', switch: now }
     if (this.#promised && this.#allDone(view)) {
@@ -178,10 +187,10 @@ export class ClusterDrain {
         return { status: 'switch', switch: readSwitch(finished.switch) }
       }
     }
-    return this.#noticed(hold, () => this.#work(hold, { atMicros, frontierMicros, view }))
+    return this.#noticed(hold, () => this.#work(hold, { atMicros, copy, frontierMicros, view }))
   }
 
-  async #work(hold: Hold, { atMicros, frontierMicros, view }: Reported): Promise<RoundEnd> {
+  async #work(hold: Hold, { atMicros, copy, frontierMicros, view }: Reported): Promise<RoundEnd> {
     const { instanceId, log, merge } = this.#parts
     const others = view.frontierMicros ?? Number.POSITIVE_INFINITY
     // Whoever joins after this report accepts nothing older than it.
@@ -190,7 +199,7 @@ export class ClusterDrain {
     // One merges and calls; which one does not matter, and for a moment there may be two.
     const leads = view.firstId === null || instanceId < view.firstId
     const merges = leads && view.staged > 0 && view.awaited === 0
-    if (merges) await merge.run(Math.min(frontierMicros, others), RUN_MS)
+    if (merges) await merge.run(Math.min(frontierMicros, others), copy, RUN_MS)
     // Under a steady load there is always something left: a little is enough to close the gates.
     const small = log.stats.pendingRecords + view.pending + view.staged <= NEAR_RECORDS
     if (!hold.promises() && small && view.awaited === 0 && (leads || view.called))
@@ -285,7 +294,8 @@ export class ClusterDrain {
   }
 
   async #reportOnce(hold: Hold, withdraws: boolean): Promise<Reported> {
-    const { inFlight, log, nowMicros, quarantined, store } = this.#parts
+    const { inFlight, log, merge, nowMicros, quarantined, store } = this.#parts
+    const { copy } = merge
     const atMicros = nowMicros()
     const { pendingRecords } = log.stats
     const frontierMicros = this.#frontier()
@@ -311,7 +321,7 @@ export class ClusterDrain {
     if (!gated) this.#promised = false
     // Somebody that PostgreSQL does not know of may have yet to report.
     const unheard = performance.now() < this.#allHeardMs ? 1 : 0
-    return { atMicros, frontierMicros, view: { ...told, awaited: told.awaited + unheard } }
+    return { atMicros, copy, frontierMicros, view: { ...told, awaited: told.awaited + unheard } }
   }
 
   /** Everything accepted up to then has left the buffer, and what comes later is later. */

@@ -4,7 +4,8 @@
  *   staged rows ─▶ one list by time ─▶ Drain ─▶ one transaction: segments + taken_through of the rows touched
  *
  * Invariants: nothing later than the frontier is stored; a row that another instance moved meanwhile stops the run, and
- * everything is read anew; inside one buffer the record number decides, whatever the clock said.
+ * everything is read anew; so does another copy of the database, which may lack what the run has stored, and have other
+ * records in its rows; inside one buffer the record number decides, whatever the clock said.
  */
 import type { DrainStore, StagedRow, TakenMark } from '../../ports/drain-store.ts'
 import type { DrainStep, PushResult, PushStore, SegmentWrite } from '../../ports/push-store.ts'
@@ -37,20 +38,32 @@ interface Merged {
 
 export class Merge {
   readonly #parts: MergeParts
+  #copy = 0
 
   constructor(parts: MergeParts) {
     this.#parts = parts
   }
 
-  /** Stores staged records up to the frontier, for about `ms`. @throws StoreError */
-  async run(frontierMicros: number, ms: number): Promise<void> {
+  /** The copy of the database that runs read from, as far as is known. */
+  get copy(): number {
+    return this.#copy
+  }
+
+  /** The database is another copy: nothing read from the one before is stored. */
+  expectOther(): void {
+    this.#copy++
+  }
+
+  /** Stores staged records up to the frontier, for about `ms`. The frontier is that of this copy. @throws StoreError */
+  async run(frontierMicros: number, copy: number, ms: number): Promise<void> {
     const endsAt = performance.now() + ms
-    const goOn = (): boolean => performance.now() < endsAt
+    const isCurrent = (): boolean => copy === this.#copy
+    const goOn = (): boolean => isCurrent() && performance.now() < endsAt
     while (goOn()) {
       const rows = await this.#parts.store.readStaged(frontierMicros, ROWS_MAX, ROWS_BYTES_MAX)
       const list = mergedList(rows, frontierMicros)
       if (list.length === 0) return
-      const run = new MergeRun(list, this.#parts)
+      const run = new MergeRun(list, this.#parts, isCurrent)
       if ((await this.#parts.drain(run.log, run.store, goOn)) !== 'empty') return
     }
   }
@@ -95,13 +108,15 @@ export function mergedList(rows: readonly StagedRow[], frontierMicros: number): 
 class MergeRun {
   readonly #list: readonly Merged[]
   readonly #parts: MergeParts
+  readonly #isCurrent: () => boolean
   readonly #taken = new Map<string, number>()
   #cursor = 0
   #done = 0
 
-  constructor(list: readonly Merged[], parts: MergeParts) {
+  constructor(list: readonly Merged[], parts: MergeParts, isCurrent: () => boolean) {
     this.#list = list
     this.#parts = parts
+    this.#isCurrent = isCurrent
     for (const { row } of list) this.#taken.set(row.id, row.takenThrough)
   }
 
@@ -159,7 +174,7 @@ class MergeRun {
     }
     const marks: TakenMark[] = [...through].map(([id, to]) => ({ id, before: this.#taken.get(id)!, through: to }))
     const setAside = step.setAside.map((entry) => this.#asIn(entry))
-    const result = await this.#parts.store.storeMerged(writes, marks, setAside)
+    const result = await this.#parts.store.storeMerged(writes, marks, setAside, this.#isCurrent)
     if (isStored(result)) {
       for (const mark of marks) this.#taken.set(mark.id, mark.through)
     }

@@ -40,6 +40,9 @@ export class Staging {
     try {
       await drain.sync()
       log.rewind()
+      // What was read lies behind this. A look at the progress meanwhile, which may be that of an older copy of the database,
+      // must not have it stored behind what that one lacks.
+      let after = drain.storedThrough
       for (let rows = 0; rows < ROWS_A_RUN; rows++) {
         const batch = await log.read({ records: ROW_RECORDS_MAX, bytes: ROW_BYTES_MAX })
         if (batch.empty) return 'empty'
@@ -55,7 +58,7 @@ export class Staging {
         for (const record of records) latestMicros = Math.max(latestMicros, record.acceptedAtMicros)
         const result = await store.stage({
           bufferId: log.bufferId,
-          after: drain.storedThrough,
+          after,
           from: oldest.number,
           through,
           oldestMicros: oldest.acceptedAtMicros,
@@ -68,6 +71,7 @@ export class Staging {
           await log.drained(result.drainedThrough)
           return 'more'
         }
+        after = through
         drain.moved(through)
         await log.drained(through)
         onProgress(records.length)
