@@ -127,7 +127,7 @@ export async function setEndAside(
       flags: null,
       attempts: 0,
       reason: 'CORRUPT',
-      error: `records ${firstRecord} to ${lastRecord} were acknowledged and are in no file, and perhaps more behind them`,
+      error: `records ${firstRecord} to ${lastRecord} were acknowledged and are in no file, nor what may have followed: the newest file is gone, or its end is`,
       sqlState: null,
       bytes: 0,
       body: Buffer.alloc(0),

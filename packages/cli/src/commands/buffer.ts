@@ -118,22 +118,31 @@ const CHECK: CommandSpec = {
 }
 
 function remarks(check: BufferCheck, verbose: boolean): string[] {
-  const lines = check.gaps.map(({ firstRecord, lastRecord, beforeFile }) =>
-    beforeFile === null
-      ? `gap: records ${firstRecord} to at least ${lastRecord} are in no file (behind all that is there)`
-      : `gap: records ${firstRecord} to ${lastRecord} are in no file (before ${beforeFile})`,
-  )
+  const lines = check.gaps.map((gap) => gapLine(gap, check.files.length))
+  if (lines.length > 0)
+    lines.push(
+      'Put it back while the instance is stopped, before anything else is pushed to it; or those messages are lost.',
+    )
   for (const file of verbose ? check.files : []) {
     lines.push(...file.damages.map((damage) => `${file.file}: ${JSON.stringify(damage)}`))
     const more = file.damageCount - file.damages.length
     if (more > 0) lines.push(`${file.file}: ${count(more)} more`)
   }
   lines.push(...check.aside.map((name) => `set aside earlier: ${name}`))
-  const verdict = check.clean ? 'clean' : 'torn or damaged'
+  const verdicts: string[] = []
+  if (check.files.some(({ clean }) => !clean)) verdicts.push('torn or damaged')
+  if (check.gaps.length > 0) verdicts.push('records are missing')
   lines.push(
-    `${quantity(check.records, 'record')}, ${bytes(check.bytes)}, ${verdict}; drained: unknown (only the database knows)`,
+    `${quantity(check.records, 'record')}, ${bytes(check.bytes)}, ${verdicts.join(', ') || 'clean'}; drained: unknown (only the database knows)`,
   )
   return lines
+}
+
+function gapLine({ beforeFile, firstRecord, lastRecord }: BufferCheck['gaps'][number], files: number): string {
+  const which = beforeFile !== null ? `the one before ${beforeFile}` : files === 0 ? 'the only one' : 'the newest one'
+  // Of a process that was killed nobody knows how many followed.
+  const to = beforeFile === null ? `at least ${lastRecord}` : lastRecord
+  return `gap: records ${firstRecord} to ${to} were acknowledged and are in no file: ${which} is gone, or its end is`
 }
 
 const SALVAGE: CommandSpec = {

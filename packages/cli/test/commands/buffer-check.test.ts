@@ -43,6 +43,55 @@ test('clean, in use, torn, damaged, and no buffer at all', async () => {
   expect(await q(['buffer', 'check', root])).toMatchObject({ exit: 1 })
 })
 
+test('says plainly which records are in no file, and what to do about it', async () => {
+  const directory = join(root, 'gone')
+  const pathOfNewest = () => join(directory, readdirSync(directory).findLast((name) => name.endsWith('.qbuf'))!)
+  const open = () => openFileBuffer({ directory, bufferBytesMax: 1e9, diskFreeBytesMin: 0 })
+  const write = (_: number, target: Buffer, at: number) => at + target.write('one', at)
+  const pushes = async (...counts: number[]): Promise<void> => {
+    for (const count of counts) {
+      const buffer = await open()
+      await buffer.append({ count, bytesMax: 6, flags: () => 0, write })
+      await buffer.close()
+    }
+  }
+  const said = async () => {
+    const { exit, out } = await q(['buffer', 'check', directory])
+    return [exit, ...out.trim().split('\n').slice(-3)]
+  }
+  const putBack = expect.stringContaining('Put it back while the instance is stopped')
+  await pushes(2)
+  const only = pathOfNewest()
+  renameSync(only, join(root, 'only'))
+  expect(await said()).toEqual([
+    5,
+    'gap: records 1 to at least 2 were acknowledged and are in no file: the only one is gone, or its end is',
+    putBack,
+    '0 records, 0 B, records are missing; drained: unknown (only the database knows)',
+  ])
+  renameSync(join(root, 'only'), only)
+  expect((await said())[0]).toBe(0)
+  await pushes(1, 1)
+  const third = pathOfNewest()
+  renameSync(third, join(root, 'third'))
+  expect(await said()).toEqual([
+    5,
+    'gap: records 4 to at least 4 were acknowledged and are in no file: the newest one is gone, or its end is',
+    putBack,
+    expect.stringMatching(/^3 records, .*, records are missing;/),
+  ])
+  const second = pathOfNewest()
+  renameSync(second, join(root, 'second'))
+  renameSync(join(root, 'third'), third)
+  appendFileSync(third, 'half a record')
+  expect(await said()).toEqual([
+    5,
+    expect.stringMatching(/^gap: records 3 to 3 were .*: the one before 0*4.qbuf is gone, or its end is$/),
+    putBack,
+    expect.stringMatching(/^3 records, .*, torn or damaged, records are missing;/),
+  ])
+})
+
 test('salvage takes whole records into a new directory, and says what is in its way', async () => {
   const directory = join(root, 'broken')
   const buffer = await openFileBuffer({ directory, bufferBytesMax: 1e9, diskFreeBytesMin: 0 })
