@@ -1,6 +1,7 @@
 /** Holds the directions of the house, and shows by planted violations that it would notice. */
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
+import { changingCollections, KNOWN } from './architecture/changing-collections.ts'
 import { importsOf, readSources } from './architecture/imports.ts'
 import { violations } from './architecture/rules.ts'
 
@@ -85,5 +86,22 @@ describe('architecture', () => {
       ],
     ])
     expect(violations(importsOf(allowed))).toEqual([])
+  })
+})
+
+describe('a Set or Map that members come to and go from', () => {
+  test('is known, with the reason why it is none of requests', () => {
+    expect(changingCollections(sources)).toEqual(KNOWN.toSorted())
+  })
+
+  test.each([
+    ['of a class', '  readonly #pending = new Set<Request>()', '    this.#pending.delete(request)', '#pending'],
+    ['with a type', '  open: Map<string, Request> = new Map()', '    this.open.clear()', 'open'],
+    ['of a module', 'const running = new Map<string, Request>()', '  running.delete(id)', 'running'],
+  ])('planted: %s', (_, declared, deleted, name) => {
+    const path = 'packages/broker/src/engine/push/planted.ts'
+    const planted = (...lines: string[]) => changingCollections(new Map([[path, lines.join('\n')]]))
+    expect(planted(declared, deleted)).toEqual([`engine/push/planted.ts ${name}`])
+    expect(planted(declared)).toEqual([])
   })
 })
