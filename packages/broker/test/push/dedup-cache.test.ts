@@ -184,6 +184,20 @@ describe('the memory of keys', () => {
     }
   })
 
+  test('G9 keys that carry their time take no more room behind keys that do not', () => {
+    const cache = new DedupCache(Number.MAX_SAFE_INTEGER, () => 0)
+    const known = cache.partition('p', 3600)
+    const add = (count: number, timeOf: (offset: number) => number) => {
+      const first = known.to
+      known.add(first, Buffer.concat(Array.from({ length: count }, (_, i) => keyNumber(first + i, timeOf(first + i)))))
+    }
+    add(196_608, (offset) => (offset % 2) * 2 ** 40)
+    const before = cache.bytes
+    add(10 * 24_576, (offset) => 2 ** 40 + offset)
+    // The first of them begins as large as the one before it.
+    expect(cache.bytes - before).toBeLessThan(2.2 * before)
+  })
+
   test('keys of UUIDs made in sequence and of short counters spread as well as random ones', () => {
     for (const key of [
       (i: number) => keyNumber(i),

@@ -14,7 +14,7 @@
  * Ages are measured with a clock that never jumps: a wall clock set forward must not make anything look too old.
  */
 import { KEY_BYTES } from '../format/transaction-key.ts'
-import { DISTANCE_MAX, Generation, mixKey, prefixOf, SLOTS_MIN } from './key-generation.ts'
+import { DISTANCE_MAX, Generation, mixKey, prefixOf } from './key-generation.ts'
 
 /** What stays of keys that were dropped for memory. */
 interface Forgotten {
@@ -126,8 +126,7 @@ export class PartitionKeys implements KnownKeysReader {
       this.#olderMax = Math.max(this.#olderMax, last.prefixMax)
     }
     this.expire(nowMs)
-    // Growing step by step would place every key twice; one that follows a full one will fill up too.
-    const next = new Generation(offset, nowMs, last?.full === true ? last.slots : SLOTS_MIN)
+    const next = new Generation(offset, nowMs, last)
     this.#generations.push(next)
     this.#cache.account(next.bytes)
     return next

@@ -3,25 +3,26 @@
  *
  * Keys that begin with the time they were made at are looked for among those of about their time. So theirs lie in pages,
  * small tables that are filled one after the other: what is stored now, and what is looked for now, is a page or two
- * that the processor's cache holds, where one large table would be missed at every key. Other keys lie in one page that
- * grows, and so do those whose pages turn out to be looked through too often.
+ * that the processor's cache holds, where one large table would be missed at every key. Other keys lie in one table that
+ * grows, and so do those for which too many pages turn out to be passed.
+ *
+ *   timed      [ full page | full page | … | page that is being filled | unused ]      each with its range of prefixes
+ *   otherwise  [ one page as large as the table                                 ]      as is a table too small for pages
  */
 import { KEY_BYTES } from '../format/transaction-key.ts'
 
 // A generation ends when its table of 262,144 slots is three quarters full. Small enough that dropping one loses little,
 // large enough that a window of millions of messages has few to search.
-const KEYS_MAX = keysIn(1 << 18)
+const SLOTS_MAX = 1 << 18
+const KEYS_MAX = keysIn(SLOTS_MAX)
 // Ids that carry their time need only be looked for among those of their time, however many generations there are.
-const TIMED_KEYS_MAX = keysIn(1 << 15)
+const TIMED_SLOTS_MAX = 1 << 15
+const TIMED_KEYS_MAX = keysIn(TIMED_SLOTS_MAX)
 // 50 days of milliseconds: keys whose first 48 bits lie this close together carry a time there.
 const TIMED_SPAN_MAX = 2 ** 32
-/** Slots of the smallest table. */
-export const SLOTS_MIN = 64
+const SLOTS_MIN = 64
 // 8 KiB.
 const PAGE_SLOTS = 1 << 10
-// Pages looked through in vain for each key of a generation, before one table takes their place.
-const EXTRA_LOOKS_MAX = 8
-const BYTES_PER_SLOT = 8
 // The second word of a slot: 13 more bits of the key above the distance from the generation's first offset. With 45
 // bits, twenty million remembered keys mistake one new key in a million for an old one; with 32 it would be one in 200.
 const DISTANCE_BITS = 19
@@ -86,29 +87,32 @@ export class Generation {
   // Two words a slot, mark and place, side by side: one cache miss, not two.
   #words: Uint32Array
   #count = 0
-  // The page that is being filled lies behind the full ones.
-  #full = NO_PAGES
+  // The page that is being filled lies behind them.
+  #fullPages = NO_PAGES
+  // Slots of each page - 1.
   #pageMask: number
+  // Of the page that is being filled.
   #pageCount = 0
   #pageMin = Number.POSITIVE_INFINITY
   #pageMax = Number.NEGATIVE_INFINITY
-  #extraLooks = 0
-  #inOne = false
+  // Full pages that finds have passed on their way back in time, beyond the one that each may.
+  #passedPages = 0
 
-  /** `slots`: a power of two. */
-  constructor(firstOffset: number, nowMs: number, slots: number) {
+  /** `before`: the generation before it, if there is one. */
+  constructor(firstOffset: number, nowMs: number, before: Generation | undefined) {
+    const slots = before === undefined ? SLOTS_MIN : before.#slotsBehind
     this.#words = new Uint32Array(2 * slots)
     this.#pageMask = Math.min(slots, PAGE_SLOTS) - 1
     this.firstOffset = firstOffset
     this.startedAtMs = this.endedAtMs = nowMs
   }
 
-  get slots(): number {
+  get #slots(): number {
     return this.#words.length / 2
   }
 
   get bytes(): number {
-    return this.slots * BYTES_PER_SLOT
+    return this.#words.byteLength
   }
 
   get full(): boolean {
@@ -119,6 +123,14 @@ export class Generation {
     return this.prefixMax - this.prefixMin < TIMED_SPAN_MAX
   }
 
+  /** Slots the next generation begins with: one behind a full one fills up too, and growing would place every key twice. */
+  get #slotsBehind(): number {
+    if (!this.full) return SLOTS_MIN
+    // By its keys, not its slots: keys without a time make a table larger than those with it, which may follow, ever fill.
+    return this.#count >= KEYS_MAX ? SLOTS_MAX : TIMED_SLOTS_MAX
+  }
+
+  /** Whether it may hold a key with that prefix; if not, `find` would look in vain. */
   covers(prefix: number): boolean {
     return prefix >= this.prefixMin && prefix <= this.prefixMax
   }
@@ -142,29 +154,35 @@ export class Generation {
   #insert(placed: number, place: number): void {
     const words = this.#words
     const mask = this.#pageMask
-    const page = this.#full.length * (mask + 1)
+    const first = this.#fullPages.length * (mask + 1)
     let slot = slotOf(placed, mask)
-    while (words[2 * (page + slot)] !== 0) slot = (slot + 1) & mask
-    words[2 * (page + slot)] = placed
-    words[2 * (page + slot) + 1] = place
+    while (words[2 * (first + slot)] !== 0) slot = (slot + 1) & mask
+    words[2 * (first + slot)] = placed
+    words[2 * (first + slot) + 1] = place
   }
 
   /** Adds the offsets where the key mixed last, whose prefix is `prefix`, may be to `found`. */
   find(prefix: number, found: number[]): void {
-    const full = this.#full
-    if (prefix >= this.#pageMin && prefix <= this.#pageMax) this.#findIn(full.length, found)
-    let looks = 0
-    for (let page = full.length - 1; page >= 0; page--) {
-      const range = full[page]!
-      if (prefix > range.maxSoFar) break
-      if (prefix < range.min || prefix > range.max) continue
-      looks++
-      this.#findIn(page, found)
+    // Apart: where there are no pages, looking for one would be a good part of the work.
+    if (this.#fullPages.length === 0) this.#findIn(0, found)
+    else this.#findInPages(prefix, found)
+  }
+
+  #findInPages(prefix: number, found: number[]): void {
+    const pages = this.#fullPages
+    if (prefix >= this.#pageMin && prefix <= this.#pageMax) this.#findIn(pages.length, found)
+    let passed = 0
+    while (passed < pages.length) {
+      const page = pages.length - 1 - passed
+      const { min, max, maxSoFar } = pages[page]!
+      if (prefix > maxSoFar) break
+      if (prefix >= min && prefix <= max) this.#findIn(page, found)
+      passed++
     }
-    if (looks > 1) {
-      this.#extraLooks += looks - 1
-      if (this.#extraLooks > this.#count * EXTRA_LOOKS_MAX) this.#unite(this.slots)
-    }
+    if (passed <= 1) return
+    this.#passedPages += passed - 1
+    // By then they have cost about as much as it costs to put every key into one table.
+    if (this.#passedPages > this.#count) this.#unite(this.#slots)
   }
 
   #findIn(page: number, found: number[]): void {
@@ -183,36 +201,35 @@ export class Generation {
     }
   }
 
+  /** A page follows the one that is full if there are pages; a table of another size grows. */
   #makeRoom(): void {
-    if (this.#inOne || this.#pageMask + 1 < PAGE_SLOTS) this.#unite(this.slots * 2)
-    else if (this.#timed) this.#turnPage()
-    else this.#unite(this.slots < 2 * this.#count ? this.slots * 2 : this.slots)
+    if (this.#pageMask + 1 === PAGE_SLOTS && this.#timed) this.#turnPage()
+    else this.#unite(this.#slots < 2 * this.#count ? 2 * this.#slots : this.#slots)
   }
 
   #turnPage(): void {
-    const maxSoFar = Math.max(this.#pageMax, this.#full.at(-1)?.maxSoFar ?? this.#pageMax)
-    const range = { min: this.#pageMin, max: this.#pageMax, maxSoFar }
-    if (this.#full.length === 0) this.#full = [range]
-    else this.#full.push(range)
+    // The page and those before it are all there is of the generation so far.
+    const range = { min: this.#pageMin, max: this.#pageMax, maxSoFar: this.prefixMax }
+    if (this.#fullPages === NO_PAGES) this.#fullPages = [range]
+    else this.#fullPages.push(range)
     this.#pageMin = Number.POSITIVE_INFINITY
     this.#pageMax = Number.NEGATIVE_INFINITY
     this.#pageCount = 0
-    if ((this.#full.length + 1) * PAGE_SLOTS <= this.slots) return
+    if ((this.#fullPages.length + 1) * PAGE_SLOTS <= this.#slots) return
     const words = this.#words
     this.#words = new Uint32Array(words.length * 2)
     this.#words.set(words)
   }
 
-  /** Puts all keys into one page of so many slots. */
+  /** Puts all keys into one page of so many slots. One larger than PAGE_SLOTS stays the only one. */
   #unite(slots: number): void {
     const words = this.#words
-    this.#inOne = slots > PAGE_SLOTS
     this.#words = new Uint32Array(2 * slots)
     this.#pageMask = slots - 1
     this.#pageCount = this.#count
     this.#pageMin = this.prefixMin
     this.#pageMax = this.prefixMax
-    this.#full = NO_PAGES
+    this.#fullPages = NO_PAGES
     for (let i = 0; i < words.length; i += 2) if (words[i] !== 0) this.#insert(words[i]!, words[i + 1]!)
   }
 }
