@@ -17,7 +17,7 @@ import { createQuarantineStore } from '../../src/store/quarantine.ts'
 import { createQueueStore } from '../../src/store/queues.ts'
 import { type OpenedTestDatabase, openTestDatabase } from '../store/test-database.ts'
 import { buffered, type DrainBench, type DrainBenchOptions, drainBenchOn, refusingPoison } from './drain-bench.ts'
-import { encryptedQueue, item, PushStack, storeOn } from './push-stack.ts'
+import { encryptedQueue, isOnePiece, item, PushStack, storeOn } from './push-stack.ts'
 import { storedMessages } from './stored-messages.ts'
 
 let opened: OpenedTestDatabase
@@ -95,6 +95,26 @@ describe('the drain', () => {
     expect([bench.progress.reduce((sum, records) => sum + records, 0), buffer.stats.pendingRecords]).toEqual([500, 0])
     expect(await bench.drain.run(always)).toBe('empty')
     expect((await namesOf('order')).length).toBe(500)
+  })
+
+  test('the segments of a step are one piece of memory, in the order in which they are locked', async () => {
+    const real = storeOn(opened.database)
+    const steps: { ids: string[]; isOnePiece: boolean }[] = []
+    const store: PushStore = {
+      ...real,
+      pushMessages: (writes, step) => {
+        steps.push({ ids: writes.map(({ partitionId }) => partitionId), isOnePiece: isOnePiece(writes) })
+        return real.pushMessages(writes, step)
+      },
+    }
+    const bench = benchOn(await openBuffer(), { store })
+    const names = ['p0', 'p1', 'p2', 'p3']
+    for (const [index, list] of [names, names.toReversed()].entries()) {
+      await buffered(bench, ...list.map((name) => item('one-piece', name, `${name}.${index}`)))
+      expect(await bench.drain.run(always)).toBe('empty')
+    }
+    expect(steps.map(({ ids }) => ids.length)).toEqual([4, 4])
+    for (const { ids, isOnePiece } of steps) expect([isOnePiece, ids]).toEqual([true, ids.toSorted()])
   })
 
   test('G3 every record once and in order, whatever await the process dies at', async () => {

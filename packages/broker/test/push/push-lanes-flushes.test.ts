@@ -1,6 +1,6 @@
 /** Lanes over a scripted store: what shares a flush, and what has one of its own. */
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { item, place } from './push-stack.ts'
+import { isOnePiece, item, place } from './push-stack.ts'
 import { A, B, bench, statuses } from './scripted-lanes.ts'
 
 afterEach(() => vi.useRealTimers())
@@ -34,6 +34,13 @@ describe('flushes of lanes', () => {
     ])
     await lanes.idle()
     expect([lanes.holds(A.id), lanes.empty]).toEqual([false, true])
+  })
+
+  test('the segments of a flush are one piece of memory, in the order in which they are locked', async () => {
+    const { scripted, add } = bench()
+    await Promise.all([add(B, '1', '2'), add(A, '3')])
+    expect(scripted.flushes.map((writes) => writes.map(({ partitionId }) => partitionId))).toEqual([[A.id, B.id]])
+    expect(isOnePiece(scripted.flushes[0]!)).toBe(true)
   })
 
   test('a large push has a flush of its own beside the small ones', async () => {

@@ -12,7 +12,7 @@ import { QueueDepth } from '../../src/engine/push/queue-depth.ts'
 import { WriteRoute } from '../../src/engine/push/write-route.ts'
 import { Catalog } from '../../src/engine/queues/catalog.ts'
 import type { PartitionEntry, QueueEntry } from '../../src/engine/types.ts'
-import type { PushStore } from '../../src/ports/push-store.ts'
+import type { PushStore, SegmentWrite } from '../../src/ports/push-store.ts'
 import type { RecordLog, RecordSource } from '../../src/ports/record-log.ts'
 import type { StoreError } from '../../src/ports/store-error.ts'
 import type { QueenDatabase } from '../../src/store/pool.ts'
@@ -39,6 +39,17 @@ export function item(
   const source = Buffer.from(payload)
   const made = new PushItem(queue, partition, transactionId, traceId, producerSub, source, 0, source.length)
   return Object.assign(made, rest)
+}
+
+/** Whether bodies and keys lie one behind the other in one buffer: then they are sent without a copy. */
+export function isOnePiece(writes: readonly SegmentWrite[]): boolean {
+  const parts = writes.flatMap(({ body, keys }) => [body, keys])
+  let end = parts[0]!.byteOffset
+  return parts.every(({ buffer, byteOffset, length }) => {
+    const follows = buffer === parts[0]!.buffer && byteOffset === end
+    end += length
+    return follows
+  })
 }
 
 /** A file buffer that only remembers which items it was given. */
