@@ -13,6 +13,19 @@ function keyNumber(number: number, time = 0): Buffer {
 
 const keysOf = (numbers: readonly number[], time = 0) => Buffer.concat(numbers.map((number) => keyNumber(number, time)))
 
+/** Keys that mixing would give one mark if it began where it does not: the last word takes back what the others did. */
+function madeToMeet(number: number): Buffer {
+  const key = Buffer.alloc(KEY_BYTES)
+  key.writeUInt32LE(number, 8)
+  let mixed = 0x9e3779b9
+  for (let at = 0; at < 12; at += 4) {
+    mixed = Math.imul(mixed ^ key.readInt32LE(at), 0x85ebca6b)
+    mixed ^= mixed >>> 15
+  }
+  key.writeInt32LE(mixed, 12)
+  return key
+}
+
 /** Says whether the memory knows, or admits not to know, that `key` lies at `offset`. */
 function covers(known: PartitionKeys, key: Buffer, offset: number): boolean {
   return offset >= known.to || offset < known.blindUpTo(key, 0) || known.find(key, 0, []).includes(offset)
@@ -139,6 +152,8 @@ describe('the memory of keys', () => {
       // Within a segment.
       spread: fc.constantFrom(1, 3, 40),
     })
+    // Of 45 bits, one in a thousand runs would see one.
+    let wrong = 0
     fc.assert(
       fc.property(fc.array(run, { minLength: 1, maxLength: 5 }), (runs) => {
         const known = new DedupCache(Number.MAX_SAFE_INTEGER, () => 0).partition('p', 3600)
@@ -154,20 +169,21 @@ describe('the memory of keys', () => {
               return keyNumber(next + i, time + (i % spread))
             })
             // A flush looks for each before it is stored.
-            for (const key of keys.slice(0, 200)) expect(known.find(key, 0, found)).toEqual([])
+            for (const key of keys.slice(0, 200)) wrong += known.find(key, 0, found).length
             known.add(next, Buffer.concat(keys))
             next += count
           }
         }
         expect(known.to).toBe(next)
         for (let offset = 0; offset < next; offset += 1 + (offset % 3)) {
-          if (known.find(keyNumber(offset, timeOf.get(offset)), 0, found).join() !== String(offset)) {
-            throw new Error(`offset ${offset} of ${next} is found at ${found}`)
-          }
+          const places = known.find(keyNumber(offset, timeOf.get(offset)), 0, found)
+          if (!places.includes(offset)) throw new Error(`offset ${offset} of ${next} is found at ${places}`)
+          wrong += places.length - 1
         }
       }),
       { numRuns: 60 },
     )
+    expect(wrong).toBeLessThanOrEqual(2)
   })
 
   test('keys that carry their time take few bytes, and no more when their times repeat', () => {
@@ -198,11 +214,12 @@ describe('the memory of keys', () => {
     expect(cache.bytes - before).toBeLessThan(2.2 * before)
   })
 
-  test('keys of UUIDs made in sequence and of short counters spread as well as random ones', () => {
+  test('G9 keys of UUIDs made in sequence, of short counters and of ids made to meet spread as well as random ones', () => {
     for (const key of [
       (i: number) => keyNumber(i),
       (i: number) => keyNumber(i & 0xffff, i),
       (i: number) => Buffer.from(`00000000${(i * 16).toString(16).padStart(24, '0')}`, 'hex'),
+      madeToMeet,
     ]) {
       const cache = new DedupCache(Number.MAX_SAFE_INTEGER, () => 0)
       const known = cache.partition('p', 3600)

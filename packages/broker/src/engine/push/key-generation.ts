@@ -9,6 +9,7 @@
  *   timed      [ full page | full page | … | page that is being filled | unused ]      each with its range of prefixes
  *   otherwise  [ one page as large as the table                                 ]      as is a table too small for pages
  */
+import { randomBytes } from 'node:crypto'
 import { KEY_BYTES } from '../format/transaction-key.ts'
 
 // A generation ends when its table of 262,144 slots is three quarters full. Small enough that dropping one loses little,
@@ -34,13 +35,17 @@ function keysIn(slots: number): number {
   return (slots * 3) / 4
 }
 
+// Where mixing begins: a secret, or a producer could make ids whose marks are all the same, and each would be looked for
+// among all of them.
+const SECRET = randomBytes(4).readInt32LE()
+
 // The two halves of the key mixed last: a function can return one number without allocating.
 let mark = 0
 let extra = 0
 
 /** Mixes the key at `at`, for the `add` and `find` that follow. Ids made in sequence differ in few bits. */
 export function mixKey(keys: Uint8Array, at: number): void {
-  let a = 0x9e3779b9
+  let a = SECRET
   let b = 0x7f4a7c15
   for (let i = at; i < at + KEY_BYTES; i += 4) {
     const word = keys[i]! | (keys[i + 1]! << 8) | (keys[i + 2]! << 16) | (keys[i + 3]! << 24)
