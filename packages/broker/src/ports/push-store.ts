@@ -13,7 +13,10 @@ export interface SegmentWrite {
   readonly keys: Uint8Array
   /** Seconds; 0 = not deduplicated. */
   readonly dedupWindowSeconds: number
-  /** The caller knows the keys of every message in [knownFrom, knownTo) and found none of `keys` among them. */
+  /**
+   * The caller knows the keys of every message in [knownFrom, knownTo) and found none of `keys` among them. knownFrom may lie
+   * inside a segment: the memory of keys forgets by number of keys.
+   */
   readonly knownFrom: number
   readonly knownTo: number
   /** Messages left out of `body` because their key may be one the caller knows; to be verified. */

@@ -225,6 +225,20 @@ export function describePushStore(name: string, openBench: () => Promise<PushSto
       expect(storedOf((await push(write(id, ['d'], { known: [2, 7] })))[0]).firstOffset).toBe(7)
     })
 
+    // Few keys are compared each with each, many are joined.
+    test.each([10, 600])(
+      'G3 a segment of which the caller knows only the end is looked through (%i keys)',
+      async (count) => {
+        const id = await partition()
+        await push(write(id, ['first']))
+        const segment = Array.from({ length: count }, (_, index) => `s${index}`)
+        await push(write(id, segment, { known: [0, 1] }))
+        const known = [1 + count / 2, 1 + count] as const
+        expect(unsureOf((await push(write(id, ['new', 's0'], { known })))[0]).duplicates).toMatchObject([{ index: 1 }])
+        expect(storedOf((await push(write(id, ['new'], { known })))[0]).firstOffset).toBe(1 + count)
+      },
+    )
+
     test('a caller that knows more than there is (restored database) is told to start over', async () => {
       const id = await partition()
       await push(write(id, ['a']))
