@@ -81,6 +81,7 @@ interface PageRange {
   readonly maxSoFar: number
 }
 
+// For all tables without: most partitions have few keys, and an array each would be a good part of what those take.
 const NO_PAGES: PageRange[] = []
 
 export class Generation {
