@@ -22,6 +22,8 @@ export function baseSettings(limits: TimeLimits): Record<string, string> {
     bytea_output: 'hex',
     // Lists of times and offsets have holes.
     array_nulls: 'on',
+    // A backslash in a literal is a backslash: '\x00' is a byte, not an escape.
+    standard_conforming_strings: 'on',
     client_min_messages: 'warning',
     default_transaction_isolation: 'read committed',
     lock_timeout: `${limits.lockTimeoutMs}ms`,

@@ -100,7 +100,7 @@ describe('sessions', () => {
   it('are set up the same way whatever the defaults of the database are', async () => {
     const name = new URL(opened.url).pathname.slice(1)
     const settings =
-      "SET timezone = 'Asia/Tokyo'; ALTER DATABASE %d SET synchronous_commit = off; ALTER DATABASE %d SET datestyle = 'German'; ALTER DATABASE %d SET array_nulls = off"
+      "SET timezone = 'Asia/Tokyo'; ALTER DATABASE %d SET synchronous_commit = off; ALTER DATABASE %d SET datestyle = 'German'; ALTER DATABASE %d SET array_nulls = off; ALTER DATABASE %d SET standard_conforming_strings = off"
     await opened.database.dedicated({ lockTimeoutMs: 0, statementTimeoutMs: 0 }, (sql) =>
       sql.command(settings.replaceAll('%d', name)),
     )
@@ -110,11 +110,13 @@ describe('sessions', () => {
       `SELECT current_setting('synchronous_commit') AS sc, current_setting('TimeZone') AS tz, current_setting('DateStyle') AS ds,
               current_setting('search_path') AS sp, current_setting('lock_timeout') AS lt,
               current_setting('statement_timeout') AS st, current_setting('enable_hashjoin') AS hj,
-              current_setting('array_nulls') AS nulls, current_setting('application_name') AS an`,
+              current_setting('array_nulls') AS nulls, current_setting('standard_conforming_strings') AS strings,
+              current_setting('application_name') AS an`,
       [],
     )
     expect(row).toEqual({
       nulls: 'on',
+      strings: 'on',
       sc: 'on',
       tz: 'UTC',
       ds: 'ISO, YMD',
