@@ -1,5 +1,7 @@
 /** The file buffer at its edges, as a producer and an operator meet them: full, broken, encrypted, asked for. */
+import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import type { ItemResult } from '../support/api.ts'
@@ -11,6 +13,11 @@ import { until } from '../support/until.ts'
 afterEach(endLeftovers)
 // Several process starts in each: a busy machine may take its time.
 vi.setConfig({ testTimeout: 60_000 })
+
+function pushOf(items: readonly object[]): string {
+  const body = JSON.stringify({ items })
+  return `POST /api/v1/push HTTP/1.1\r\nHost: queen.test\r\nContent-Length: ${body.length}\r\n\r\n${body}`
+}
 
 describe('file buffer', () => {
   test('G9 G2 full: 507 BUFFER_FULL with Retry-After, nothing dropped, accepting again after the drain', async () => {
@@ -44,6 +51,27 @@ describe('file buffer', () => {
     const popped = await api.pop('orders', { batch: 1000, autoAck: true })
     const ids = popped.body.messages.map((message: { transactionId: string }) => message.transactionId)
     expect(ids).toEqual(Array.from({ length: accepted + 1 }, (_, index) => `t-${index}`))
+  })
+
+  test('G1 G9 clients cannot take the files that it needs: turned away, and pushes buffered all the same', async () => {
+    const instance = await startInstance({ databaseUrl: await temporaryDatabase(), openFilesMax: 200 })
+    const { api } = instance
+    await api.maintenance(true)
+    const clients = Array.from({ length: 400 }, () => connect(Number(new URL(instance.url).port), '127.0.0.1'))
+    for (const client of clients) client.on('error', () => {})
+    try {
+      const closed = () => clients.filter((client) => client.destroyed || client.readableEnded).length
+      for (const client of clients) client.resume()
+      await until('clients are turned away', async () => closed() > 200)
+      await until('the log says so', async () => instance.output.includes('clients are turned away'))
+      const [one] = clients.filter((client) => !client.destroyed && !client.readableEnded)
+      one!.write(pushOf([{ queue: 'orders', transactionId: 'a' }]))
+      const [answer] = (await once(one!, 'data')) as [Buffer]
+      expect(answer.toString()).toContain('"status":"buffered"')
+    } finally {
+      for (const client of clients) client.destroy()
+    }
+    await until('there is room again', async () => (await api.maintenance(false).catch(() => null))?.status === 200)
   })
 
   test.each(['EIO', 'ENOSPC'] as const)(

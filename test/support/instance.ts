@@ -24,6 +24,8 @@ export interface InstanceOptions {
   readonly crashAt?: CrashPoint
   /** Another broker than these two; it is told things by tell(). */
   readonly script?: string
+  /** How many files the process may have open. */
+  readonly openFilesMax?: number
 }
 
 const MAIN = fileURLToPath(new URL('../../packages/broker/src/main.ts', import.meta.url))
@@ -72,8 +74,13 @@ export class Instance {
   /** Resolves when it listens. `env` is added to that of the options for this run. */
   async start(env: Readonly<Record<string, string>> = {}, crashAt?: CrashPoint): Promise<this> {
     const crashes = this.#options.crashPoints === true || crashAt !== undefined
-    const { script } = this.#options
-    const child = spawn(process.execPath, [script ?? (crashes ? CRASHING : MAIN)], {
+    const { script, openFilesMax } = this.#options
+    const broker = script ?? (crashes ? CRASHING : MAIN)
+    const [command, ...parameters] =
+      openFilesMax === undefined
+        ? [process.execPath, broker]
+        : ['/bin/sh', '-c', `ulimit -n ${openFilesMax}; exec "$0" "$1"`, process.execPath, broker]
+    const child = spawn(command!, parameters, {
       env: {
         PATH: process.env.PATH,
         DATABASE_URL: this.#options.databaseUrl,

@@ -2,7 +2,6 @@
  * The one place that builds the parts of a broker and wires them together. It starts with PostgreSQL down: then pushes
  * go to the file buffer, and everything else comes up when the database does (G11).
  */
-
 import { type Disk, openFileBuffer } from '@queen/file-buffer'
 import type { Logger } from 'pino'
 import type { Config } from './config/config.ts'
@@ -51,6 +50,7 @@ import { Stats } from './engine/reads/stats.ts'
 import { createDeadLetters } from './engine/settle/dead-letters.ts'
 import type { TransactionPush } from './engine/settle/transaction.ts'
 import { createAuthentication } from './http/auth/authentication.ts'
+import { connectionsMax } from './http/open-files.ts'
 import { readPageFiles } from './http/page/page-files.ts'
 import { createHttpServer } from './http/server.ts'
 import { clusterMetrics } from './observe/cluster-metrics.ts'
@@ -446,6 +446,7 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
       bodyBytesMax: limits.bodyBytesMax,
       bodiesBytesMax: limits.requestsInFlightBytesMax,
       payloadBytesMax: limits.payloadBytesMax,
+      connectionsMax: connectionsMax(config.databasePoolSize),
     },
     corsOrigins: config.corsOrigins === '*' ? [] : config.corsOrigins,
     version: VERSION,

@@ -10,6 +10,7 @@ import type { Engine } from '../engine/engine.ts'
 import { declaredBytes } from './body-reader.ts'
 import { type HttpContext, httpContext } from './context.ts'
 import { fastifyOptions } from './fastify-options.ts'
+import { limitConnections } from './open-files.ts'
 import { routeTable } from './routes/table.ts'
 import { serveRoutes } from './serve-routes.ts'
 import type { HttpSettings } from './settings.ts'
@@ -27,7 +28,7 @@ export async function createHttpServer(engine: Engine, settings: HttpSettings): 
   const app = fastify(fastifyOptions(limits))
   serveRoutes(app, context, routeTable(context))
 
-  app.server.maxConnections = limits.connectionsMax
+  limitConnections(app.server, limits.connectionsMax, settings.log)
   // Node keeps these from the request handler; Fastify does not ask for them.
   app.server.on('checkExpectation', app.routing)
   app.server.on('checkContinue', (request, response) => {
