@@ -38,11 +38,24 @@ export type ClearOutcome =
   | { readonly status: 'queue_not_found' }
   | { readonly status: 'partition_not_found' }
 
+export interface NewQueue {
+  readonly name: string
+  readonly namespace: string
+  readonly task: string
+}
+
+export interface NewPartition {
+  readonly queueId: string
+  readonly name: string
+}
+
 export interface QueueStore {
   /** Those of `names` that exist, and the configuration's version they were read at. */
   readQueues(names: readonly string[]): Promise<{ version: number; queues: QueueEntry[] }>
   /** Creates it with default options when it does not exist. */
   ensureQueue(name: string, namespace: string, task: string): Promise<QueueEntry>
+  /** The same for many, each named once, in one commit; one that is deleted meanwhile is left out. */
+  ensureQueues(queues: readonly NewQueue[]): Promise<QueueEntry[]>
   /** Queues of a namespace and/or task (null = any), at most `limit`, in the order they are served. */
   matchQueues(
     namespace: string | null,
@@ -61,6 +74,8 @@ export interface QueueStore {
   readPartitions(queueId: string, names: readonly string[]): Promise<PartitionIdentity[]>
   /** All of `names`, created where missing; null when the queue does not exist (any more). */
   ensurePartitions(queueId: string, names: readonly string[]): Promise<PartitionIdentity[] | null>
+  /** The same for many queues in one commit, each pair once; those of a queue that does not exist are left out. */
+  ensurePartitionsOfQueues(wanted: readonly NewPartition[]): Promise<(PartitionIdentity & { queueId: string })[]>
   /** Those of `ids` that exist. */
   readPartitionsById(ids: readonly string[]): Promise<PartitionOfQueue[]>
 }

@@ -46,6 +46,16 @@ export function createQueueStore(database: Pick<Database, 'hot' | 'admin'>): Que
       return toEntry(rows[0]!)
     },
 
+    async ensureQueues(queues) {
+      const rows = await hot.run<QueueRow>(
+        'ensure_queues',
+        `SELECT id, name, namespace, task, options, created_at
+           FROM queen.ensure_queues($1::text[], $2::text[], $3::text[])`,
+        [queues.map(({ name }) => name), queues.map(({ namespace }) => namespace), queues.map(({ task }) => task)],
+      )
+      return rows.map(toEntry)
+    },
+
     async matchQueues(namespace, task, limit) {
       const rows = await admin.run<QueueRow & { version: string }>(
         'match_queues',
@@ -130,6 +140,15 @@ export function createQueueStore(database: Pick<Database, 'hot' | 'admin'>): Que
         [queueId, names],
       )
       return rows.length === 0 ? null : rows
+    },
+
+    async ensurePartitionsOfQueues(wanted) {
+      const rows = await hot.run<PartitionIdentity & { queue_id: string }>(
+        'ensure_partitions_of_queues',
+        'SELECT queue_id, id, name FROM queen.ensure_partitions_of_queues($1::uuid[], $2::text[])',
+        [wanted.map(({ queueId }) => queueId), wanted.map(({ name }) => name)],
+      )
+      return rows.map(({ queue_id: queueId, id, name }) => ({ queueId, id, name }))
     },
 
     async readPartitionsById(ids) {

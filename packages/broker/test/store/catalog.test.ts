@@ -81,6 +81,29 @@ describe('the catalog', () => {
     expect(a.calls).toEqual({ ensureQueue: 1, ensurePartitions: 1 })
   })
 
+  it('creates three thousand queues of concurrent callers in a few statements', async () => {
+    const names = Array.from({ length: 3_000 }, (_, i) => ({ queue: `t${i}.job.${name}`, partition: `p${i % 2}` }))
+    const [all, same] = await Promise.all([
+      a.catalog.ensurePartitions(names),
+      a.catalog.ensurePartitions(names.toReversed()),
+      b.catalog.ensurePartitions(names.toReversed()),
+    ])
+    expect(all!.map((entry) => ({ queue: entry.queue.name, partition: entry.name }))).toEqual(names)
+    expect(same!.map(({ id }) => id).toReversed()).toEqual(all!.map(({ id }) => id))
+    expect(all![1]!.queue).toMatchObject({ namespace: 't1', task: 'job' })
+    // A thousand each; the second caller of this instance finds the queues known.
+    expect(a.calls).toEqual({ ensureQueues: 3, ensurePartitionsOfQueues: 6 })
+  })
+
+  it('makes a queue anew that another instance deleted while it made many', async () => {
+    const names = Array.from({ length: 20 }, (_, i) => ({ queue: `${name}-${i}`, partition: 'p' }))
+    const before = await a.catalog.ensurePartitions(names)
+    await b.store.deleteQueue(names[7]!.queue)
+    const after = await a.catalog.ensurePartitions(names.map(({ queue }) => ({ queue, partition: 'q' })))
+    const same = after.map(({ queue }, index) => queue.id === before[index]!.queue.id)
+    expect(same).toEqual(names.map((_, index) => index !== 7))
+  })
+
   it('keeps the order asked for over several queues', async () => {
     const names = Array.from({ length: 300 }, (_, i) => ({ queue: `${name}-${i % 100}`, partition: `p${i % 7}` }))
     const entries = await a.catalog.ensurePartitions(names)

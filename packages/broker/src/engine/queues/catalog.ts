@@ -9,7 +9,7 @@
  * out when it is gone, and its caller forgets the queue here and asks again.
  */
 import type { Log } from '../../ports/log.ts'
-import type { QueueStore } from '../../ports/queue-store.ts'
+import type { NewQueue, QueueStore } from '../../ports/queue-store.ts'
 import type { PartitionEntry, QueueEntry } from '../types.ts'
 import { CachedPartition, CachedQueue, evictOne } from './catalog-entries.ts'
 import { CatalogRefresh } from './catalog-refresh.ts'
@@ -68,6 +68,7 @@ export class Catalog {
     this.#creation = new PartitionCreation({
       store: parts.store,
       ensureQueue: (name) => this.ensureQueue(name),
+      ensureQueues: (names) => this.ensureQueues(names),
       forget: (name) => this.forget(name),
       add: (queue, id, name) => this.#addPartition(queue, id, name),
     })
@@ -123,11 +124,27 @@ export class Catalog {
     const cached = this.peekQueue(name)
     if (cached !== undefined) return cached
     return this.#coalesce(`ensure ${name}`, async () => {
-      const [namespace = '', task = ''] = name.split('.', 2)
+      const { namespace, task } = named(name)
       const entry = await this.#parts.store.ensureQueue(name, namespace, task)
       this.#missing.clear()
       return this.#addQueue(entry, 0)
     })
+  }
+
+  /** The same for many, each named once; one that is deleted meanwhile is left out. @throws StoreError */
+  async ensureQueues(names: readonly string[]): Promise<QueueEntry[]> {
+    const found: QueueEntry[] = []
+    const missing: string[] = []
+    for (const name of names) {
+      const cached = this.peekQueue(name)
+      if (cached === undefined) missing.push(name)
+      else found.push(cached)
+    }
+    if (missing.length === 0) return found
+    const made = await this.#parts.store.ensureQueues(missing.map(named))
+    this.#missing.clear()
+    for (const entry of made) found.push(this.#addQueue(entry, 0))
+    return found
   }
 
   /** @throws StoreError */
@@ -317,4 +334,10 @@ export class Catalog {
     this.#loading.set(key, promise)
     return promise
   }
+}
+
+/** A queue that a push makes: namespace and task are the first parts of its name. */
+function named(name: string): NewQueue {
+  const [namespace = '', task = ''] = name.split('.', 2)
+  return { name, namespace, task }
 }
