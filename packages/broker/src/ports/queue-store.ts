@@ -62,6 +62,13 @@ export interface QueueStore {
     task: string | null,
     limit: number,
   ): Promise<{ version: number; queues: QueueEntry[] }>
+  /** Those of them where the group may have messages, at most `limit`: the free ones first, then by priority, then by lot. */
+  matchReadyQueues(
+    namespace: string | null,
+    task: string | null,
+    group: string,
+    limit: number,
+  ): Promise<{ version: number; queues: QueueEntry[] }>
   configureQueue(change: QueueChange): Promise<ConfiguredQueue>
   /** Whether it existed. */
   deleteQueue(name: string): Promise<boolean>

@@ -69,6 +69,25 @@ export function createQueueStore(database: Pick<Database, 'hot' | 'admin'>): Que
       return queuesWithVersion(rows)
     },
 
+    async matchReadyQueues(namespace, task, group, limit) {
+      // The position of a group decides, not what is in its lease: one look at a partition and one at a cursor each.
+      const rows = await admin.run<QueueRow & { version: string }>(
+        'match_ready_queues',
+        `SELECT ${QUEUE_COLUMNS}, v.version FROM (SELECT ${VERSION}) v
+           LEFT JOIN (SELECT q.*, r.busy FROM queen.queues q
+                        JOIN LATERAL (SELECT bool_and(coalesce(c.lease_until > now() OR c.paused_until > now(), false)) AS busy
+                                        FROM queen.partitions p
+                                        LEFT JOIN queen.cursors c ON c.partition_id = p.id AND c.group_name = $3::text
+                                       WHERE p.queue_id = q.id AND p.next_offset > greatest(p.start_offset, coalesce(c.committed, 0))
+                                      HAVING count(*) > 0) r ON true
+                       WHERE ($1::text IS NULL OR q.namespace = $1) AND ($2::text IS NULL OR q.task = $2)
+                       ORDER BY r.busy, coalesce((q.options ->> 'priority')::bigint, 0) DESC, random() LIMIT $4::int) q ON true
+          ORDER BY coalesce((q.options ->> 'priority')::bigint, 0) DESC, q.busy`,
+        [namespace, task, group, limit],
+      )
+      return queuesWithVersion(rows)
+    },
+
     async configureQueue(change) {
       const rows = await admin.run<QueueRow & { created: boolean; partition_id: string; version: string }>(
         'configure_queue',

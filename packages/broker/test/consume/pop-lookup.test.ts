@@ -13,7 +13,12 @@ function scene(queue: QueueEntry | null) {
   const lookup = new PopLookup(
     {
       store: {} as never,
-      catalog: { queue: () => found.promise, partition: async () => null, match: async () => [] },
+      catalog: {
+        queue: () => found.promise,
+        partition: async () => null,
+        match: async () => [],
+        matchReady: async () => [],
+      },
       feeds,
       notificationsWork: () => true,
     },

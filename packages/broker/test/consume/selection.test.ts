@@ -171,6 +171,39 @@ describe('selection', () => {
     expect((await consumer.popMessages(popRequest({ ...space, task: 'low' }), never)).emptyReason).toBe('lease_held')
   })
 
+  it('serves a namespace of more queues than one request looks at, whichever have messages (G2)', async () => {
+    await fixture.sql(
+      `WITH q AS (INSERT INTO queen.queues (id, name, namespace, task, options)
+                  SELECT gen_random_uuid(), 'crowded.q' || g, 'crowded', '', jsonb_build_object('priority', g % 2)
+                    FROM generate_series(1001, 2205) g RETURNING id)
+       INSERT INTO queen.partitions (id, queue_id, name) SELECT gen_random_uuid(), q.id, 'Default' FROM q`,
+      [],
+    )
+    const partitionOf = async (name: string): Promise<string> => {
+      const [row] = await fixture.sql<{ id: string }>(
+        'SELECT p.id FROM queen.partitions p JOIN queen.queues q ON q.id = p.queue_id WHERE q.name = $1::text',
+        [name],
+      )
+      return row!.id
+    }
+    const consumer = fixture.consumer()
+    const space = popRequest({ queue: null, namespace: 'crowded', batch: 10, partitions: 10 })
+    expect((await consumer.popMessages(space, never)).emptyReason).toBe('no_message')
+    await fixture.append(await partitionOf('crowded.q2204'), ['last, low'])
+    await fixture.append(await partitionOf('crowded.q1001'), ['first, high'])
+    await fixture.append(await partitionOf('crowded.q2205'), ['last, high'])
+    const answer = await consumer.popMessages({ ...space, batch: 3 }, never)
+    expect(delivered(answer).slice(0, 2).sort()).toEqual(['first, high', 'last, high'])
+    expect(delivered(answer)[2]).toBe('last, low')
+    expect((await consumer.popMessages(space, never)).emptyReason).toBe('lease_held')
+    const waiting = consumer.popMessages({ ...space, wait: true, timeoutMs: 30_000 }, never)
+    await fixture.append(await partitionOf('crowded.q2203'), ['late'])
+    expect(delivered(await waiting)).toEqual(['late'])
+    await consumer.ackMessages(acksOf(answer))
+    const group = { ...space, consumerGroup: 'g' }
+    expect(delivered(await consumer.popMessages(group, never))).toHaveLength(4)
+  })
+
   it('finds what other instances stored without any hint, among 3,000 partitions', async () => {
     const queueId = await fixture.createQueue('wide')
     await fixture.sql(

@@ -83,18 +83,19 @@ export class Feeds {
     for (const groups of this.#byName.values()) yield* groups.values()
   }
 
+  /** A sixteenth at once: a pop by namespace may bring a thousand new ones, and each look goes through all. */
   #evict(): void {
-    let oldest: GroupFeed | null = null
-    for (const feed of this.all()) {
-      if (feed.waiting > 0 || feed.lookups > 0) continue
-      if (oldest === null || feed.lastUsedMs < oldest.lastUsedMs) oldest = feed
-    }
-    if (oldest === null) return
-    if (oldest.timer !== null) clearTimeout(oldest.timer)
-    if (oldest.queue !== null) this.detach(oldest, oldest.queue.id)
-    const groups = this.#byName.get(oldest.queueName)!
-    groups.delete(oldest.group)
-    if (groups.size === 0) this.#byName.delete(oldest.queueName)
+    const idle = [...this.all()].filter((feed) => feed.waiting === 0 && feed.lookups === 0)
+    idle.sort((a, b) => a.lastUsedMs - b.lastUsedMs)
+    for (const feed of idle.slice(0, Math.ceil(this.#feedsMax / 16))) this.#drop(feed)
+  }
+
+  #drop(feed: GroupFeed): void {
+    if (feed.timer !== null) clearTimeout(feed.timer)
+    if (feed.queue !== null) this.detach(feed, feed.queue.id)
+    const groups = this.#byName.get(feed.queueName)!
+    groups.delete(feed.group)
+    if (groups.size === 0) this.#byName.delete(feed.queueName)
     this.#count--
   }
 }

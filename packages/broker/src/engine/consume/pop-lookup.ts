@@ -26,17 +26,28 @@ export interface LookupHooks {
 
 export interface LookupParts {
   readonly store: ConsumeStore
-  readonly catalog: Pick<Catalog, 'queue' | 'partition' | 'match'>
+  readonly catalog: Pick<Catalog, 'queue' | 'partition' | 'match' | 'matchReady'>
   readonly feeds: Feeds
   readonly notificationsWork: () => boolean
 }
 
-// A namespace pop looks at this many queues, the highest priorities first.
+interface Selection {
+  readonly queues: readonly QueueEntry[]
+  readonly atMs: number
+  readonly untilMs: number
+}
+
+// A namespace pop looks at this many queues. When more match it asks PostgreSQL which of them have messages.
 const NAMESPACE_QUEUES_MAX = 1_000
 const SEEN_QUEUES_MAX = 10_000
 // How often a namespace is looked at again while somebody waits: news announce new queues while NOTIFY works.
 const WIDEN_MS = 30_000
+// Also where more match than are looked at: the news of the others are not followed.
 const WIDEN_ALONE_MS = 1_000
+// While it has something left, which queues of many have messages is asked again only after a rest of four times as long:
+// a fifth of one core of the database at most.
+const REST_FACTOR = 4
+const SELECTIONS_MAX = 100
 // A little longer than the catalog believes that something does not exist.
 const BELIEVED_MISSING_MS = 600
 
@@ -46,10 +57,13 @@ export class PopLookup {
   /** Requests that serve every queue of a namespace or task; new queues may join them. */
   readonly #namespaceWaits = new Arrivals<PopWait>()
   #namespaceTimer: NodeJS.Timeout | null = null
+  #namespaceTimerMs = 0
   /** Feeds somebody waits on whose queue did not exist when last looked at. */
   readonly #queueless = new Set<GroupFeed>()
   /** Queues already looked at for namespace requests. */
   readonly #seenQueues = new Set<string>()
+  /** Namespace, task and group → those of more queues than are looked at that had messages a moment ago. */
+  readonly #selections = new Map<string, Selection>()
   /** What is being looked up again. */
   readonly #looking = new Set<object>()
 
@@ -136,7 +150,10 @@ export class PopLookup {
   async #widen(wait: PopWait): Promise<void> {
     const queues = await this.#namespace(wait)
     const before = wait.feeds
-    const same = queues.length === before.length && queues.every(({ id }, index) => before[index]!.queue?.id === id)
+    const known = new Set(before.map((feed) => feed.queue?.id))
+    const same = wait.partial
+      ? queues.every(({ id }) => known.has(id))
+      : queues.length === before.length && queues.every(({ id }, index) => before[index]!.queue?.id === id)
     if (same || wait.done) return
     await this.lookUp(wait, () => {
       if (wait.done) return
@@ -147,9 +164,32 @@ export class PopLookup {
     })
   }
 
-  async #namespace({ request }: PopWait): Promise<readonly QueueEntry[]> {
-    const queues = await this.#parts.catalog.match(request.namespace, request.task)
-    return queues.slice(0, NAMESPACE_QUEUES_MAX)
+  async #namespace(wait: PopWait): Promise<readonly QueueEntry[]> {
+    const { namespace, task, consumerGroup, subscription } = wait.request
+    const { catalog } = this.#parts
+    const queues = await catalog.match(namespace, task)
+    // A group that starts somewhere else has a record of it for each queue, made the first time it looks there. Whoever
+    // looked later and elsewhere would have it start later.
+    wait.partial = queues.length > NAMESPACE_QUEUES_MAX && subscription.mode === 'all'
+    if (!wait.partial) return queues.slice(0, NAMESPACE_QUEUES_MAX)
+    const key = JSON.stringify([namespace, task, consumerGroup])
+    const last = this.#selections.get(key)
+    const nowMs = performance.now()
+    if (last !== undefined && nowMs < last.untilMs) {
+      const left = last.queues.filter(({ name }) => this.#mayServe(name, consumerGroup, last.atMs))
+      if (left.length > 0) return left
+    }
+    const ready = await catalog.matchReady(namespace, task, consumerGroup, NAMESPACE_QUEUES_MAX)
+    if (this.#selections.size >= SELECTIONS_MAX) this.#selections.clear()
+    const untilMs = performance.now() + (performance.now() - nowMs) * REST_FACTOR
+    this.#selections.set(key, { queues: ready, atMs: nowMs, untilMs })
+    return ready
+  }
+
+  /** Something is ready there, or nobody has looked since. */
+  #mayServe(queueName: string, group: string, sinceMs: number): boolean {
+    const feed = this.#parts.feeds.peek(queueName, group)
+    return feed === undefined || feed.list.readyCount > 0 || feed.reconciledAtMs < sinceMs
   }
 
   /** Somebody waits on this feed and its queue does not exist. */
@@ -191,15 +231,19 @@ export class PopLookup {
   watchNamespace(wait: PopWait): void {
     this.#namespaceWaits.add(wait)
     for (const feed of wait.feeds) if (feed.queue !== null) this.#see(feed.queue.id)
-    this.#namespaceTimer ??= setTimeout(
-      () => {
-        this.#namespaceTimer = null
-        for (const each of this.#namespaceWaits) this.#once(each, () => this.#widen(each))
-        const { first } = this.#namespaceWaits
-        if (first !== undefined) this.watchNamespace(first)
-      },
-      this.#parts.notificationsWork() ? WIDEN_MS : WIDEN_ALONE_MS,
-    )
+    const ms = this.#parts.notificationsWork() && !wait.partial ? WIDEN_MS : WIDEN_ALONE_MS
+    if (this.#namespaceTimer !== null && ms >= this.#namespaceTimerMs) return
+    this.stop()
+    this.#namespaceTimerMs = ms
+    this.#namespaceTimer = setTimeout(() => {
+      this.#namespaceTimer = null
+      let next = this.#namespaceWaits.first
+      for (const each of this.#namespaceWaits) {
+        this.#once(each, () => this.#widen(each))
+        if (each.partial) next = each
+      }
+      if (next !== undefined) this.watchNamespace(next)
+    }, ms)
   }
 
   /** News of a queue or partition that was missing may be about what this feed waits for. */

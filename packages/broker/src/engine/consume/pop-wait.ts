@@ -33,6 +33,8 @@ export class PopWait implements Arrival {
   readonly answer: Promise<PopAnswer>
   /** In serving order. */
   feeds: readonly GroupFeed[] = []
+  /** More queues match than are looked at: those that had messages when it was looked up. */
+  partial = false
   /** Partition requests only. */
   partitionId: string | null = null
   /** A claim round is under way. */

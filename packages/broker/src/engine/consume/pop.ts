@@ -30,7 +30,7 @@ import { leaseEnded } from './lease-news.ts'
 import { LeasesAhead } from './leases-ahead.ts'
 import { LeftOver } from './left-over.ts'
 import { ClaimOutcomes } from './pop-claims.ts'
-import { PopLookup } from './pop-lookup.ts'
+import { type LookupParts, PopLookup } from './pop-lookup.ts'
 import { PopWait } from './pop-wait.ts'
 import type { PartitionState } from './ready-list.ts'
 import { reconcile } from './reconcile.ts'
@@ -39,7 +39,7 @@ import { subscribeAgain } from './subscription.ts'
 
 export interface PopParts {
   readonly store: ConsumeStore
-  readonly catalog: Pick<Catalog, 'peekQueue' | 'queue' | 'partition' | 'match' | 'partitionsById' | 'forget'>
+  readonly catalog: LookupParts['catalog'] & Pick<Catalog, 'peekQueue' | 'partitionsById' | 'forget'>
   readonly log: Log
   readonly cache: SegmentCache
   readonly book: LeaseBook

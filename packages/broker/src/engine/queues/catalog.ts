@@ -198,6 +198,20 @@ export class Catalog {
     })
   }
 
+  /** Those of them where the group may have messages, at most `limit`, highest priority first; never from memory. @throws StoreError */
+  async matchReady(
+    namespace: string | null,
+    task: string | null,
+    group: string,
+    limit: number,
+  ): Promise<readonly QueueEntry[]> {
+    return this.#coalesce(`ready ${JSON.stringify([namespace, task, group, limit])}`, async () => {
+      const { version, queues } = await this.#parts.store.matchReadyQueues(namespace, task, group, limit)
+      this.#refresh.noticeVersion(version)
+      return queues.map((queue) => this.#addQueue(queue, version))
+    })
+  }
+
   /** Loads what is not cached; ids of partitions that do not exist are left out. @throws StoreError */
   async partitionsById(ids: readonly string[]): Promise<Map<string, PartitionEntry>> {
     const found = new Map<string, PartitionEntry>()
