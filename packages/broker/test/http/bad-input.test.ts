@@ -1,6 +1,7 @@
 /** What clients send that they should not: each gets its status in bounded time and memory, and the server goes on. */
 import { once } from 'node:events'
 import { setImmediate } from 'node:timers/promises'
+import { gzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { Refusal } from '../../src/engine/refusal.ts'
 import type { PopAnswer } from '../../src/engine/types.ts'
@@ -42,6 +43,11 @@ describe('bodies', () => {
       }
       const latin1 = Buffer.from('{"a":"\xe4"}', 'latin1')
       expect((await ask(method, path, latin1)).json.code).toBe('INVALID_JSON')
+      const compressed = await ask(method, path, gzipSync('{}'), { 'Content-Encoding': 'gzip' })
+      expect(compressed.json).toEqual({
+        error: 'The request body is not valid JSON: it is compressed',
+        code: 'INVALID_JSON',
+      })
       for (const body of ['[]', '"x"', '1', 'null', 'true']) {
         const answer = await ask(method, path, body)
         expect([path, body, answer.status, answer.json.code]).toEqual([path, body, 400, 'INVALID_BODY'])

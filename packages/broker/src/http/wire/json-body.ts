@@ -7,13 +7,13 @@ import { isName, LIMITS } from '@queen/protocol'
 import type { Static, TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { Refusal } from '../../engine/refusal.ts'
-import { JsonScanner, JsonSyntaxError } from './json-scanner.ts'
+import { JsonScanner, JsonSyntaxError, whyNotUtf8 } from './json-scanner.ts'
 import { inOneGo, pause, SLICE_BYTES, type Steps } from './steps.ts'
 
 /** The bytes as a JSON value. */
 export function parseJson(body: Buffer): unknown {
   if (body.length === 0) throw new Refusal('BODY_REQUIRED')
-  if (!isUtf8(body)) throw new Refusal('INVALID_JSON', 'The request body is not valid UTF-8')
+  if (!isUtf8(body)) throw new Refusal('INVALID_JSON', `The request body is not valid JSON: ${whyNotUtf8(body)}`)
   try {
     return JSON.parse(body.toString())
   } catch {

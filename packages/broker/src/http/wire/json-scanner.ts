@@ -9,6 +9,11 @@
  */
 import { isAscii, isUtf8 } from 'node:buffer'
 
+/** What begins as gzip does is never UTF-8; whoever sends it would look for an encoding of the text in vain. */
+export function whyNotUtf8(source: Buffer): string {
+  return source[0] === 0x1f && source[1] === 0x8b ? 'it is compressed' : 'the text is not UTF-8'
+}
+
 export class JsonSyntaxError extends Error {
   override readonly name = 'JsonSyntaxError'
 }
@@ -67,7 +72,7 @@ export class JsonScanner {
     if (isAscii(source)) {
       this.#plainText = source.includes(DELETE) ? null : source.latin1Slice(0, source.length)
     } else {
-      if (!isUtf8(source)) throw new JsonSyntaxError('the text is not UTF-8')
+      if (!isUtf8(source)) throw new JsonSyntaxError(whyNotUtf8(source))
       this.#plainText = null
     }
     const plain = this.#plainText

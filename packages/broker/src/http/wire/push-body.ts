@@ -83,7 +83,8 @@ class PushBodyReader {
     try {
       this.#scanner = new JsonScanner(body)
     } catch (error) {
-      if (error instanceof JsonSyntaxError) throw new Refusal('INVALID_JSON', 'The request body is not valid UTF-8')
+      if (error instanceof JsonSyntaxError)
+        throw new Refusal('INVALID_JSON', `The request body is not valid JSON: ${error.message}`)
       throw error
     }
     this.#sliceBytes = sliceBytes
