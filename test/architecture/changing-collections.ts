@@ -14,6 +14,7 @@ const LASTING = [
   'engine/consume/left-over.ts #watched',
   'engine/consume/pop-lookup.ts #queueless',
   'engine/consume/pop-lookup.ts #seenQueues',
+  'engine/consume/pop-lookup.ts #selections',
   'engine/consume/ready-list.ts #states',
   'engine/consume/segment-cache.ts #shelves',
   'engine/drain/delayed-drain.ts #held',
