@@ -86,7 +86,8 @@ export interface TakenMark {
 }
 
 export interface DrainStore {
-  report(report: DrainReport): Promise<DrainView>
+  /** `isCurrent` is asked once there is a session: when it says no, nothing is told. @throws StoreError */
+  report(report: DrainReport, isCurrent?: () => boolean): Promise<DrainView>
   /** The switch after the return to normal, with what the drain came to; null = not yet. */
   finish(asker: DrainAsker): Promise<{ switch: unknown; drained: number; setAside: number } | null>
   stage(batch: StageBatch): Promise<StageResult>

@@ -83,6 +83,8 @@ export interface DrainStep {
    * this one expects, and else answered `progress`. Absent when nothing is under way.
    */
   readonly behind?: SentSegment
+  /** Once there is a session: whether it is one to the copy of the database that the step holds for. If not, nothing is sent. */
+  readonly isCurrent?: () => boolean
 }
 
 /** A segment that was sent, as in its SegmentWrite, and what was built on it. */

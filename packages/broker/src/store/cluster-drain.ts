@@ -18,7 +18,7 @@ export function createDrainStore(
   })
 
   return {
-    async report(report): Promise<DrainView> {
+    async report(report, isCurrent): Promise<DrainView> {
       const { head, tail } = asker(report)
       const [row] = await state.run<{
         switch: unknown
@@ -46,6 +46,7 @@ export function createDrainStore(
           report.setAside,
           ...tail,
         ],
+        isCurrent,
       )
       return {
         switch: row!.switch,

@@ -8,6 +8,11 @@ import { StoreError } from '../ports/store-error.ts'
 import type { DatabaseConnection } from './pool-connection.ts'
 import type { SqlTransaction } from './sql.ts'
 
+/** Where `isCurrent` said no. */
+export function otherCopy(): StoreError {
+  return new StoreError('unavailable', 'the database is another copy than before')
+}
+
 export async function runInTransaction<T>(
   connection: DatabaseConnection,
   timeoutMs: number,
@@ -16,10 +21,11 @@ export async function runInTransaction<T>(
 ): Promise<T> {
   let ended = false
   const sql: SqlTransaction = {
-    run: <Row extends object>(name: string, text: string, values: readonly unknown[]) =>
-      ended
-        ? Promise.reject(new StoreError('defect', 'the transaction has ended'))
-        : connection.run<Row>(name, bind(name, text), values, timeoutMs, false),
+    run: <Row extends object>(name: string, text: string, values: readonly unknown[], isCurrent?: () => boolean) => {
+      if (ended) return Promise.reject(new StoreError('defect', 'the transaction has ended'))
+      if (isCurrent?.() === false) return Promise.reject(otherCopy())
+      return connection.run<Row>(name, bind(name, text), values, timeoutMs, false)
+    },
   }
   await connection.command('BEGIN', timeoutMs, false)
   try {

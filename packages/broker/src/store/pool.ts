@@ -24,7 +24,7 @@ import { DatabaseHealth, type DatabaseState } from './pool-health.ts'
 import { ConnectionPool, type PoolStats } from './pool-queue.ts'
 import { adminSettings, baseSettings, hotSettings, type TimeLimits } from './pool-settings.ts'
 import type { KnownColumns } from './pool-statement.ts'
-import { runInTransaction } from './pool-transaction.ts'
+import { otherCopy, runInTransaction } from './pool-transaction.ts'
 import type { Database, Sql, SqlTransaction } from './sql.ts'
 
 export interface DatabaseOptions {
@@ -224,10 +224,11 @@ export function openDatabase(options: DatabaseOptions): QueenDatabase {
   }
 
   const sql = (which: keyof typeof pools): Sql => ({
-    run: <Row extends object>(name: string, text: string, values: readonly unknown[]) =>
-      pools[which].use((connection) =>
-        connection.run<Row>(name, bind(name, text), values, options.statementTimeoutMs, true),
-      ),
+    run: <Row extends object>(name: string, text: string, values: readonly unknown[], isCurrent?: () => boolean) =>
+      pools[which].use((connection) => {
+        if (isCurrent?.() === false) throw otherCopy()
+        return connection.run<Row>(name, bind(name, text), values, options.statementTimeoutMs, true)
+      }),
   })
 
   const listener = createListener({

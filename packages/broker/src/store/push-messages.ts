@@ -142,7 +142,7 @@ export async function pushMessages(
   })
   // The writes of one call are all live or all from a buffer.
   const buffered = writes[0] !== undefined && writes[0].acceptedAtMicros !== null
-  const rows = await sql.run<Row>('push_messages', STATEMENT, [
+  const values = [
     ids,
     counts,
     bases,
@@ -164,7 +164,8 @@ export async function pushMessages(
     drain?.through ?? null,
     drain?.behind === undefined ? null : [drain.behind.partitionId, drain.behind.idBase],
     drain?.behind?.guessed ?? null,
-  ])
+  ]
+  const rows = await sql.run<Row>('push_messages', STATEMENT, values, drain?.isCurrent)
   return readResult(rows, writes, order, suspectIndices)
 }
 

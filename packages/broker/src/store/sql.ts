@@ -3,8 +3,15 @@ export interface Sql {
   /**
    * Runs one statement. `name` identifies the prepared statement: the same name always has the same text.
    * bigint columns arrive as strings (use Number), timestamptz as text in the session's ISO format (UTC), bytea as Buffer.
+   * `isCurrent` is asked once there is a session, which may be one to another copy of the database than what is sent holds
+   * for: when it says no, nothing is sent.
    */
-  run<Row extends object>(name: string, text: string, values: readonly unknown[]): Promise<Row[]>
+  run<Row extends object>(
+    name: string,
+    text: string,
+    values: readonly unknown[],
+    isCurrent?: () => boolean,
+  ): Promise<Row[]>
 }
 
 /** A connection inside BEGIN … COMMIT. */

@@ -2,136 +2,14 @@
  * The barrier of a cluster against a PostgreSQL that is slow to answer: the control and the cluster drain themselves, over
  * a store that answers when the test says so. Whoever has promised to hold its pushes holds them.
  */
-import { afterEach, describe, expect, it, vi } from 'vitest'
-import { ClusterDrain } from '../../src/engine/drain/cluster-drain.ts'
-import type { DelayedDrain } from '../../src/engine/drain/delayed-drain.ts'
-import type { Drain } from '../../src/engine/drain/drain.ts'
-import { HorizonLog } from '../../src/engine/drain/horizon-log.ts'
-import type { Merge } from '../../src/engine/drain/merge.ts'
-import type { Staging } from '../../src/engine/drain/staging.ts'
-import { Acceptance } from '../../src/engine/maintenance/acceptance.ts'
-import { FreezeWatch } from '../../src/engine/maintenance/freeze-watch.ts'
-import { MaintenanceControl } from '../../src/engine/maintenance/maintenance-control.ts'
-import type { MaintenanceState } from '../../src/engine/maintenance/maintenance-machine.ts'
+import { describe, expect, it, vi } from 'vitest'
 import { readSwitch, type SwitchState } from '../../src/engine/maintenance/switch-state.ts'
-import { WriteRoute } from '../../src/engine/push/write-route.ts'
-import type { DrainReport, DrainStore, DrainView } from '../../src/ports/drain-store.ts'
-import type { Log } from '../../src/ports/log.ts'
-import type { RecordLog } from '../../src/ports/record-log.ts'
 import { StoreError } from '../../src/ports/store-error.ts'
+import { DRAINING, defects, inBarrier, NORMAL, pause, view } from './in-barrier.ts'
 
-const DRAINING = { enabled: false, draining: true, epoch: 1, since: '2026-01-01T00:00:00.000Z' }
-const NORMAL = { ...DRAINING, draining: false }
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 /** A slow machine may take its time; nothing waits so long otherwise. */
 const FOR_LONG = { timeout: 20_000, interval: 5 }
 const never = (): Promise<never> => new Promise(() => {})
-
-/** The others are ready and wait for this instance, which has nothing in its buffer. */
-function view(over: Partial<DrainView> = {}): DrainView {
-  return {
-    switch: DRAINING,
-    staged: 0,
-    awaited: 0,
-    frontierMicros: 9e15,
-    pending: 0,
-    ungated: 1,
-    firstId: 'a',
-    called: true,
-    serial: 0,
-    ...over,
-  }
-}
-
-const defects: unknown[] = []
-const controls: MaintenanceControl[] = []
-afterEach(async () => {
-  for (const control of controls.splice(0)) await control.stop()
-  expect(defects).toEqual([])
-})
-
-/** A control in the barrier of a cluster, or where else the switch brings it. @param answer what PostgreSQL says to each report, and when */
-async function inBarrier(
-  answer: (report: DrainReport, reports: readonly DrainReport[]) => Promise<DrainView>,
-  over: {
-    sync?: () => Promise<void>
-    finish?: DrainStore['finish']
-    saveMs?: number
-    save?: (file: string, state: unknown) => Promise<void>
-    readMs?: number
-    run?: () => Promise<'empty'>
-    pendingRecords?: number
-    switchNow?: () => Promise<unknown>
-    beforeWrites?: () => Promise<void>
-    upholdWindow?: () => Promise<SwitchState | null>
-    /** What the disk says of the switch at the start. */
-    remembered?: unknown
-    inFlight?: () => number
-    reaches?: MaintenanceState
-  } = {},
-) {
-  const { reaches = 'barrier' } = over
-  const reports: DrainReport[] = []
-  const entered: MaintenanceState[] = []
-  const log = {
-    stats: { pendingRecords: over.pendingRecords ?? 0, oldestAcceptedAtMicros: null, drainedThrough: 0 },
-    readState: async () => over.remembered ?? null,
-    writeState: over.save ?? (() => pause(over.saveMs ?? 0)),
-  } as unknown as RecordLog
-  const drain = {
-    run: over.run ?? (() => pause(over.readMs ?? 0).then(() => 'empty')),
-    sync: over.sync ?? (async () => {}),
-  } as unknown as Drain
-  const store = {
-    report: (report: DrainReport) => {
-      reports.push(report)
-      return answer(report, reports)
-    },
-    finish: over.finish ?? (async () => null),
-  } as unknown as DrainStore
-  const nowMicros = (): number => Math.round((performance.timeOrigin + performance.now()) * 1000)
-  const acceptance = new Acceptance(nowMicros)
-  const cluster = new ClusterDrain({
-    instanceId: 'b',
-    store,
-    log,
-    acceptance,
-    nowMicros,
-    horizon: new HorizonLog(log),
-    quarantined: { everSetAside: 0 },
-    drain,
-    staging: {} as Staging,
-    merge: {} as Merge,
-    inFlight: over.inFlight ?? (() => 0),
-    handoffTimeoutMs: 30_000,
-    onFinished: () => {},
-  })
-  const route = new WriteRoute()
-  const control = new MaintenanceControl({
-    readSwitch: async () => readSwitch((await over.switchNow?.()) ?? DRAINING),
-    upholdWindow: over.upholdWindow ?? (async (known) => known),
-    beforeWrites: over.beforeWrites ?? (async () => {}),
-    log,
-    route,
-    delayed: { release: () => {}, writing: false } as unknown as DelayedDrain,
-    drain,
-    cluster,
-    inFlight: () => 0,
-    appending: () => 0,
-    freeze: new FreezeWatch(15_000),
-    lanesIdle: async () => {},
-    wakeLanes: () => {},
-    nowMs: Date.now,
-    report: { error: ({ err }: { err: unknown }) => defects.push(err) } as unknown as Log,
-    onChange: (_, to) => entered.push(to),
-  })
-  controls.push(control)
-  await control.start()
-  for (let look = 0; look < 200 && control.state !== reaches; look++) await pause(1)
-  expect(control.state).toBe(reaches)
-  entered.length = 0
-  return { acceptance, control, cluster, entered, reports, route }
-}
 
 describe('G4 a promise to hold pushes', () => {
   it('is kept while its report is slow, and the answer decides', async () => {
@@ -278,6 +156,34 @@ describe('G4 a promise to hold pushes', () => {
     )
     await pause(600)
     expect(entered).toEqual(['gate', 'direct'])
+  })
+
+  it('lets nobody go direct before another copy of the database was looked at, which came when it was kept', async () => {
+    let position = DRAINING
+    let looksLeft = 0
+    const looked: string[] = []
+    const { entered, route } = await inBarrier(
+      async ({ gated }) => {
+        if (gated) {
+          position = NORMAL
+          // And once more while it is looked at.
+          looksLeft = 2
+        }
+        return view({ switch: position })
+      },
+      {
+        isInDoubt: () => looksLeft > 0,
+        run: async () => {
+          if (looksLeft-- > 0) looked.push(entered.at(-1)!)
+          return 'empty'
+        },
+      },
+    )
+    await vi.waitUntil(() => route.mode === 'direct', FOR_LONG)
+    expect([looked, entered]).toEqual([
+      ['gate', 'gate'],
+      ['gate', 'direct'],
+    ])
   })
 
   it('is not taken back when somebody else has learned that the drain is over and still writes that down', async () => {

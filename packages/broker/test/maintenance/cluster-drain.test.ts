@@ -1,6 +1,6 @@
 /** A round of one instance, and what the others hear of it: the cluster drain itself over a scripted store and buffer. */
 import { afterEach, expect, it, vi } from 'vitest'
-import { ClusterDrain } from '../../src/engine/drain/cluster-drain.ts'
+import { ClusterDrain, type Hold } from '../../src/engine/drain/cluster-drain.ts'
 import type { Drain } from '../../src/engine/drain/drain.ts'
 import { HorizonLog } from '../../src/engine/drain/horizon-log.ts'
 import type { Merge } from '../../src/engine/drain/merge.ts'
@@ -13,6 +13,9 @@ import { StoreError } from '../../src/ports/store-error.ts'
 
 const DRAINING = { enabled: false, draining: true, epoch: 1 }
 const HOLD = { promises: () => false, untilMs: () => null }
+/** Of an instance that holds nothing. */
+const FRONTIER = 5
+const HOLDS = { promises: () => true, untilMs: () => performance.now() + 10_000 }
 
 afterEach(() => {
   vi.useRealTimers()
@@ -22,8 +25,11 @@ afterEach(() => {
 function instance() {
   type Answer = Error | null
   const well = { read: null as Answer, run: null as Answer, sync: null as Answer, report: null as Answer }
-  const now = { ...well, hangs: false, epoch: 1, copy: 0, first: 'a', staged: 0, onReport: () => {} }
+  const view = { epoch: 1, first: 'a', staged: 0, ungated: 1 }
+  const now = { ...well, ...view, hangs: false, copy: 0, isInDoubt: false, onSession() {}, onReport() {}, onRun() {} }
   const merges: number[] = []
+  const runs: boolean[][] = []
+  let finishes = 0
   const reports: DrainReport[] = []
   const fail = async (error: Error | null) => {
     if (error !== null) throw error
@@ -34,8 +40,10 @@ function instance() {
     read: () => fail(now.read).then(() => ({ records: [], through: 0, empty: true })),
   } as unknown as RecordLog
   const store = {
-    report: async (report: DrainReport): Promise<DrainView> => {
+    report: async (report: DrainReport, isCurrent: () => boolean): Promise<DrainView> => {
       await fail(now.report)
+      now.onSession()
+      if (!isCurrent()) throw new StoreError('unavailable', 'another copy')
       reports.push(report)
       now.onReport()
       const view = {
@@ -43,17 +51,33 @@ function instance() {
         awaited: 0,
         frontierMicros: 9e15,
         pending: 0,
-        ungated: 1,
+        ungated: now.ungated,
         firstId: now.first,
         called: false,
       }
       return { ...view, switch: { ...DRAINING, epoch: now.epoch }, serial: 0 }
     },
+    finish: async () => {
+      finishes++
+      return null
+    },
   } as unknown as DrainStore
   const drain = {
-    sync: () => fail(now.sync),
-    expectOlder: () => {},
-    run: () => (now.hangs ? new Promise(() => {}) : fail(now.run ?? now.read).then(() => 'empty')),
+    get isInDoubt() {
+      return now.isInDoubt
+    },
+    sync: async () => {
+      await fail(now.sync)
+      now.isInDoubt = false
+    },
+    expectOlder: () => {
+      now.isInDoubt = true
+    },
+    run: (goOn: () => boolean, isCurrent: () => boolean) => {
+      now.onRun()
+      runs.push([goOn(), isCurrent()])
+      return now.hangs ? new Promise(() => {}) : fail(now.run ?? now.read).then(() => 'empty')
+    },
   } as unknown as Drain
   const merge = {
     get copy() {
@@ -67,7 +91,7 @@ function instance() {
     store,
     log,
     acceptance: new Acceptance(() => 1),
-    nowMicros: () => 1,
+    nowMicros: () => FRONTIER + 1,
     horizon: new HorizonLog(log),
     quarantined: { everSetAside: 0 },
     drain,
@@ -78,12 +102,12 @@ function instance() {
     onFinished: () => {},
   })
   cluster.begin(readSwitch(DRAINING))
-  const round = (): Promise<string> =>
-    cluster.round(HOLD).then(
+  const round = (hold: Hold = HOLD): Promise<string> =>
+    cluster.round(hold).then(
       ({ status }) => status,
       (error: Error) => error.message,
     )
-  return { cluster, merges, now, reports, round }
+  return { cluster, finishes: () => finishes, log, merges, now, reports, round, runs }
 }
 
 it('G2 whoever cannot read its own records says so no more, and is heard again when it can', async () => {
@@ -150,10 +174,48 @@ it('G4 merges up to what the others reported in the same copy of the database on
   await round()
   now.onReport = () => cluster.expectOlder()
   await round()
-  expect([merges, now.copy]).toEqual([[0, 0], 1])
+  expect([merges, now.copy]).toEqual([[0], 1])
   now.onReport = () => {}
   await round()
-  expect(merges).toEqual([0, 0, 1])
+  expect(merges).toEqual([0, 1])
+})
+
+it('G4 stores up to what the others reported in the same copy of the database only, and hears them at once in another', async () => {
+  const { cluster, now, round, runs } = instance()
+  await round()
+  now.onReport = () => cluster.expectOlder()
+  expect(await round()).toBe('busy')
+  expect(runs).toEqual([[true, true]])
+  now.onReport = () => {}
+  // Or in the middle of a run.
+  now.onRun = () => cluster.expectOlder()
+  await round()
+  expect(runs).toEqual([
+    [true, true],
+    [false, false],
+  ])
+})
+
+it('G4 tells another copy of the database of no frontier and no promise before it was looked at', async () => {
+  const { cluster, finishes, log, now, reports, round } = instance()
+  Object.assign(log.stats, { pendingRecords: 0 })
+  Object.assign(now, { ungated: 0 })
+  const told = () => reports.splice(0).map(({ frontierMicros, gated }) => [frontierMicros, gated])
+  await round(HOLDS)
+  expect([told(), cluster.promised, finishes()]).toEqual([[[FRONTIER, true]], true, 1])
+  // The session of the very report is one to it.
+  now.onSession = () => {
+    now.onSession = () => {}
+    cluster.expectOlder()
+  }
+  await round(HOLDS)
+  expect([told(), cluster.promised, finishes()]).toEqual([[[0, false]], false, 1])
+  await round(HOLDS)
+  expect([told(), cluster.promised, finishes()]).toEqual([[[FRONTIER, true]], true, 2])
+  // Another session meets it meanwhile: nothing is ended with what this one said.
+  now.onReport = () => cluster.expectOlder()
+  expect(await round(HOLDS)).toBe('busy')
+  expect([told(), finishes()]).toEqual([[[FRONTIER, true]], 2])
 })
 
 it('G2 whose step hangs is waited for for minutes, and not for ever', async () => {

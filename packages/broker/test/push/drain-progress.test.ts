@@ -180,3 +180,20 @@ describe('G3 what is stored is not stored again where no transactionId is looked
     expect(await real.readDrainProgress(buffer.bufferId)).toBe(5)
   })
 })
+
+test('G4 a drain stores and sets aside nothing in another copy of the database than it is run for', async () => {
+  const buffer = await openBuffer()
+  const bench = benchOn(buffer)
+  await buffered(bench, item('other-copy', 'p', '1'))
+  for (const deletedAt of [Date.now() * 1000 + 1_000_000, 0]) {
+    bench.deleted.set('other-copy', deletedAt)
+    await expect(bench.drain.run(always, () => false)).rejects.toThrow('another copy')
+    expect([await namesOf('other-copy'), bench.setAside, buffer.stats.pendingRecords]).toEqual([[], [], 1])
+  }
+  expect([await bench.drain.run(always, always), await namesOf('other-copy')]).toEqual(['empty', ['1']])
+  expect(bench.drain.isInDoubt).toBe(false)
+  bench.drain.expectOlder()
+  expect(bench.drain.isInDoubt).toBe(true)
+  await bench.drain.sync()
+  expect(bench.drain.isInDoubt).toBe(false)
+})

@@ -115,6 +115,15 @@ describe('G4 the drain of a cluster ends', () => {
     expect(await store.finish(ready('a'))).toBe(null)
   })
 
+  it('not with a report that another copy of the database was to hear', async () => {
+    await store.report(ready('a'))
+    await store.report(ready('b', { gated: false }))
+    await expect(store.report(ready('b'), () => false)).rejects.toThrow('another copy')
+    expect(await store.finish(ready('a'))).toBe(null)
+    await store.report(ready('b'), () => true)
+    expect(await store.finish(ready('a'))).not.toBe(null)
+  })
+
   it('not while a record is staged', async () => {
     await store.report(ready('a'))
     await run(

@@ -2,9 +2,10 @@
  * One instance's part in a drain of the whole cluster, round by round (docs/decisions/cluster-drain.md). The maintenance
  * control decides when; this knows how: report, store or stage own records, merge, finish.
  *
- * Invariants: the frontier it reports is true at the moment of the report; a gate that was promised is opened only after
- * a report that takes the promise back was answered; reports of this instance reach PostgreSQL one after the other; an
- * instance that cannot read its own records falls silent, so that the others wait for it no longer than for a dead one.
+ * Invariants: the frontier it reports is true at the moment of the report, and of the database that hears it; a gate that was
+ * promised is opened only after a report that takes the promise back was answered; reports of this instance reach
+ * PostgreSQL one after the other; an instance that cannot read its own records falls silent, so that the others wait for it
+ * no longer than for a dead one.
  */
 import type { DrainAsker, DrainStore, DrainView } from '../../ports/drain-store.ts'
 import type { RecordLog } from '../../ports/record-log.ts'
@@ -170,12 +171,14 @@ export class ClusterDrain {
   }
 
   async #round(hold: Hold): Promise<RoundEnd> {
-    const { drain, store } = this.#parts
+    const { drain, merge, store } = this.#parts
     // Behind the gate nothing may have to be asked of PostgreSQL any more: the others go the direct way by then.
     if (!this.#promised) await drain.sync()
     const { atMicros, copy, frontierMicros, view } = await this.#report(hold, false)
     const now = readSwitch(view.switch)
     if (now.enabled || !now.draining || now.epoch !== this.#epoch) return { status: 'switch', switch: now }
+    // Another copy came meanwhile: nothing is done on what the one before has answered, and this one is told at once.
+    if (copy !== merge.copy) return { status: 'busy' }
     if (this.#promised && this.#allDone(view)) {
       const finished = await this.#inTurn(() => within(patienceMs(hold), store.finish(this.#asker())))
       if (finished !== null) {
@@ -194,7 +197,8 @@ export class ClusterDrain {
     const { instanceId, log, merge } = this.#parts
     const others = view.frontierMicros ?? Number.POSITIVE_INFINITY
     // Whoever joins after this report accepts nothing older than it.
-    const left = await this.#storeOwn(view, Math.min(atMicros - 1, others), frontierMicros)
+    const isCurrent = (): boolean => copy === merge.copy
+    const left = await this.#storeOwn(view, Math.min(atMicros - 1, others), frontierMicros, isCurrent)
     if (left === 'diverted') return { status: 'waiting' }
     // One merges and calls; which one does not matter, and for a moment there may be two.
     const leads = view.firstId === null || instanceId < view.firstId
@@ -260,7 +264,12 @@ export class ClusterDrain {
     return view.awaited === 0 && view.pending === 0 && view.ungated === 0 && view.staged === 0
   }
 
-  async #storeOwn(view: DrainView, upToMicros: number, frontierMicros: number): Promise<'empty' | 'more' | 'diverted'> {
+  async #storeOwn(
+    view: DrainView,
+    upToMicros: number,
+    frontierMicros: number,
+    isCurrent: () => boolean,
+  ): Promise<'empty' | 'more' | 'diverted'> {
     const { drain, horizon, log, staging } = this.#parts
     if (log.stats.pendingRecords === 0) return 'empty'
     const alone = view.pending === 0 && view.staged === 0 && view.awaited === 0
@@ -274,7 +283,7 @@ export class ClusterDrain {
     horizon.upToMicros = upToMicros
     const endsAt = performance.now() + RUN_MS
     try {
-      const end = await drain.run(() => performance.now() < endsAt)
+      const end = await drain.run(() => isCurrent() && performance.now() < endsAt, isCurrent)
       return end === 'diverted' ? 'diverted' : log.stats.pendingRecords > 0 ? 'more' : 'empty'
     } finally {
       horizon.upToMicros = Number.POSITIVE_INFINITY
@@ -285,7 +294,13 @@ export class ClusterDrain {
   #report(hold: Hold, withdraws: boolean): Promise<Reported> {
     return this.#inTurn(async () => {
       for (;;) {
-        const reported = await this.#reportOnce(hold, withdraws)
+        const { copy } = this.#parts.merge
+        const reported = await this.#reportOnce(hold, withdraws, copy).catch((error) => {
+          // Another copy of the database is told anew, and less: it has not been looked at.
+          if (copy === this.#parts.merge.copy) throw error
+          return null
+        })
+        if (reported === null) continue
         if (reported.view.serial <= this.#serial) return reported
         // An earlier process of this instance had a clock that was ahead: its reports count until ours are later.
         this.#serial = reported.view.serial
@@ -293,17 +308,17 @@ export class ClusterDrain {
     })
   }
 
-  async #reportOnce(hold: Hold, withdraws: boolean): Promise<Reported> {
-    const { inFlight, log, merge, nowMicros, quarantined, store } = this.#parts
-    const { copy } = merge
+  async #reportOnce(hold: Hold, withdraws: boolean, copy: number): Promise<Reported> {
+    const { drain, inFlight, log, merge, nowMicros, quarantined, store } = this.#parts
     const atMicros = nowMicros()
     const { pendingRecords } = log.stats
-    const frontierMicros = this.#frontier()
+    // A copy of the database that has not been looked at may lack records of which nothing is pending here.
+    const frontierMicros = drain.isInDoubt ? 0 : this.#frontier()
     const closing = !withdraws && hold.promises()
-    const gated = closing && pendingRecords === 0 && inFlight() === 0
+    const gated = closing && !drain.isInDoubt && pendingRecords === 0 && inFlight() === 0
     const stood = this.#promised
     if (gated) this.#promised = true
-    const answer = store.report({
+    const report = {
       ...this.#asker(),
       serial: ++this.#serial,
       frontierMicros,
@@ -312,7 +327,8 @@ export class ClusterDrain {
       gated,
       drained: this.#drained,
       setAside: quarantined.everSetAside - this.#setAsideBefore,
-    })
+    }
+    const answer = store.report(report, () => copy === merge.copy)
     const told = await within(patienceMs(hold), answer).catch((error) => {
       // Refused for certain: nobody has heard a promise that was not made before.
       if (error instanceof StoreError && !error.outcomeUnknown) this.#promised = stood

@@ -72,6 +72,7 @@ export class Drain {
   #syncing: Promise<void> | null = null
   #begun = false
   #running = false
+  #isCurrent: (() => boolean) | null = null
   /** How far PostgreSQL has this buffer, as far as is known. */
   #stored = 0
   /** Settles when the step that was sent last is answered; never rejects. */
@@ -93,6 +94,11 @@ export class Drain {
   expectOlder(): void {
     this.#inSync = false
     this.#mayGoBack = true
+  }
+
+  /** Whether the database may have less of this buffer than was freed of it, until that has been looked at. */
+  get isInDoubt(): boolean {
+    return !this.#inSync
   }
 
   /** How far PostgreSQL has this buffer, as far as is known. */
@@ -150,10 +156,12 @@ export class Drain {
 
   /**
    * Drains until the buffer is empty, `goOn` says no, or the switch is met.
-   * @throws StoreError when PostgreSQL fails; the records stay and the next run goes on after the last commit.
+   * @throws StoreError when PostgreSQL fails, or a session turns out to be one to another copy than `isCurrent` holds for; the
+   * records stay and the next run goes on after the last commit.
    */
-  async run(goOn: () => boolean): Promise<DrainEnd> {
+  async run(goOn: () => boolean, isCurrent: (() => boolean) | null = null): Promise<DrainEnd> {
     const { log } = this.#parts
+    this.#isCurrent = isCurrent
     let reading: Promise<unknown> = Promise.resolve()
     try {
       await this.sync()
@@ -220,6 +228,7 @@ export class Drain {
     const drain: DrainStep = {
       ...{ bufferId: log.bufferId, after, from, through, setAside: asides },
       ...(behind === undefined ? {} : { behind }),
+      ...(this.#isCurrent === null ? {} : { isCurrent: this.#isCurrent }),
     }
     return store.pushMessages(
       places.map(({ segment }) => segment.write),

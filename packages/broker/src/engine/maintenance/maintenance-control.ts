@@ -316,7 +316,8 @@ export class MaintenanceControl {
     if (DRAINS[to]) this.#work()
     // The promise is kept: nothing can have reached the buffer. Looking through it costs the disk's time, in which the
     // others go the direct way already, and a gate that opens late would let them overtake. What waits in a lane goes direct.
-    const kept = from === 'barrier' && to === 'gate'
+    // But for another copy of the database, which may lack what was freed here.
+    const kept = from === 'barrier' && to === 'gate' && !this.#parts.drain.isInDoubt
     if (kept && this.#parts.log.stats.pendingRecords === 0 && this.#parts.appending() === 0) this.handle('empty')
   }
 
@@ -375,7 +376,7 @@ export class MaintenanceControl {
           // What is still in a lane was on its way into PostgreSQL; it belongs behind the records of its partition.
           await lanesIdle()
           if (log.stats.pendingRecords === 0) this.handle('empty')
-        } else if (log.stats.pendingRecords === 0 && inFlight() === 0) {
+        } else if (log.stats.pendingRecords === 0 && inFlight() === 0 && !drain.isInDoubt) {
           this.handle('empty')
         }
       } catch (error) {
