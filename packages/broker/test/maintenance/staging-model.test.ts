@@ -1,6 +1,6 @@
 /**
- * Two instances hand their records over and merge them, both at once, on a database that loses answers and is exchanged for older
- * copies of itself between any two statements.
+ * Two instances hand their records over and merge them, both at once, as they please or in rounds of a cluster drain, on a
+ * database that loses answers and is exchanged for older copies of itself between any two statements.
  */
 import { randomUUID } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -9,10 +9,13 @@ import { join } from 'node:path'
 import { openFileBuffer } from '@queen/file-buffer'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { ClusterDrain } from '../../src/engine/drain/cluster-drain.ts'
 import { HorizonLog } from '../../src/engine/drain/horizon-log.ts'
 import { Merge } from '../../src/engine/drain/merge.ts'
 import { Staging } from '../../src/engine/drain/staging.ts'
 import type { StepSize } from '../../src/engine/drain/step-size.ts'
+import { Acceptance } from '../../src/engine/maintenance/acceptance.ts'
+import { readSwitch } from '../../src/engine/maintenance/switch-state.ts'
 import type { DrainStore } from '../../src/ports/drain-store.ts'
 import type { PushStore } from '../../src/ports/push-store.ts'
 import type { RecordLog } from '../../src/ports/record-log.ts'
@@ -35,13 +38,21 @@ beforeAll(async () => {
     `UPDATE queen.system_state SET value = '{"enabled": false, "draining": true, "epoch": 1}' WHERE key = 'maintenance_mode'`,
     [],
   )
+  for (const name of NAMES)
+    await opened.database.admin.run(
+      'test_heard',
+      `INSERT INTO queen.instances (id, hostname, pid, started_at, last_seen_at) VALUES ($1::text, 'h', 1, now(), now())`,
+      [name],
+    )
 })
 afterAll(async () => {
   await opened[Symbol.asyncDispose]()
   await rm(directory, { recursive: true })
 })
 
+const NAMES = ['a', 'b']
 const PARTITIONS = ['p', 'q']
+const NO_REPORTS = 'DELETE FROM queen.drain_members'
 const lost = () => new StoreError('unavailable', 'no answer', { outcomeUnknown: true })
 
 async function turns(count: number): Promise<void> {
@@ -54,6 +65,7 @@ interface Copy {
   readonly ends: unknown
   readonly staged: unknown
   readonly ids: unknown
+  readonly reports: unknown
 }
 
 async function copyOf(queue: string): Promise<Copy> {
@@ -63,14 +75,15 @@ async function copyOf(queue: string): Promise<Copy> {
             (SELECT coalesce(jsonb_object_agg(p.id, p.next_offset), '{}') FROM queen.partitions p
                JOIN queen.queues q ON q.id = p.queue_id WHERE q.name = $1::text) AS ends,
             (SELECT coalesce(jsonb_agg(to_jsonb(s)), '[]') FROM queen.staged_records s) AS staged,
-            (SELECT jsonb_build_array(i.last_value, i.is_called) FROM queen.staged_records_id_seq i) AS ids`,
+            (SELECT jsonb_build_array(i.last_value, i.is_called) FROM queen.staged_records_id_seq i) AS ids,
+            (SELECT coalesce(jsonb_agg(to_jsonb(m)), '[]') FROM queen.drain_members m) AS reports`,
     [queue],
   )
   return row!
 }
 
 /** The database is as it was then; partitions that it did not have are empty. */
-async function putBack(queue: string, { ends, ids, progress, staged }: Copy): Promise<void> {
+async function putBack(queue: string, { ends, ids, progress, reports, staged }: Copy): Promise<void> {
   await opened.database.transaction('state', async (sql) => {
     await sql.run(
       'test_back_progress',
@@ -95,6 +108,13 @@ async function putBack(queue: string, { ends, ids, progress, staged }: Copy): Pr
       `INSERT INTO queen.staged_records OVERRIDING SYSTEM VALUE
        SELECT s.* FROM jsonb_populate_recordset(NULL::queen.staged_records, $1::jsonb) s`,
       [JSON.stringify(staged)],
+    )
+    await sql.run('test_no_reports', NO_REPORTS, [])
+    await sql.run(
+      'test_back_reports',
+      `INSERT INTO queen.drain_members
+       SELECT m.* FROM jsonb_populate_recordset(NULL::queen.drain_members, $1::jsonb) m`,
+      [JSON.stringify(reports)],
     )
     await sql.run(
       'test_back_ids',
@@ -215,8 +235,7 @@ async function openInstance(
     if (connected === database.exchanges) return
     connected = database.exchanges
     bench.stack.dedup.clear()
-    bench.drain.expectOlder()
-    merge.expectOther()
+    cluster.expectOlder()
   }
   let reads = 0
   const size = (): number => sizes[reads % sizes.length]!
@@ -242,12 +261,15 @@ async function openInstance(
   const realPush = storeOn(opened.database)
   const store: DrainStore = {
     ...realDrain,
+    report: (...given) => database.write(connect, () => realDrain.report(...given)),
     stage: (batch) => database.write(connect, () => realDrain.stage(batch)),
     readStaged: (upTo, _, bytes) => database.read(connect, () => realDrain.readStaged(upTo, 4, bytes)),
     storeMerged: (...given) => database.write(connect, () => realDrain.storeMerged(...given)),
   }
   const push: PushStore = {
     ...realPush,
+    pushMessages: (...given) => database.write(connect, () => realPush.pushMessages(...given)),
+    readKeys: (...given) => database.read(connect, () => realPush.readKeys(...given)),
     readDrainProgress: (id) => database.read(connect, () => realPush.readDrainProgress(id)),
   }
   const stepSize = {
@@ -258,7 +280,12 @@ async function openInstance(
     wasInTime() {},
   } as unknown as StepSize
   const stack = new PushStack(opened.database, { log: buffer })
-  const bench = drainBenchOn(opened.database, buffer, { store: push, log: horizon as unknown as RecordLog, stack })
+  const bench = drainBenchOn(opened.database, buffer, {
+    store: push,
+    log: horizon as unknown as RecordLog,
+    stack,
+    stepSize,
+  })
   const staging = new Staging({
     ...{ store, log: horizon, drain: bench.drain, onProgress() {}, endLostFlushes: async () => {}, nowMs: Date.now },
   })
@@ -269,66 +296,115 @@ async function openInstance(
         ...{ log: staged as unknown as RecordLog, store: to, stack, stepSize, sendsAhead: false },
       }).drain.run(goOn),
   })
-  return { bench, buffer, connect, merge, staging }
+  // What is pushed now was accepted later than all that is buffered.
+  const nowMicros = (): number => (clock() + 1_000) * 1_000
+  const cluster = new ClusterDrain({
+    ...{
+      instanceId: name,
+      store,
+      log: buffer,
+      acceptance: new Acceptance(nowMicros),
+      nowMicros,
+      horizon,
+      staging,
+      merge,
+    },
+    ...{
+      quarantined: { everSetAside: 0 },
+      drain: bench.drain,
+      inFlight: () => 0,
+      handoffTimeoutMs: 600_000,
+      onFinished() {},
+    },
+  })
+  cluster.begin(readSwitch({ enabled: false, draining: true, epoch: 1 }))
+  return { bench, buffer, cluster, connect, merge, staging }
+}
+
+type Instance = Awaited<ReturnType<typeof openInstance>>
+
+const HOLD = { promises: () => false, untilMs: () => null }
+const fateOfAll = fc.record({
+  records: fc.array(fc.record({ here: fc.boolean(), partition: fc.constantFrom(...PARTITIONS) }), {
+    minLength: 4,
+    maxLength: 30,
+  }),
+  met: fc.array(fate, { maxLength: 40 }),
+  sizes: fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 6 }),
+  between: fc.tuple(fc.array(interlude, { maxLength: 6 }), fc.array(interlude, { maxLength: 6 })),
+})
+
+/** What was pushed and what was stored by both when nothing is left, each in its order: `instance partition number`. */
+async function drained(
+  { between, met, records, sizes }: typeof fateOfAll extends fc.Arbitrary<infer T> ? T : never,
+  work: (instance: Instance) => Promise<unknown>,
+): Promise<{ names: string[]; stored: string[] }> {
+  const queue = randomUUID()
+  const set = { dedupWindowSeconds: 0 }
+  await createQueueStore(opened.database).configureQueue({
+    ...{ name: queue, namespace: null, task: null, set, unset: [], replace: false },
+  })
+  const { admin } = opened.database
+  await admin.run('test_no_stage', 'DELETE FROM queen.staged_records', [])
+  await admin.run('test_no_reports', NO_REPORTS, [])
+  let time = Date.now()
+  const database = new FatefulDatabase(queue, met)
+  const instances = await Promise.all(
+    NAMES.map((name, index) => openInstance(database, name, () => ++time, sizes, between[index]!)),
+  )
+  const names = records.map(({ here, partition }, index) => `${here ? 'a' : 'b'} ${partition} ${index}`)
+  for (const [index, { here, partition }] of records.entries())
+    await buffered(instances[here ? 0 : 1]!.bench, item(queue, partition, names[index]!))
+  await database.keep()
+  const isDone = async (): Promise<boolean> => {
+    await Promise.all(database.late.splice(0))
+    // The last exchange may have come after the last statement.
+    for (const { bench, connect } of instances) {
+      connect()
+      await bench.drain.sync()
+    }
+    const [row] = await admin.run<{ rows: number }>(
+      'test_staged',
+      'SELECT count(*)::int AS rows FROM queen.staged_records',
+      [],
+    )
+    return row!.rows === 0 && instances.every(({ buffer }) => buffer.stats.pendingRecords === 0)
+  }
+  for (let rounds = 0; ; rounds++) {
+    await Promise.all(
+      instances.map((instance) => work(instance).catch((error) => expect(error).toBeInstanceOf(StoreError))),
+    )
+    if (await isDone()) break
+    expect(rounds).toBeLessThan(100)
+  }
+  for (const { buffer } of instances) await buffer.close()
+  const stored = (await storedMessages(opened.database, queue)).map(({ transactionId }) => transactionId)
+  expect(stored.toSorted()).toEqual(names.toSorted())
+  return { names, stored }
 }
 
 test('G2 G3 G4 stores each message once, those of an instance in order, also where answers are lost and the database goes back', async () => {
-  const records = fc.array(fc.record({ here: fc.boolean(), partition: fc.constantFrom(...PARTITIONS) }), {
-    minLength: 4,
-    maxLength: 30,
-  })
-  const sizes = fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 6 })
-  const fates = fc.array(fate, { maxLength: 24 })
-  const interludes = fc.tuple(fc.array(interlude, { maxLength: 6 }), fc.array(interlude, { maxLength: 6 }))
   await fc.assert(
-    fc.asyncProperty(records, fates, sizes, interludes, async (list, met, rowSizes, between) => {
-      const queue = randomUUID()
-      const set = { dedupWindowSeconds: 0 }
-      await createQueueStore(opened.database).configureQueue({
-        ...{ name: queue, namespace: null, task: null, set, unset: [], replace: false },
+    fc.asyncProperty(fateOfAll, async (given) => {
+      const { names, stored } = await drained(given, async ({ merge, staging }) => {
+        await staging.run()
+        await merge.run(Number.MAX_SAFE_INTEGER, merge.copy, 60_000)
       })
-      await opened.database.admin.run('test_no_stage', 'DELETE FROM queen.staged_records', [])
-      let time = Date.now()
-      const database = new FatefulDatabase(queue, met)
-      const instances = await Promise.all(
-        ['a', 'b'].map((name, index) => openInstance(database, name, () => ++time, rowSizes, between[index]!)),
-      )
-      const names = list.map(({ here, partition }, index) => `${here ? 'a' : 'b'} ${partition} ${index}`)
-      for (const [index, { here, partition }] of list.entries())
-        await buffered(instances[here ? 0 : 1]!.bench, item(queue, partition, names[index]!))
-      await database.keep()
-      const work = async ({ merge, staging }: (typeof instances)[number]): Promise<void> => {
-        try {
-          await staging.run()
-          await merge.run(Number.MAX_SAFE_INTEGER, merge.copy, 60_000)
-        } catch (error) {
-          expect(error).toBeInstanceOf(StoreError)
-        }
-      }
-      const isDone = async (): Promise<boolean> => {
-        await Promise.all(database.late.splice(0))
-        // The last exchange may have come after the last statement.
-        for (const { bench, connect } of instances) {
-          connect()
-          await bench.drain.sync()
-        }
-        const [row] = await opened.database.admin.run<{ rows: number }>(
-          'test_staged',
-          'SELECT count(*)::int AS rows FROM queen.staged_records',
-          [],
-        )
-        return row!.rows === 0 && instances.every(({ buffer }) => buffer.stats.pendingRecords === 0)
-      }
-      for (let rounds = 0; ; rounds++) {
-        await Promise.all(instances.map(work))
-        if (await isDone()) break
-        expect(rounds).toBeLessThan(100)
-      }
-      for (const { buffer } of instances) await buffer.close()
-      const stored = (await storedMessages(opened.database, queue)).map(({ transactionId }) => transactionId)
-      expect(stored.toSorted()).toEqual(names.toSorted())
-      for (const place of ['a', 'b'].flatMap((name) => PARTITIONS.map((partition) => `${name} ${partition} `))) {
+      for (const place of NAMES.flatMap((name) => PARTITIONS.map((partition) => `${name} ${partition} `))) {
         const own = (name: string) => name.startsWith(place)
+        expect(stored.filter(own)).toEqual(names.filter(own))
+      }
+    }),
+    { numRuns: 25, endOnFailure: true },
+  )
+}, 90_000)
+
+test('G2 G3 G4 in rounds of a cluster drain, those of all instances in order', async () => {
+  await fc.assert(
+    fc.asyncProperty(fateOfAll, async (given) => {
+      const { names, stored } = await drained(given, ({ cluster }) => cluster.round(HOLD))
+      for (const partition of PARTITIONS) {
+        const own = (name: string) => name.split(' ')[1] === partition
         expect(stored.filter(own)).toEqual(names.filter(own))
       }
     }),
