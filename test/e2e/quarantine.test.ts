@@ -134,7 +134,7 @@ describe('quarantine', () => {
     }
     expect((await api.get(LIST)).body).toMatchObject({ total: 1, records: [missing] })
     expect((await api.maintenance()).body).toMatchObject({ bufferedMessages: 0, quarantinedMessages: 1 })
-    expect(instance.output).toMatch(/ERROR .*file buffer .*missing/)
+    expect(instance.output).toMatch(/ERROR .*are in no file of the file buffer/)
     await api.push([{ queue: 'orders', transactionId: 'next' }])
     await instance.restart()
     await api.maintenance(false)
