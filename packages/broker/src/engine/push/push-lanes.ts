@@ -21,6 +21,7 @@ import { within } from '../within.ts'
 import type { DedupCache, PartitionKeys } from './dedup-cache.ts'
 import { learnOutcome, learnUpTo } from './learn-keys.ts'
 import type { PushItem } from './push-item.ts'
+import { enter, FLUSH_BYTES_MAX, LANE_ITEMS_MAX, type Lane, newLane, putBack, takeItems } from './push-lane.ts'
 import { markDuplicate, markStored } from './push-outcome.ts'
 import { FinishedTickets, type PushTicket } from './push-tickets.ts'
 import { type BuiltSegment, buildSegment, compareIds, segmentBytesMax } from './segment-build.ts'
@@ -55,36 +56,16 @@ export interface PushLaneParts {
   readonly onDefect: (error: unknown) => void
 }
 
-interface Lane {
-  partition: PartitionEntry
-  pending: PushItem[]
-  pendingBytes: number
-  inFlight: boolean
-  waiting: boolean
-  attempts: number
-  /** After a refusal by PostgreSQL: no more than so many items go together, until the bad one stands alone. */
-  itemsMax: number
-  /** This lane is flushed without others: a flush it was in was refused. */
-  alone: boolean
-  /** What this instance knows of the partition was not enough last time: PostgreSQL has to look. */
-  careful: boolean
-  /** The message id its last flush began with. */
-  idBase: string
-}
-
 // One place for lanes with much to say, so that small pushes do not wait behind a megabyte.
 const LARGE_FLUSHES_MAX = 1
 const LARGE_BYTES = 512 * 1024
-const FLUSH_BYTES_MAX = 4 * 1024 * 1024
 // So many bytes cost PostgreSQL more than the commit does: they leave beside another flush. In few lanes only, because
 // each lane costs something too, and with no more lanes than make them heavy: those that all left together would all be
 // back together, and this process and PostgreSQL would wait for each other. Many lanes share one flush, whatever they weigh.
 const HEAVY_BYTES = 128 * 1024
 const HEAVY_LANES_MAX = 64
 const FLUSH_ITEMS_MAX = 10_000
-// Of one lane in one flush: a giant push is built and answered in slices, so that small ones beside it find their turn.
-const LANE_ITEMS_MAX = 1_000
-// While there are such, the slices are smaller: each delays a small push by about what it takes itself.
+// Of a giant lane while small pushes come beside it: each slice delays one by about what it takes itself.
 const BESIDE_SMALL_ITEMS_MAX = 250
 const SMALL_SEEN_MS = 50
 // Each place costs PostgreSQL up to half a millisecond when nothing is remembered of its keys.
@@ -134,25 +115,10 @@ export class PushLanes {
   add(partition: PartitionEntry, items: readonly PushItem[], ticket: PushTicket): void {
     let lane = this.#lanes.get(partition.id)
     if (lane === undefined) {
-      lane = {
-        partition,
-        pending: [],
-        pendingBytes: 0,
-        inFlight: false,
-        waiting: false,
-        attempts: 0,
-        itemsMax: LANE_ITEMS_MAX,
-        alone: false,
-        careful: false,
-        idBase: '',
-      }
+      lane = newLane(partition)
       this.#lanes.set(partition.id, lane)
     }
-    for (const item of items) {
-      item.ticket = ticket
-      lane.pending.push(item)
-      lane.pendingBytes += item.payloadEnd - item.payloadStart + 64
-    }
+    enter(lane, items, ticket)
     this.#enqueue(lane)
   }
 
@@ -235,7 +201,7 @@ export class PushLanes {
 
   async #flush(lanes: Lane[], itemsMax: number): Promise<void> {
     const parts = this.#parts
-    const taken = lanes.map((lane) => this.#takeItems(lane, Math.min(lane.itemsMax, itemsMax)))
+    const taken = lanes.map((lane) => takeItems(lane, Math.min(lane.itemsMax, itemsMax)))
     try {
       // Held: whoever drains relies on nothing reaching the buffer now.
       if (parts.route.mode === 'held') await parts.route.opened()
@@ -256,24 +222,6 @@ export class PushLanes {
     } finally {
       for (const lane of lanes) this.#settle(lane)
     }
-  }
-
-  #takeItems(lane: Lane, itemsMax: number): PushItem[] {
-    const all = lane.pending
-    if (all.length <= itemsMax && lane.pendingBytes < FLUSH_BYTES_MAX) {
-      lane.pending = []
-      lane.pendingBytes = 0
-      return all
-    }
-    let count = 0
-    let bytes = 0
-    while (count < all.length && count < itemsMax && (count === 0 || bytes < FLUSH_BYTES_MAX)) {
-      const item = all[count]!
-      bytes += item.payloadEnd - item.payloadStart + 64
-      count++
-    }
-    lane.pendingBytes -= bytes
-    return all.splice(0, count)
   }
 
   async #store(lanes: Lane[], items: PushItem[][], nowMs: number, deadlineMs: number): Promise<void> {
@@ -333,7 +281,7 @@ export class PushLanes {
         const { dedupWindowSeconds } = queue.options
         await within(leftMs, learnUpTo(this.#parts, id, known, outcome.unknownUpTo, dedupWindowSeconds))
       }
-      this.#putBack(lane, left)
+      putBack(lane, left)
     } catch (error) {
       await this.#failed([lane], [left], error)
     }
@@ -393,7 +341,7 @@ export class PushLanes {
       return
     }
     const partition = await within(leftMs, this.#parts.onGone(lane.partition))
-    this.#putBack(lane, taken)
+    putBack(lane, taken)
     if (partition.id === lane.partition.id) return
     for (const item of lane.pending) item.innocentBelow = 0
     const pending = lane.pending
@@ -418,7 +366,7 @@ export class PushLanes {
     }
     const conflict = error.failure === 'conflict' && !error.outcomeUnknown
     if (conflict && lanes.every((lane) => ++lane.attempts < ATTEMPTS_MAX)) {
-      for (const [index, lane] of lanes.entries()) this.#putBack(lane, unanswered[index]!)
+      for (const [index, lane] of lanes.entries()) putBack(lane, unanswered[index]!)
       return
     }
     if (error.transient) {
@@ -443,14 +391,8 @@ export class PushLanes {
       }
       if (lanes.length === 1) lane.itemsMax = Math.ceil(pending.length / 2)
       lane.alone = true
-      this.#putBack(lane, pending)
+      putBack(lane, pending)
     })
-  }
-
-  #putBack(lane: Lane, items: PushItem[]): void {
-    if (items.length === 0) return
-    lane.pending = lane.pending.length === 0 ? items : items.concat(lane.pending)
-    for (const item of items) lane.pendingBytes += item.payloadEnd - item.payloadStart + 64
   }
 
   async #divertAll(lanes: Lane[], taken: PushItem[][], outcomeUnknown: boolean): Promise<void> {
