@@ -48,6 +48,6 @@ BEGIN
   END IF;
   RETURN QUERY
     SELECT v_new.id, v_new.name, v_new.namespace, v_new.task, v_new.options, v_new.created_at, v_created, p.id, v_version
-      FROM queen.ensure_partitions(v_new.id, ARRAY['Default']) p;
+      FROM queen.ensure_partitions(ARRAY[v_new.id], ARRAY['Default']) p;
 END
 $$;

@@ -1,5 +1,5 @@
--- The queues of those names, created with default options where missing, in one commit. One that somebody deletes
--- meanwhile is left out.
+-- The queues of those names, each named once, created with default options where missing, in one commit. One that
+-- somebody deletes meanwhile is left out.
 --
 -- Names are inserted in order, and the version is raised last, so that callers wait for each other instead of deadlocking.
 CREATE FUNCTION queen.ensure_queues(p_names text[], p_namespaces text[], p_tasks text[])

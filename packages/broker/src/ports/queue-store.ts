@@ -52,9 +52,7 @@ export interface NewPartition {
 export interface QueueStore {
   /** Those of `names` that exist, and the configuration's version they were read at. */
   readQueues(names: readonly string[]): Promise<{ version: number; queues: QueueEntry[] }>
-  /** Creates it with default options when it does not exist. */
-  ensureQueue(name: string, namespace: string, task: string): Promise<QueueEntry>
-  /** The same for many, each named once, in one commit; one that is deleted meanwhile is left out. */
+  /** Creates with default options, in one commit, those that do not exist. Each is named once; one that is deleted meanwhile is left out. */
   ensureQueues(queues: readonly NewQueue[]): Promise<QueueEntry[]>
   /** Queues of a namespace and/or task (null = any), at most `limit`, in the order they are served. */
   matchQueues(
@@ -79,10 +77,8 @@ export interface QueueStore {
 
   /** Those of `names` that exist. */
   readPartitions(queueId: string, names: readonly string[]): Promise<PartitionIdentity[]>
-  /** All of `names`, created where missing; null when the queue does not exist (any more). */
-  ensurePartitions(queueId: string, names: readonly string[]): Promise<PartitionIdentity[] | null>
-  /** The same for many queues in one commit, each pair once; those of a queue that does not exist are left out. */
-  ensurePartitionsOfQueues(wanted: readonly NewPartition[]): Promise<(PartitionIdentity & { queueId: string })[]>
+  /** All of `wanted` (each once), created where missing, in one commit; those of a queue that does not exist (any more) are left out. */
+  ensurePartitions(wanted: readonly NewPartition[]): Promise<(PartitionIdentity & { queueId: string })[]>
   /** Those of `ids` that exist. */
   readPartitionsById(ids: readonly string[]): Promise<PartitionOfQueue[]>
 }

@@ -37,15 +37,6 @@ export function createQueueStore(database: Pick<Database, 'hot' | 'admin'>): Que
       return queuesWithVersion(rows)
     },
 
-    async ensureQueue(name, namespace, task) {
-      const rows = await hot.run<QueueRow>(
-        'ensure_queue',
-        'SELECT id, name, namespace, task, options, created_at FROM queen.ensure_queue($1::text, $2::text, $3::text)',
-        [name, namespace, task],
-      )
-      return toEntry(rows[0]!)
-    },
-
     async ensureQueues(queues) {
       const rows = await hot.run<QueueRow>(
         'ensure_queues',
@@ -151,20 +142,10 @@ export function createQueueStore(database: Pick<Database, 'hot' | 'admin'>): Que
       )
     },
 
-    async ensurePartitions(queueId, names) {
-      if (names.length === 0) return []
-      const rows = await hot.run<PartitionIdentity>(
-        'ensure_partitions',
-        'SELECT id, name FROM queen.ensure_partitions($1::uuid, $2::text[])',
-        [queueId, names],
-      )
-      return rows.length === 0 ? null : rows
-    },
-
-    async ensurePartitionsOfQueues(wanted) {
+    async ensurePartitions(wanted) {
       const rows = await hot.run<PartitionIdentity & { queue_id: string }>(
-        'ensure_partitions_of_queues',
-        'SELECT queue_id, id, name FROM queen.ensure_partitions_of_queues($1::uuid[], $2::text[])',
+        'ensure_partitions',
+        'SELECT queue_id, id, name FROM queen.ensure_partitions($1::uuid[], $2::text[])',
         [wanted.map(({ queueId }) => queueId), wanted.map(({ name }) => name)],
       )
       return rows.map(({ queue_id: queueId, id, name }) => ({ queueId, id, name }))

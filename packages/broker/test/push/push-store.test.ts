@@ -21,8 +21,8 @@ async function createPartitions(database: QueenDatabase, names: readonly string[
   )
   const rows = await database.admin.run<{ id: string }>(
     'bench_partitions',
-    'SELECT id FROM queen.ensure_partitions($1::uuid, $2::text[])',
-    [queueId, names],
+    'SELECT id FROM queen.ensure_partitions($1::uuid[], $2::text[])',
+    [names.map(() => queueId), names],
   )
   return rows.map(({ id }) => id)
 }

@@ -66,7 +66,7 @@ describe('the catalog', () => {
     expect(seen!.id).toBe(entry.queue.id)
     expect((await b.catalog.partition(seen!, 'p1'))!.id).toBe(entry.id)
     expect(await b.catalog.partition(seen!, 'p2')).toBeNull()
-    const plain = await a.catalog.ensureQueue(`plain${number}`)
+    const [plain] = await a.catalog.ensureQueues([`plain${number}`])
     expect(plain).toMatchObject({ namespace: `plain${number}`, task: '' })
   })
 
@@ -78,7 +78,7 @@ describe('the catalog', () => {
     ])
     expect(all!.map((entry) => entry.name)).toEqual(names.map(({ partition }) => partition))
     expect(some![0]).toBe(all![0])
-    expect(a.calls).toEqual({ ensureQueue: 1, ensurePartitions: 1 })
+    expect(a.calls).toEqual({ ensureQueues: 1, ensurePartitions: 1 })
   })
 
   it('creates three thousand queues of concurrent callers in a few statements', async () => {
@@ -92,7 +92,7 @@ describe('the catalog', () => {
     expect(same!.map(({ id }) => id).toReversed()).toEqual(all!.map(({ id }) => id))
     expect(all![1]!.queue).toMatchObject({ namespace: 't1', task: 'job' })
     // A thousand each; the second caller of this instance finds the queues known.
-    expect(a.calls).toEqual({ ensureQueues: 3, ensurePartitionsOfQueues: 6 })
+    expect(a.calls).toEqual({ ensureQueues: 3, ensurePartitions: 6 })
   })
 
   it('makes a queue anew that another instance deleted while it made many', async () => {
@@ -151,7 +151,7 @@ describe('the catalog', () => {
 
   it('follows the configuration of an older copy of its database, whose versions are lower', async () => {
     const older = instance(opened)
-    const entry = await older.catalog.ensureQueue(name)
+    const entry = (await older.catalog.ensureQueues([name]))[0]!
     const readLater = older.store.readQueues
     await older.configuration.configureQueue(request(name, { options: { leaseTime: 77 } }))
     // As far as this instance had come in the database that is gone.
@@ -225,7 +225,7 @@ describe('the catalog', () => {
       Array.from({ length: 20 }, (_, i) => ({ queue: name, partition: `p${i}` })),
     )
     expect(new Set(entries.map((entry) => entry.id)).size).toBe(20)
-    for (let i = 0; i < 10; i++) await small.catalog.ensureQueue(`${name}-${i}`)
+    for (let i = 0; i < 10; i++) await small.catalog.ensureQueues([`${name}-${i}`])
     const queues = Array.from({ length: 10 }, (_, i) => small.catalog.peekQueue(`${name}-${i}`)).filter(Boolean)
     expect(queues.length).toBeLessThanOrEqual(3)
   })
@@ -254,7 +254,7 @@ describe('the verbs of configuration', () => {
       a.configuration.configureQueue(request(name, { options: { encryptionEnabled: true } })),
     ).rejects.toMatchObject({ code: 'ENCRYPTION_NOT_CONFIGURED' })
     await expect(a.configuration.clearQueue(name, null)).rejects.toMatchObject({ code: 'QUEUE_NOT_FOUND' })
-    await a.catalog.ensureQueue(name)
+    await a.catalog.ensureQueues([name])
     await expect(a.configuration.clearQueue(name, 'p')).rejects.toMatchObject({ code: 'PARTITION_NOT_FOUND' })
     expect(await a.configuration.deleteQueue(name)).toBe(true)
     expect(await a.configuration.deleteQueue(name)).toBe(false)

@@ -58,8 +58,8 @@ beforeAll(async () => {
   opened = await openTestDatabase()
   engine = createDeadLetters({ store: createDeadLetterStore(opened.database), cipher, log: silent })
   const queues = createQueueStore(opened.database)
-  queueId = (await queues.ensureQueue('q', 'ns', 'tk')).id
-  const created = (await queues.ensurePartitions(queueId, ['a', 'b']))!
+  queueId = (await queues.ensureQueues([{ name: 'q', namespace: 'ns', task: 'tk' }]))[0]!.id
+  const created = await queues.ensurePartitions(['a', 'b'].map((name) => ({ queueId, name })))
   partitions = Object.fromEntries(created.map(({ id, name }) => [name, id]))
   await bury('a', 'g1', 1, '2026-02-01T00:00:00.000001Z', frame(Buffer.from('{"b":1,"a":12345678901234567890}')))
   await bury('a', 'g1', 2, '2026-02-02T00:00:00Z', frame(Buffer.from('"x"'), 0, TRACE, 'süb'))

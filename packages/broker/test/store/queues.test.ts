@@ -107,44 +107,46 @@ describe('configureQueue', () => {
   })
 })
 
-describe('ensureQueue and ensurePartitions', () => {
+/** A queue of default options. */
+const ensureQueue = async (name = freshName()) =>
+  (await store.ensureQueues([{ name, namespace: 'ns', task: 'task' }]))[0]!
+const ensurePartitions = (queueId: string, names: readonly string[]) =>
+  store.ensurePartitions(names.map((name) => ({ queueId, name })))
+
+describe('ensureQueues and ensurePartitions', () => {
   it('are race-safe and give everybody the same ids', async () => {
     const name = freshName()
-    const queues = await Promise.all(Array.from({ length: 20 }, () => store.ensureQueue(name, 'ns', 'task')))
+    const queues = await Promise.all(Array.from({ length: 20 }, () => ensureQueue(name)))
     expect(new Set(queues.map((queue) => queue.id)).size).toBe(1)
     expect(queues[0]).toMatchObject({ namespace: 'ns', task: 'task', options: DEFAULTS })
     const names = Array.from({ length: 50 }, (_, i) => `p${i}`)
     const results = await Promise.all(
-      Array.from({ length: 8 }, (_, i) =>
-        store.ensurePartitions(queues[0]!.id, i % 2 === 0 ? names : names.toReversed()),
-      ),
+      Array.from({ length: 8 }, (_, i) => ensurePartitions(queues[0]!.id, i % 2 === 0 ? names : names.toReversed())),
     )
-    const ids = new Set(results.flatMap((partitions) => partitions!.map((partition) => partition.id)))
+    const ids = new Set(results.flatMap((partitions) => partitions.map((partition) => partition.id)))
     expect(ids.size).toBe(50)
   })
 
   it('creates 10 000 partitions in one statement', async () => {
-    const queue = await store.ensureQueue(freshName(), '', '')
+    const queue = await ensureQueue()
     const names = Array.from({ length: 10_000 }, (_, i) => `partition ${i}, "quoted" \\`)
-    expect(await store.ensurePartitions(queue.id, names)).toHaveLength(10_000)
-    expect(await store.ensurePartitions(queue.id, names)).toHaveLength(10_000)
+    expect(await ensurePartitions(queue.id, names)).toHaveLength(10_000)
+    expect(await ensurePartitions(queue.id, names)).toHaveLength(10_000)
     expect(await count('partitions', 'queue_id = $1::uuid', queue.id)).toBe(10_000)
   })
 
-  it('says when the queue is gone', async () => {
-    const name = freshName()
-    const queue = await store.ensureQueue(name, '', '')
-    await store.deleteQueue(name)
-    expect(await store.ensurePartitions(queue.id, ['p'])).toBeNull()
+  it('leaves out the partitions of a queue that is gone', async () => {
+    const queue = await ensureQueue()
+    await store.deleteQueue(queue.name)
+    expect(await ensurePartitions(queue.id, ['p'])).toEqual([])
     expect(await count('partitions', 'queue_id = $1::uuid', queue.id)).toBe(0)
   })
 
   it('finds partitions by id', async () => {
-    const name = freshName()
-    const queue = await store.ensureQueue(name, '', '')
-    const [partition] = (await store.ensurePartitions(queue.id, ['p']))!
+    const queue = await ensureQueue()
+    const [partition] = await ensurePartitions(queue.id, ['p'])
     expect(await store.readPartitionsById([partition!.id, queue.id])).toEqual([
-      { id: partition!.id, name: 'p', queueName: name },
+      { id: partition!.id, name: 'p', queueName: queue.name },
     ])
   })
 })
@@ -218,7 +220,7 @@ describe('clearQueue', () => {
   it('removes messages and dead letters and moves every position behind them', async () => {
     const name = freshName()
     const { queue, partitionId } = await store.configureQueue(change(name))
-    const [other] = (await store.ensurePartitions(queue.id, ['other']))!
+    const [other] = await ensurePartitions(queue.id, ['other'])
     await fill(partitionId, 3)
     await fill(other!.id, 2)
     const { database } = opened

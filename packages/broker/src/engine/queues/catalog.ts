@@ -67,7 +67,6 @@ export class Catalog {
     })
     this.#creation = new PartitionCreation({
       store: parts.store,
-      ensureQueue: (name) => this.ensureQueue(name),
       ensureQueues: (names) => this.ensureQueues(names),
       forget: (name) => this.forget(name),
       add: (queue, id, name) => this.#addPartition(queue, id, name),
@@ -119,19 +118,10 @@ export class Catalog {
     return found
   }
 
-  /** Creates it with default options when it does not exist. @throws StoreError */
-  async ensureQueue(name: string): Promise<QueueEntry> {
-    const cached = this.peekQueue(name)
-    if (cached !== undefined) return cached
-    return this.#coalesce(`ensure ${name}`, async () => {
-      const { namespace, task } = named(name)
-      const entry = await this.#parts.store.ensureQueue(name, namespace, task)
-      this.#missing.clear()
-      return this.#addQueue(entry, 0)
-    })
-  }
-
-  /** The same for many, each named once; one that is deleted meanwhile is left out. @throws StoreError */
+  /**
+   * Creates with default options those that do not exist. Each is named once; one that is deleted meanwhile is left out.
+   * @throws StoreError
+   */
   async ensureQueues(names: readonly string[]): Promise<QueueEntry[]> {
     const found: QueueEntry[] = []
     const missing: string[] = []

@@ -11,7 +11,6 @@ import type { PartitionEntry, QueueEntry } from '../types.ts'
 
 export interface CreationParts {
   readonly store: QueueStore
-  readonly ensureQueue: (name: string) => Promise<QueueEntry>
   readonly ensureQueues: (names: readonly string[]) => Promise<QueueEntry[]>
   readonly forget: (queue: string) => void
   readonly add: (queue: QueueEntry, id: string, name: string) => PartitionEntry
@@ -30,7 +29,7 @@ const QUEUES_AT_ONCE = 4
 const TOGETHER_MIN = 16
 // Some ten milliseconds a statement: far from the limits of its time, also on a slow disk.
 const TOGETHER_MAX = 1_000
-// A queue that is deleted each time between two statements is a fight nobody should wait for.
+// A queue that is deleted during every attempt is a fight nobody should wait for.
 const ATTEMPTS = 3
 
 export class PartitionCreation {
@@ -72,7 +71,7 @@ export class PartitionCreation {
       const places = [...queues.values()].flatMap(({ id, name }) =>
         [...part.get(name)!].map((partition) => ({ queueId: id, name: partition })),
       )
-      for (const { queueId, id, name } of await this.#parts.store.ensurePartitionsOfQueues(places)) {
+      for (const { queueId, id, name } of await this.#parts.store.ensurePartitions(places)) {
         const queue = queues.get(queueId)!
         const created = results.get(queue.name)
         const entry = this.#parts.add(queue, id, name)
@@ -110,9 +109,11 @@ export class PartitionCreation {
 
   async #create(queueName: string, names: Set<string>): Promise<Created> {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const queue = await this.#parts.ensureQueue(queueName)
-      const found = await this.#parts.store.ensurePartitions(queue.id, [...names])
-      if (found !== null) return new Map(found.map(({ id, name }) => [name, this.#parts.add(queue, id, name)]))
+      const [queue] = await this.#parts.ensureQueues([queueName])
+      if (queue === undefined) continue
+      const wanted = [...names].map((name) => ({ queueId: queue.id, name }))
+      const found = await this.#parts.store.ensurePartitions(wanted)
+      if (found.length > 0) return new Map(found.map(({ id, name }) => [name, this.#parts.add(queue, id, name)]))
       // Deleted, perhaps by another instance.
       this.#parts.forget(queueName)
     }
