@@ -162,6 +162,62 @@ describe('quarantine', () => {
     expect(messages.map((each: { transactionId: string }) => each.transactionId)).toEqual(['a', 'b', 'c', 'd'])
   })
 
+  const added: readonly [what: string, commands: string[], removal: string[], said: string][] = [
+    [
+      'a trigger that freezes the table',
+      [
+        `CREATE FUNCTION public.freeze() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'frozen for a migration'; END $$`,
+        'CREATE TRIGGER frozen BEFORE INSERT ON queen.segments FOR EACH ROW EXECUTE FUNCTION public.freeze()',
+      ],
+      ['DROP TRIGGER frozen ON queen.segments'],
+      'frozen for a migration',
+    ],
+    [
+      'a check',
+      [
+        'ALTER TABLE queen.segments ADD COLUMN tenant text',
+        'ALTER TABLE queen.segments ADD CONSTRAINT owned CHECK (tenant IS NOT NULL) NOT VALID',
+      ],
+      ['ALTER TABLE queen.segments DROP CONSTRAINT owned'],
+      'violates check constraint "owned"',
+    ],
+    [
+      'a reference',
+      [
+        'CREATE TABLE public.known (id uuid PRIMARY KEY)',
+        'ALTER TABLE queen.segments ADD CONSTRAINT known FOREIGN KEY (partition_id) REFERENCES public.known NOT VALID',
+      ],
+      ['ALTER TABLE queen.segments DROP CONSTRAINT known'],
+      'violates foreign key constraint "known"',
+    ],
+  ]
+  test.each(added)(
+    'G2 G4 G8 %s that refuses every message sets nothing aside, in a drain or without',
+    async (_, add, remove, said) => {
+      const databaseUrl = await temporaryDatabase()
+      const instance = await startInstance({ databaseUrl })
+      const { api } = instance
+      const tables = await openTables(databaseUrl)
+      const all = async (commands: readonly string[]): Promise<void> => {
+        for (const command of commands) await tables.query(command)
+      }
+      const push = async (transactionId: string) => (await api.push([{ queue: 'orders', transactionId }])).body
+      await normalAgain(api)
+      expect(await push('a')).toMatchObject([{ status: 'queued' }])
+      await all(add)
+      expect(await push('b')).toMatchObject([{ status: 'buffered' }])
+      await api.maintenance(true)
+      expect(await push('c')).toMatchObject([{ status: 'buffered' }])
+      await api.maintenance(false)
+      await until('the log says why nothing is stored', () => instance.output.includes(said))
+      expect(await push('d')).toMatchObject([{ status: 'buffered' }])
+      await all(remove)
+      await until('all is stored', async () => (await tables.messagesIn('orders')) === 4)
+      expect((await api.get(LIST)).body).toMatchObject({ records: [], total: 0 })
+      expect(idsOf({ records: (await api.pop('orders', { batch: 10 })).body.messages })).toEqual(['a', 'b', 'c', 'd'])
+    },
+  )
+
   test("G8 G10 damage on an instance's disk: shown at once, handed over after the window, and gone when it is dropped", async () => {
     const databaseUrl = await temporaryDatabase()
     const instance = await startInstance({ databaseUrl })

@@ -39,8 +39,12 @@ export const SQLSTATES: Readonly<Record<string, Verdict>> = {
   // Data exceptions: a value PostgreSQL cannot take.
   '22': rejected,
   '23': rejected,
-  // A column that somebody added wants a value that no statement of ours has, whatever the message: it is none's fault.
+  // What somebody added to our tables refuses: a column that wants a value, a reference, a check, an exclusion (and P0001, a
+  // trigger). It knows nothing of messages, so it is none's fault: they wait in the buffer, in their order.
   '23502': unavailable,
+  '23503': unavailable,
+  '23514': unavailable,
+  '23P01': unavailable,
   '25': defect,
   '25006': readOnly,
   // Idle-in-transaction limit (the instance was stopped inside a transaction) and transaction limit.
@@ -59,6 +63,8 @@ export const SQLSTATES: Readonly<Record<string, Verdict>> = {
   '42': defect,
   '42501': unavailable,
   '42P01': unavailable,
+  // No unique index for an ON CONFLICT: a key is being built anew.
+  '42P10': unavailable,
   '42883': unavailable,
   // Out of disk or memory.
   '53': unavailable,
@@ -67,6 +73,8 @@ export const SQLSTATES: Readonly<Record<string, Verdict>> = {
   // A value over a fixed limit of PostgreSQL.
   '54': rejected,
   '55': defect,
+  // No update without a replica identity: a key is being built anew, and the table is published.
+  '55000': unavailable,
   '55006': locked,
   '55P03': locked,
   // Operator intervention: shutdown, crash, recovery, database dropped.
@@ -75,11 +83,15 @@ export const SQLSTATES: Readonly<Record<string, Verdict>> = {
   // I/O error, missing or duplicate file below PostgreSQL.
   '58': unavailable,
   P0: defect,
-  // RAISE in one of our functions: it refused its arguments.
-  P0001: rejected,
+  // RAISE in somebody's trigger (a table frozen for a migration): our functions raise nothing under this code.
+  P0001: unavailable,
   // Internal error or corrupted index: nothing about the statement will help.
   XX: unavailable,
 }
+
+// PostgreSQL takes no writes at all until somebody has vacuumed, and says so with the code of a value that is too large.
+// Which one is meant is told by the place in its source that reports it: unlike the message, that is not translated.
+const OUT_OF_TRANSACTION_IDS = new Set(['GetNewTransactionId', 'GetNewMultiXactId'])
 
 export function verdictOf(sqlState: string): Verdict {
   return SQLSTATES[sqlState] ?? SQLSTATES[sqlState.slice(0, 2)] ?? defect
@@ -108,9 +120,9 @@ export function invalidatesColumns(error: StoreError): boolean {
  */
 export function toStoreError(error: unknown, sent: boolean): StoreError {
   if (error instanceof StoreError) return error
-  const { code, message, severity } = error as { code?: unknown; message?: unknown; severity?: unknown }
+  const { code, message, routine, severity } = error as Record<'code' | 'message' | 'routine' | 'severity', unknown>
   if (typeof severity === 'string' && typeof code === 'string') {
-    const verdict = verdictOf(code)
+    const verdict = OUT_OF_TRANSACTION_IDS.has(routine as string) ? unavailable : verdictOf(code)
     const fatal = severity === 'FATAL' || severity === 'PANIC'
     const outcomeUnknown = sent && (verdict.sessionEnds === true || fatal)
     // No session was begun, or it was ended: the fault of no statement. A database that takes no connections (ALLOW_CONNECTIONS)

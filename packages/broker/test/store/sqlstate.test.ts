@@ -18,8 +18,10 @@ const TABLE: readonly [code: string, failure: StoreFailure, outcomeUnknownWhenSe
   ['22P02', 'rejected', false],
   ['22P05', 'rejected', false],
   ['23502', 'unavailable', false],
+  ['23503', 'unavailable', false],
   ['23505', 'rejected', false],
-  ['23514', 'rejected', false],
+  ['23514', 'unavailable', false],
+  ['23P01', 'unavailable', false],
   ['25001', 'defect', false],
   ['25006', 'read_only', false],
   ['25P02', 'defect', false],
@@ -39,12 +41,13 @@ const TABLE: readonly [code: string, failure: StoreFailure, outcomeUnknownWhenSe
   ['42804', 'defect', false],
   ['42883', 'unavailable', false],
   ['42P01', 'unavailable', false],
+  ['42P10', 'unavailable', false],
   ['53000', 'unavailable', false],
   ['53100', 'unavailable', false],
   ['53200', 'unavailable', false],
   ['53300', 'unavailable', false],
   ['54000', 'rejected', false],
-  ['55000', 'defect', false],
+  ['55000', 'unavailable', false],
   ['55006', 'locked', false],
   ['55P03', 'locked', false],
   ['57014', 'locked', false],
@@ -54,7 +57,7 @@ const TABLE: readonly [code: string, failure: StoreFailure, outcomeUnknownWhenSe
   ['57P04', 'unavailable', true],
   ['57P05', 'unavailable', true],
   ['58030', 'unavailable', false],
-  ['P0001', 'rejected', false],
+  ['P0001', 'unavailable', false],
   ['P0002', 'defect', false],
   ['XX000', 'unavailable', false],
   ['XX001', 'unavailable', false],
@@ -70,6 +73,15 @@ describe('the SQLSTATE table', () => {
 
   it('knows a statement that ran out of time from one that did not get its locks', () => {
     expect(['57014', '55P03'].map((code) => toStoreError(serverError(code), true).tooLong)).toEqual([true, false])
+  })
+
+  it('G8 knows a database without transaction numbers from a value that is over a limit', () => {
+    for (const routine of ['GetNewTransactionId', 'GetNewMultiXactId']) {
+      const error = Object.assign(serverError('54000'), { routine })
+      expect(toStoreError(error, true)).toMatchObject({ failure: 'unavailable', outcomeUnknown: false })
+    }
+    const tooLarge = Object.assign(serverError('54000'), { routine: 'RelationGetBufferForTuple' })
+    expect(toStoreError(tooLarge, true).failure).toBe('rejected')
   })
 
   it('takes a FATAL error for no fault of a statement, whatever its code', () => {
