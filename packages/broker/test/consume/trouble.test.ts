@@ -304,8 +304,7 @@ describe('a transaction', () => {
         async run() {
           seen.push('run')
           if (items[0]!.queue !== 'full') return null
-          items[0]!.code = 'QUEUE_FULL'
-          items[0]!.error = 'full'
+          items[0]!.failure = { code: 'QUEUE_FULL', error: 'full', outcomeUnknown: false }
           return 0
         },
         committed: () => {
@@ -313,7 +312,7 @@ describe('a transaction', () => {
         },
       }),
     })
-    const push = (queue: string) => ({ type: 'push' as const, item: { queue, code: null, error: null } as never })
+    const push = (queue: string) => ({ type: 'push' as const, item: { queue, failure: null } as never })
     const answer = await consumer.popMessages(popRequest({ queue: 'both', batch: 1 }), never)
     const ack = { type: 'ack' as const, item: acksOf(answer)[0]! }
     expect((await consumer.executeTransaction([ack, push('full')], [])).rejected).toMatchObject({

@@ -146,7 +146,7 @@ describe('POST /api/v1/push', () => {
     ] as const) {
       const { ask } = await startServer({
         pushMessages: async (items) => {
-          for (const item of items) Object.assign(item, { status: 'failed', code, error: 'Refused' })
+          for (const item of items) item.fail(code, 'Refused')
         },
       })
       const answer = await ask('POST', '/api/v1/push', push([{ queue: 'q' }]))

@@ -99,7 +99,7 @@ describe('lanes', () => {
     expect(
       items
         .filter(({ status }) => status !== 'queued')
-        .map(({ transactionId, status, code }) => [transactionId, status, code]),
+        .map(({ transactionId, status, failure }) => [transactionId, status, failure?.code]),
     ).toEqual([['poison', 'failed', 'INVALID_PAYLOAD']])
     expect(statuses(others)).toEqual(['queued', 'queued'])
     expect(log.filter((line) => !/[xy]$/.test(line))).toEqual(
@@ -119,8 +119,8 @@ describe('lanes', () => {
       () => Promise.reject(new TypeError('ours')),
     ]
     const failed = await add(A, '1', '2')
-    expect(failed.map(({ code }) => code)).toEqual(['INTERNAL', 'INTERNAL'])
-    expect((await add(A, '3')).map(({ code }) => code)).toEqual(['INTERNAL'])
+    expect(failed.map(({ failure }) => failure?.code)).toEqual(['INTERNAL', 'INTERNAL'])
+    expect((await add(A, '3')).map(({ failure }) => failure?.code)).toEqual(['INTERNAL'])
     expect([defects.length, statuses(await add(A, '4'))]).toEqual([2, ['queued']])
     await lanes.idle()
   })

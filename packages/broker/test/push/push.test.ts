@@ -16,7 +16,7 @@ beforeAll(async () => {
 afterAll(() => opened[Symbol.asyncDispose]())
 
 const statuses = (items: readonly PushItem[]) => items.map(({ status }) => status)
-const codes = (items: readonly PushItem[]) => items.map(({ code }) => code)
+const codes = (items: readonly PushItem[]) => items.map(({ failure }) => failure?.code ?? null)
 
 /** A stack whose database fails at once when told to. */
 function failingStack() {
@@ -221,7 +221,7 @@ describe('push', () => {
     const behind = [item('sealed', 'p', '3'), item('clear', 'p', '4')]
     await stack.push.buffer(behind, null)
     expect([...statuses(direct), ...statuses(behind)]).toEqual(['failed', 'queued', 'failed', 'buffered'])
-    expect(direct[0]).toMatchObject({ code: 'ENCRYPTION_NOT_CONFIGURED', error: WRONG_KEY })
+    expect(direct[0]).toMatchObject({ failure: { code: 'ENCRYPTION_NOT_CONFIGURED', error: WRONG_KEY } })
     expect(await storedMessages(opened.database, 'sealed')).toEqual([])
     key.isWrong = false
     expect(statuses(await stack.send(item('sealed', 'p', '1')))).toEqual(['queued'])
@@ -261,7 +261,7 @@ describe('push', () => {
     const delayed = async (entry: PushItem) => {
       stack.listLog.failure = { code: 'BUFFER_FULL', times: 1 }
       const pushed = await stack.push.pushMessages([entry], { bufferMs: 20, bufferMax: 100 }).catch((error) => error)
-      return [entry.status, entry.code, pushed?.code]
+      return [entry.status, entry.failure?.code ?? null, pushed?.code]
     }
     expect(await delayed(item('never-heard-of', 'p', '1'))).toEqual(['failed', 'BUFFER_FULL', 'BUFFER_FULL'])
     expect(await storedMessages(opened.database, 'never-heard-of')).toEqual([])

@@ -20,7 +20,7 @@ function bench(count: number) {
   const admit = async (...to: (typeof P)[]) => {
     const items = to.map(({ queue }, i) => item(queue.name, 'p', `${i}`))
     await depth.admit(items, to, 60_000)
-    return items.map(({ code }) => code)
+    return items.map(({ failure }) => failure?.code ?? null)
   }
   return { state, admit }
 }
@@ -74,7 +74,7 @@ describe('maxSize', () => {
     await depth.admit([admitted], [P], 1)
     slow.resolve(10)
     await slow.promise
-    expect([refused.code, admitted.code]).toEqual(['QUEUE_FULL', null])
+    expect([refused.failure?.code, admitted.failure]).toEqual(['QUEUE_FULL', null])
   })
 
   test('items that failed already take no room', async () => {
@@ -83,6 +83,6 @@ describe('maxSize', () => {
     const failed = item('orders', 'p', 'x', '1', { status: 'failed' })
     const good = item('orders', 'p', 'y')
     await depth.admit([failed, good], [P, P], 60_000)
-    expect([failed.code, good.code]).toEqual([null, null])
+    expect([failed.failure, good.failure]).toEqual([null, null])
   })
 })

@@ -41,7 +41,7 @@ describe('the answer of a push', () => {
             // It lies in no request.
             idStart: -1,
             partitionId: stored ? row.partitionId : null,
-            code: row.status === 'failed' ? 'INTERNAL' : null,
+            failure: row.status === 'failed' ? { code: 'INTERNAL', error: row.error, outcomeUnknown: false } : null,
           } as unknown as PushItem
         })
         const expected = items.map((row, index) => ({
@@ -54,7 +54,7 @@ describe('the answer of a push', () => {
           message_id: row.messageId,
           partition_id: row.partitionId,
           trace_id: row.status === 'queued' || row.status === 'buffered' ? row.traceId : null,
-          ...(row.status === 'failed' ? { error: row.error, code: row.code } : {}),
+          ...(row.status === 'failed' ? { error: row.failure!.error, code: row.failure!.code } : {}),
         }))
         const answer = pushAnswer(items)
         // Sent as latin1: each character is one byte of UTF-8.
@@ -84,7 +84,8 @@ describe('the answer of a push', () => {
         const next = new Map<string, number>()
         const expected = rows.map(({ base, gap, id, status }, index) => {
           const item = items[index]!
-          item.status = status
+          if (status === 'failed') item.fail('INTERNAL', 'Internal error')
+          else item.status = status
           const transactionId = (JSON.parse(id) as string | null) || undefined
           if (status !== 'queued' && status !== 'duplicate') return { transactionId, message_id: null }
           item.idBase = base

@@ -91,7 +91,7 @@ describe('the body of a push', () => {
             const alone = parse(`{"items":[{"queue":"q","transactionId":${second},${more}}]}`).items[0]!
             const last = JSON.parse(second) as unknown
             const transactionId = typeof last === 'string' && second !== long ? last : ''
-            expect(item).toMatchObject({ transactionId, isNamed: transactionId !== '', code: alone.code })
+            expect(item).toMatchObject({ transactionId, isNamed: transactionId !== '', failure: alone.failure })
           }
         }
       }
@@ -202,7 +202,7 @@ describe('the body of a push', () => {
     for (const [item, code] of bad) {
       const { items } = parse({ items: [{ queue: 'before' }, item, { queue: 'behind', payload: 7 }] })
       expect(
-        items.map(({ status, code }) => [status, code]),
+        items.map(({ status, failure }) => [status, failure?.code ?? null]),
         JSON.stringify(item),
       ).toEqual([
         [null, null],
@@ -294,8 +294,8 @@ describe('the body of a push', () => {
         limits,
         null,
       )
-    expect((await read('\\\\')).items).toMatchObject([{ status: 'failed', code: 'PAYLOAD_TOO_LARGE' }])
-    expect((await read('\\u0000')).items).toMatchObject([{ status: 'failed', code: 'INVALID_PAYLOAD' }])
+    expect((await read('\\\\')).items).toMatchObject([{ status: 'failed', failure: { code: 'PAYLOAD_TOO_LARGE' } }])
+    expect((await read('\\u0000')).items).toMatchObject([{ status: 'failed', failure: { code: 'INVALID_PAYLOAD' } }])
     for (const end of ['\u0001', '\\x', '\\']) await expect(read(end)).rejects.toMatchObject({ code: 'INVALID_JSON' })
   })
 
@@ -342,7 +342,12 @@ describe('the body of a push', () => {
       { queue: 'q', partition: name, transactionId: 't' },
       { queue: 'q', partition: 'p', transactionId: name },
     ])
-    const shown = parse({ items }).items.map((item) => [item.code, item.queue, item.partition, item.transactionId])
+    const shown = parse({ items }).items.map((item) => [
+      item.failure?.code,
+      item.queue,
+      item.partition,
+      item.transactionId,
+    ])
     const once = [
       ['INVALID_NAME', null, 'p', 't'],
       ['INVALID_NAME', 'q', null, 't'],
@@ -350,6 +355,6 @@ describe('the body of a push', () => {
     ]
     expect(shown).toEqual([...once, ...once])
     const other = parse({ items: [{ queue: 'q', traceId: vast, payload: vast.slice(0, 10) }] }).items[0]!
-    expect([other.code, other.traceId]).toEqual(['INVALID_TRACE_ID', null])
+    expect([other.failure?.code, other.traceId]).toEqual(['INVALID_TRACE_ID', null])
   })
 })

@@ -162,7 +162,7 @@ export function createQuarantine(parts: QuarantineParts): Quarantine {
         const refused = error instanceof NotStorable || (error instanceof StoreError && error.failure === 'rejected')
         if (!refused) throw error
         await store.attempted(id).catch(unavailable)
-        const why = error instanceof NotStorable ? item.error : error.message
+        const why = error instanceof NotStorable ? item.failure?.error : error.message
         throw new Refusal('INVALID_PAYLOAD', `The record still cannot be stored: ${why}`)
       }
     },

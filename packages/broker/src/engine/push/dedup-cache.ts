@@ -60,7 +60,8 @@ export class PartitionKeys implements KnownKeysReader {
   }
 
   find(keys: Uint8Array, at: number, found: number[]): number[] {
-    found.length = 0
+    // Setting a length is a call into the engine even when nothing changes; nearly always nothing was found last time.
+    if (found.length > 0) found.length = 0
     const generations = this.#generations
     const last = generations.length - 1
     if (last === -1) return found

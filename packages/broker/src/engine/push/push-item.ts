@@ -10,6 +10,13 @@ import { messageIdAt } from '../format/message-id.ts'
 import type { PushStatus } from '../types.ts'
 import type { PushTicket } from './push-tickets.ts'
 
+export interface PushFailure {
+  readonly code: ItemErrorCode
+  readonly error: string
+  /** It may be stored all the same: a flush that carried it was never answered, and the buffer did not take it. */
+  readonly outcomeUnknown: boolean
+}
+
 export class PushItem {
   readonly queue: string
   readonly partition: string
@@ -42,10 +49,8 @@ export class PushItem {
   idBase: string | null = null
   idIndex = 0
   partitionId: string | null = null
-  code: ItemErrorCode | null = null
-  error: string | null = null
-  /** Failed, and yet it may be stored: a flush that carried it was never answered, and the buffer did not take it. */
-  outcomeUnknown = false
+  /** Why it ended `failed`. */
+  failure: PushFailure | null = null
   #text: string | null
 
   /** `transactionId`: '' = to be made by the server; null = it lies in `source`. */
@@ -92,6 +97,11 @@ export class PushItem {
 
   get messageId(): string | null {
     return this.idBase === null ? null : messageIdAt(this.idBase, this.idIndex)
+  }
+
+  fail(code: ItemErrorCode, error: string, outcomeUnknown = false): void {
+    this.status = 'failed'
+    this.failure = { code, error, outcomeUnknown }
   }
 
   /** Takes what the payload is when it is encrypted, or is not any more. */

@@ -2,11 +2,15 @@
 import type { PartitionEntry } from '../types.ts'
 import type { PushItem } from './push-item.ts'
 import type { PushTicket } from './push-tickets.ts'
+import { messageBytesMax } from './segment-build.ts'
 
 export interface Lane {
   partition: PartitionEntry
   pending: PushItem[]
+  /** What a segment of them takes at most, without its head. Counted as they come, so that a flush need not look at each again. */
   pendingBytes: number
+  /** The same of those that were taken last. */
+  takenBytes: number
   inFlight: boolean
   waiting: boolean
   attempts: number
@@ -23,14 +27,13 @@ export interface Lane {
 export const FLUSH_BYTES_MAX = 4 * 1024 * 1024
 // Of one lane in one flush: a giant push is built and answered in slices, so that small ones beside it find their turn.
 export const LANE_ITEMS_MAX = 1_000
-// Of an item beside its payload, about.
-const ITEM_BYTES = 64
 
 export function newLane(partition: PartitionEntry): Lane {
   return {
     partition,
     pending: [],
     pendingBytes: 0,
+    takenBytes: 0,
     inFlight: false,
     waiting: false,
     attempts: 0,
@@ -46,7 +49,7 @@ export function enter(lane: Lane, items: readonly PushItem[], ticket: PushTicket
   for (const item of items) {
     item.ticket = ticket
     lane.pending.push(item)
-    lane.pendingBytes += bytesOf(item)
+    lane.pendingBytes += messageBytesMax(item)
   }
 }
 
@@ -55,15 +58,17 @@ export function takeItems(lane: Lane, itemsMax: number): PushItem[] {
   const all = lane.pending
   if (all.length <= itemsMax && lane.pendingBytes < FLUSH_BYTES_MAX) {
     lane.pending = []
+    lane.takenBytes = lane.pendingBytes
     lane.pendingBytes = 0
     return all
   }
   let count = 0
   let bytes = 0
   while (count < all.length && count < itemsMax && (count === 0 || bytes < FLUSH_BYTES_MAX)) {
-    bytes += bytesOf(all[count]!)
+    bytes += messageBytesMax(all[count]!)
     count++
   }
+  lane.takenBytes = bytes
   lane.pendingBytes -= bytes
   return all.splice(0, count)
 }
@@ -72,9 +77,5 @@ export function takeItems(lane: Lane, itemsMax: number): PushItem[] {
 export function putBack(lane: Lane, items: PushItem[]): void {
   if (items.length === 0) return
   lane.pending = lane.pending.length === 0 ? items : items.concat(lane.pending)
-  for (const item of items) lane.pendingBytes += bytesOf(item)
-}
-
-function bytesOf({ payloadEnd, payloadStart }: PushItem): number {
-  return payloadEnd - payloadStart + ITEM_BYTES
+  for (const item of items) lane.pendingBytes += messageBytesMax(item)
 }

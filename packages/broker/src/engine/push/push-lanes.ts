@@ -12,6 +12,7 @@
  * Invariants: a lane is in at most one flush, so arrival order holds; items that a flush could not store leave before
  * those that came after them; every item ends with a status.
  */
+import type { ItemErrorCode } from '@queen/protocol'
 import type { PushStore, WriteOutcome } from '../../ports/push-store.ts'
 import { StoreError } from '../../ports/store-error.ts'
 import type { MessageIdSource } from '../format/message-id.ts'
@@ -24,7 +25,7 @@ import type { PushItem } from './push-item.ts'
 import { enter, FLUSH_BYTES_MAX, LANE_ITEMS_MAX, type Lane, newLane, putBack, takeItems } from './push-lane.ts'
 import { markDuplicate, markStored } from './push-outcome.ts'
 import { FinishedTickets, type PushTicket } from './push-tickets.ts'
-import { type BuiltSegment, buildSegment, compareIds, segmentBytesMax } from './segment-build.ts'
+import { type BuiltSegment, buildSegment, compareIds, SEGMENT_HEAD_BYTES } from './segment-build.ts'
 import type { WriteRoute } from './write-route.ts'
 
 export interface StoredSegment {
@@ -169,11 +170,9 @@ export class PushLanes {
     this.#tickets.answer()
   }
 
-  #failAll(items: readonly PushItem[], code: NonNullable<PushItem['code']>, error: string): void {
+  #failAll(items: readonly PushItem[], code: ItemErrorCode, error: string): void {
     for (const item of items) {
-      item.status = 'failed'
-      item.code = code
-      item.error = error
+      item.fail(code, error)
       this.#tickets.finish(item.ticket!)
     }
   }
@@ -226,7 +225,7 @@ export class PushLanes {
 
   async #store(lanes: Lane[], items: PushItem[][], nowMs: number, deadlineMs: number): Promise<void> {
     const parts = this.#parts
-    const blob = Buffer.allocUnsafe(items.reduce((sum, list) => sum + segmentBytesMax(list), 0))
+    const blob = Buffer.allocUnsafe(lanes.reduce((sum, lane) => sum + lane.takenBytes + SEGMENT_HEAD_BYTES, 0))
     const known: (PartitionKeys | null)[] = []
     const built: BuiltSegment<PushItem>[] = []
     let end = 0
@@ -240,6 +239,7 @@ export class PushLanes {
       end = result.end
       built.push(result.segment)
     })
+    if (end > blob.length) throw new Error('segments take more than their lanes counted')
     const writes = built.map((segment) => segment.write)
     const flush = usual(lanes, built) ? parts.store.pushKnown(writes) : parts.store.pushMessages(writes, null)
     const result = await within(deadlineMs - nowMs, flush)

@@ -18,7 +18,7 @@ import { Refusal } from '../refusal.ts'
 import type { PartitionEntry, QueueEntry } from '../types.ts'
 import { within } from '../within.ts'
 import { recordsOf } from './buffered-message.ts'
-import type { PushItem } from './push-item.ts'
+import type { PushFailure, PushItem } from './push-item.ts'
 import type { PushLanes } from './push-lanes.ts'
 import type { PushTicket } from './push-tickets.ts'
 import type { QueueDepth } from './queue-depth.ts'
@@ -79,18 +79,17 @@ export class Push {
       await this.#route(items)
     }
     let accepted = 0
-    let refused: PushItem | null = null
-    for (const item of items) {
-      if (item.status !== 'failed') accepted++
-      else if (item.code !== null && item.code in ERRORS && ERRORS[item.code as keyof typeof ERRORS].status >= 500)
-        refused = item
+    let refused: PushFailure | null = null
+    for (const { failure } of items) {
+      if (failure === null) accepted++
+      else if (failure.code in ERRORS && ERRORS[failure.code as keyof typeof ERRORS].status >= 500) refused = failure
     }
     this.acceptedMessages += accepted
     if (accepted === 0 && refused !== null) {
-      const unknown = items.find((item) => item.outcomeUnknown)
+      const unknown = items.find(({ failure }) => failure?.outcomeUnknown)?.failure
       const { code, error } = unknown ?? refused
       const more = unknown === undefined ? {} : { details: { outcome: 'unknown' } }
-      throw new Refusal(code as keyof typeof ERRORS, error ?? undefined, more)
+      throw new Refusal(code as keyof typeof ERRORS, error, more)
     }
   }
 
@@ -136,15 +135,15 @@ export class Push {
   async #storeUnbuffered(items: readonly PushItem[]): Promise<void> {
     const { catalog, key } = this.#parts
     const left = items.filter((item) => {
-      if (item.code !== 'BUFFER_UNAVAILABLE' && item.code !== 'BUFFER_FULL') return false
+      const code = item.failure?.code
+      if (code !== 'BUFFER_UNAVAILABLE' && code !== 'BUFFER_FULL') return false
       // What was encrypted only because nobody knew its queue must not be stored so.
       if (!item.encrypted) return true
       return !key.isWrong && catalog.peekQueue(item.queue)?.options.encryptionEnabled === true
     })
     for (const item of left) {
       item.status = null
-      item.code = null
-      item.error = null
+      item.failure = null
     }
     if (left.length > 0) await this.#storeAll(left)
   }
@@ -232,9 +231,7 @@ export class Push {
       seal(item, cipher)
       return true
     }
-    item.status = 'failed'
-    item.code = 'ENCRYPTION_NOT_CONFIGURED'
-    item.error = cipher === null ? ERRORS.ENCRYPTION_NOT_CONFIGURED.message : WRONG_KEY
+    item.fail('ENCRYPTION_NOT_CONFIGURED', cipher === null ? ERRORS.ENCRYPTION_NOT_CONFIGURED.message : WRONG_KEY)
     return false
   }
 
@@ -266,14 +263,9 @@ export class Push {
         for (const item of going) await this.buffer([item], lostFlush)
         return
       }
-      for (const item of going) {
-        item.status = 'failed'
-        item.code = code
-        item.error = ERRORS[code].message
-        if (lostFlush === null) continue
-        item.outcomeUnknown = true
-        item.error += '. PostgreSQL did not answer and may have stored the message'
-      }
+      const unknown = lostFlush !== null
+      const more = unknown ? '. PostgreSQL did not answer and may have stored the message' : ''
+      for (const item of going) item.fail(code, ERRORS[code].message + more, unknown)
     }
   }
 }

@@ -54,9 +54,7 @@ export class QueueDepth {
         depth.count++
         return
       }
-      item.status = 'failed'
-      item.code = 'QUEUE_FULL'
-      item.error = `Queue '${queue.name}' has reached its maxSize of ${queue.options.maxSize}`
+      item.fail('QUEUE_FULL', `Queue '${queue.name}' has reached its maxSize of ${queue.options.maxSize}`)
     })
   }
 

@@ -53,20 +53,27 @@ export function compareIds(a: string, b: string): number {
   return a < b ? -1 : a === b ? 0 : 1
 }
 
-/** Bytes `messages` take at most, frames and keys. */
+// Of a segment beside its messages: the codec.
+export const SEGMENT_HEAD_BYTES = 1
+
+/** Bytes a segment of `messages` takes at most, with its keys. */
 export function segmentBytesMax(messages: readonly OutgoingMessage[]): number {
-  let bytes = 1
-  for (const message of messages) {
-    bytes +=
-      FRAME_HEADER_BYTES +
-      KEY_BYTES +
-      message.payloadEnd -
-      message.payloadStart +
-      idBytesMax(message) +
-      (message.traceId === null ? 0 : 16) +
-      (message.producerSub === null ? 0 : 2 + message.producerSub.length * 3)
-  }
+  let bytes = SEGMENT_HEAD_BYTES
+  for (const message of messages) bytes += messageBytesMax(message)
   return bytes
+}
+
+/** Bytes of a message in a segment at most: its frame and its key. */
+export function messageBytesMax(message: OutgoingMessage): number {
+  return (
+    FRAME_HEADER_BYTES +
+    KEY_BYTES +
+    message.payloadEnd -
+    message.payloadStart +
+    idBytesMax(message) +
+    (message.traceId === null ? 0 : 16) +
+    (message.producerSub === null ? 0 : 2 + message.producerSub.length * 3)
+  )
 }
 
 /** Of the transactionId. UTF-8 takes at most three bytes a UTF-16 unit. */
@@ -97,7 +104,7 @@ export function buildSegment<M extends OutgoingMessage>(
   const accepted = messages[0]!.acceptedAtMicros === null ? null : ([] as number[])
   if (deduplicated) inSegment.reset(messages.length)
   target[at] = CODEC_RAW
-  let position = at + 1
+  let position = at + SEGMENT_HEAD_BYTES
   let count = 0
   let knownFrom = deduplicated && accepted !== null ? known.heldFrom : 0
   for (const message of messages) {
@@ -128,13 +135,13 @@ export function buildSegment<M extends OutgoingMessage>(
       }
       knownFrom = Math.max(knownFrom, known.blindUpTo(keys, count * KEY_BYTES))
     }
-    starts[count] = position - at - 1
+    starts[count] = position - at - SEGMENT_HEAD_BYTES
     position = end
     stored.push(message)
     accepted?.push(message.acceptedAtMicros ?? 0)
     count++
   }
-  starts[count] = position - at - 1
+  starts[count] = position - at - SEGMENT_HEAD_BYTES
   const body = target.subarray(at, position)
   const keyBytes = count * KEY_BYTES
   keys.copy(target, position, 0, keyBytes)

@@ -137,11 +137,8 @@ async function attemptOnce(
     }
     const refusedPush = push === null ? null : await push.run(scope)
     if (refusedPush !== null) {
-      const { code, error } = pushItems[refusedPush]!
-      throw new Rejected(
-        { index: pushPlaces[refusedPush]!, code: code ?? 'INTERNAL', error: error ?? 'Internal error' },
-        acks,
-      )
+      const { code, error } = pushItems[refusedPush]!.failure ?? { code: 'INTERNAL', error: 'Internal error' }
+      throw new Rejected({ index: pushPlaces[refusedPush]!, code, error }, acks)
     }
     return found
   })

@@ -108,7 +108,7 @@ export function bufferRoutes({ engine, limits }: HttpContext): Route[] {
       async handle(exchange) {
         const id = recordId(exchange)
         const item = await engine.retryQuarantined(id, parseQuarantineBody(exchange.body, limits.payloadBytesMax))
-        if (item.status === 'failed') throw new Refusal(item.code as ErrorCode, item.error ?? undefined)
+        if (item.failure !== null) throw new Refusal(item.failure.code as ErrorCode, item.failure.error)
         exchange.answer(200, {
           success: true,
           id,

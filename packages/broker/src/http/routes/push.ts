@@ -1,6 +1,6 @@
 /** POST /api/v1/push: body → items → engine → one result per item. */
 import { type ErrorCode, PushAnswerSchema, PushRequestSchema } from '@queen/protocol'
-import type { PushItem } from '../../engine/push/push-item.ts'
+import type { PushFailure, PushItem } from '../../engine/push/push-item.ts'
 import { Refusal } from '../../engine/refusal.ts'
 import type { HttpContext } from '../context.ts'
 import type { Route } from '../route.ts'
@@ -55,7 +55,7 @@ export function pushRoutes({ engine, limits }: HttpContext): Route[] {
         const results = large ? await pushAnswerInSlices(items) : pushAnswer(items)
         if (refused) {
           exchange.requireRoom(results)
-          throw refusalOf(items[0]!, results)
+          throw refusalOf(items[0]!.failure!, results)
         }
         exchange.answerJson(201, results, 'latin1')
       },
@@ -67,8 +67,8 @@ function isFailed(item: PushItem): boolean {
   return item.status === 'failed'
 }
 
-function refusalOf(first: PushItem, results: string): Refusal {
+function refusalOf({ code, error }: PushFailure, results: string): Refusal {
   const detailsText = `{"results":${Buffer.from(results, 'latin1')}}`
   // Every code that a push item can have is an HTTP error too.
-  return new Refusal(first.code as ErrorCode, first.error ?? undefined, { detailsText })
+  return new Refusal(code as ErrorCode, error, { detailsText })
 }

@@ -66,9 +66,10 @@ function rejectedBefore({ operations, failedAt }: ParsedTransaction): Transactio
   const operation = operations[failedAt]!
   if (operation.type !== 'push') throw new Error('only a push can fail before the transaction begins')
   const { item } = operation
+  const { code, error } = item.failure!
   return {
     transactionId: randomUUID(),
     results: [{ type: 'push', item }],
-    rejected: { index: failedAt, code: item.code!, error: item.error! },
+    rejected: { index: failedAt, code, error },
   }
 }

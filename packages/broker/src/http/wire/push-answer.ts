@@ -69,8 +69,8 @@ function results(items: readonly PushItem[], from: number, to: number): string {
       }`
     } else if (item.status === 'failed') {
       out += `${separator}{"index":${i},"status":"failed"${names}${ids},"message_id":null,"partition_id":null,"trace_id":null,"error":${jsonString(
-        item.error ?? '',
-      )},"code":"${item.code}"}`
+        item.failure!.error,
+      )},"code":"${item.failure!.code}"}`
     } else {
       const messageId = item.messageId === null ? 'null' : `"${item.messageId}"`
       const traceId = item.status === 'buffered' && item.traceId !== null ? `"${item.traceId}"` : 'null'

@@ -314,17 +314,17 @@ class PushBodyReader {
       inSource ? idEnd : -1,
     )
     if (queue === null || badQueue) {
-      failItem(item, 'INVALID_NAME', "'queue' must be a name of 1 to 255 characters without control characters")
+      item.fail('INVALID_NAME', "'queue' must be a name of 1 to 255 characters without control characters")
     } else if (partition === null || badPartition) {
-      failItem(item, 'INVALID_NAME', "'partition' must be a name of 1 to 255 characters without control characters")
+      item.fail('INVALID_NAME', "'partition' must be a name of 1 to 255 characters without control characters")
     } else if (badTransactionId) {
-      failItem(item, 'INVALID_NAME', "'transactionId' must have 1 to 255 characters and no control characters")
+      item.fail('INVALID_NAME', "'transactionId' must have 1 to 255 characters and no control characters")
     } else if (badTraceId) {
-      failItem(item, 'INVALID_TRACE_ID', 'traceId is not a UUID')
+      item.fail('INVALID_TRACE_ID', 'traceId is not a UUID')
     } else if (payloadNul) {
-      failItem(item, 'INVALID_PAYLOAD', 'The payload contains the escape \\u0000, which cannot be stored')
+      item.fail('INVALID_PAYLOAD', 'The payload contains the escape \\u0000, which cannot be stored')
     } else if (payloadEnd - payloadStart > this.#limits.payloadBytesMax) {
-      failItem(item, 'PAYLOAD_TOO_LARGE', `The payload is larger than ${this.#limits.payloadBytesMax} bytes`)
+      item.fail('PAYLOAD_TOO_LARGE', `The payload is larger than ${this.#limits.payloadBytesMax} bytes`)
     }
     return item
   }
@@ -437,10 +437,4 @@ interface NameBefore {
 /** A bad name as the answer shows it: one that is too long would make the answer many times as long as the request. */
 function shown(name: string | null): string | null {
   return name !== null && name.length > LIMITS.nameCodePointsMax ? null : name
-}
-
-export function failItem(item: PushItem, code: NonNullable<PushItem['code']>, error: string): void {
-  item.status = 'failed'
-  item.code = code
-  item.error = error
 }

@@ -31,7 +31,7 @@ export function transactionResult(index: number, result: Result): Record<string,
     messageId: item.messageId,
     partitionId: item.partitionId,
     queueName: item.queue,
-    ...(failed ? { error: item.error, code: item.code } : {}),
+    ...(failed ? { error: item.failure!.error, code: item.failure!.code } : {}),
   }
 }
 
