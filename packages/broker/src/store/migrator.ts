@@ -5,7 +5,7 @@
  *                ledger rows: either the schema is wholly the new one or nothing happened
  *   functions    sql/functions/*.sql, one versioned set a build (functions.ts), installed in the same transaction
  *
- * With nothing pending it reads the ledger once and touches nothing, so an instance starts while an operator holds
+ * With nothing pending it reads the ledger once and changes no table, so an instance starts while an operator holds
  * locks on every other table. Otherwise it works under an advisory lock: of twenty instances that start on an empty
  * database one migrates and the others find it done.
  *
@@ -14,6 +14,7 @@
  */
 import { StoreError } from '../ports/store-error.ts'
 import { type FunctionSet, ownFunctions } from './functions.ts'
+import { continueNumbers } from './identity-numbers.ts'
 import { type Migration, ownMigrations } from './migrator-files.ts'
 import { applyFunctions, applyMigrations, type Ledger, prepareSchema, readLedger } from './migrator-ledger.ts'
 import { SchemaError } from './migrator-schema-error.ts'
@@ -56,8 +57,13 @@ export async function migrate(
     functionsMissing: !ledger.hasFunctions,
   })
   const readLimits = { lockTimeoutMs, statementTimeoutMs: READ_TIMEOUT_MS }
-  const first = plan(await database.dedicated(readLimits, (sql) => readLedger(sql, functions)))
-  if (first.pending.length === 0 && !first.functionsMissing) return { applied: [], functionsInstalled: false }
+  const nothingToDo = await database.dedicated(readLimits, async (sql) => {
+    const { pending, functionsMissing } = plan(await readLedger(sql, functions))
+    const nothing = pending.length === 0 && !functionsMissing
+    if (nothing) await continueNumbers(sql)
+    return nothing
+  })
+  if (nothingToDo) return { applied: [], functionsInstalled: false }
 
   return database.dedicated({ lockTimeoutMs, statementTimeoutMs: 0 }, async (sql) => {
     await sql.command('BEGIN')
@@ -67,6 +73,7 @@ export async function migrate(
     await applyMigrations(sql, pending)
     if (functionsMissing) await applyFunctions(sql, functions)
     await sql.command('COMMIT')
+    await continueNumbers(sql)
     return { applied: pending.map((migration) => migration.name), functionsInstalled: functionsMissing }
   })
 }

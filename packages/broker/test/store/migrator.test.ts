@@ -102,6 +102,28 @@ describe('migrate', () => {
     expect(await table(other, 'queen.first')).toBe(false)
   })
 
+  it('has rows numbered on behind those that are there, also where others brought them', async () => {
+    const database = connect()
+    await migrate(database)
+    const windows = () =>
+      database.admin.run<{ id: string }>(
+        'windows',
+        "INSERT INTO queen.maintenance_windows (kind, started_at) VALUES ('maintenance', now()) RETURNING id",
+        [],
+      )
+    await windows()
+    await command(
+      database,
+      `INSERT INTO queen.maintenance_windows (id, kind, started_at) OVERRIDING SYSTEM VALUE
+         SELECT n, 'maintenance', now() FROM generate_series(2, 40) n`,
+    )
+    await migrate(database)
+    expect((await windows())[0]!.id).toBe('41')
+    await command(database, 'DELETE FROM queen.maintenance_windows WHERE id > 3')
+    await migrate(database)
+    expect((await windows())[0]!.id).toBe('42')
+  })
+
   it('refuses a schema that is newer than this build', async () => {
     const database = connect()
     await migrate(database, small(FIRST, SECOND))
