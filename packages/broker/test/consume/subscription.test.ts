@@ -50,6 +50,19 @@ it('is recorded anew for a queue that was deleted and made again, so every insta
   expect(delivered(await prompt(fixture.consumer(), 'anew'))).toEqual(['a'])
 })
 
+it('is recorded anew for a queue that came, went and came again since the group asked for it in vain', async () => {
+  const consumer = fixture.consumer()
+  expect((await prompt(consumer, 'comes')).runs).toHaveLength(0)
+  expect(await started('comes')).toBe('new')
+  await fixture.createQueue('comes')
+  await fixture.deleteQueue('comes')
+  await fixture.append(await fixture.createPartition(await fixture.createQueue('comes'), 'p'), ['before'])
+  await vi.waitFor(async () => {
+    expect((await prompt(consumer, 'comes')).runs).toHaveLength(0)
+    expect(await started('comes')).toBe('new')
+  })
+})
+
 it('is recorded anew by a pop that waits while its queue is deleted and made again, heard of late', async () => {
   await fixture.createQueue('under')
   const consumer = fixture.consumer()

@@ -122,9 +122,9 @@ export class PopLookup {
     if (before !== null) {
       this.#parts.feeds.detach(feed, before.id)
       feed.list.clear()
-      // The subscription went with the queue.
-      feed.start = null
     }
+    // The subscription went with the queue. Where there was none, another may have come and gone unheard of.
+    feed.start = null
     feed.doubt()
     feed.reconcileAfter = ''
     if (entry !== null) this.#parts.feeds.attach(feed, entry.id)
