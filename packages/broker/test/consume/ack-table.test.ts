@@ -222,6 +222,31 @@ describe.each(['the lease book', 'the database'])('acks resolved from %s', (sour
     await expect(acker.extendLease('nonsense', 60)).rejects.toMatchObject({ code: 'LEASE_NOT_FOUND' })
   })
 
+  it('takes the group from the required lease that holds the message, else queue mode', async () => {
+    const queue = `table${unique++}`
+    const partitionId = await fixture.createPartition(await fixture.createQueue(queue), 'Default')
+    await fixture.append(partitionId, names('m', 3))
+    const pop = (more: object) => popper.popMessages(popRequest({ queue, ...more }), never)
+    await pop({ consumerGroup: 'g', autoAck: true })
+    const ofGroup = await pop({ consumerGroup: 'g' })
+    const ofQueue = await pop({ batch: 2 })
+    const [m0, m1] = acksOf(ofQueue).map((item) => ({ type: 'ack' as const, item: { ...item, leaseId: null } }))
+    expect(delivered(ofGroup)).toEqual(['m1'])
+
+    // The group has finished m0, so that under its lease nothing would be done and nothing refused.
+    const first = await acker.executeTransaction([m0!], [ofGroup.leaseId, ofQueue.leaseId])
+    expect(first.rejected).toBeNull()
+    expect(await one({ ...m0!.item, status: 'failed' })).toMatchObject({ code: 'ALREADY_COMPLETED' })
+    // Both hold m1: the one that is named first.
+    await acker.executeTransaction([m1!], [ofGroup.leaseId, ofQueue.leaseId])
+    await expect(acker.extendLease(ofGroup.leaseId, 60)).rejects.toMatchObject({ code: 'LEASE_NOT_FOUND' })
+    expect(await acker.extendLease(ofQueue.leaseId, 60)).toMatchObject({ partitions: 1 })
+
+    const elsewhere = await leased(1, 1)
+    await acker.executeTransaction([m1!], [elsewhere.answer.leaseId])
+    await expect(acker.extendLease(ofQueue.leaseId, 60)).rejects.toMatchObject({ code: 'LEASE_NOT_FOUND' })
+  })
+
   it('applies a transaction of acks as a whole or not at all', async () => {
     const { acks, answer, queue } = await leased(3, 2)
     const bare = acks.map((ack) => ({ type: 'ack' as const, item: { ...ack, leaseId: null } }))

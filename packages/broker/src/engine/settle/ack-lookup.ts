@@ -75,24 +75,29 @@ export async function lookUpAcks(
         continue
       }
       const wanted = list.map((ack) => {
-        const cursor = cursors.of(ack)
-        const offset: WantedOffset = {
-          transactionId: ack.item.transactionId,
-          leased: cursor?.leased ?? NO_OFFSETS,
-          offset: -1,
-        }
-        return { ack, cursor, offset }
+        const tries = [...cursors.requiredFor(ack), cursors.of(ack)].map((cursor) => ({
+          cursor,
+          wanted: wantedOffset(ack, cursor),
+        }))
+        return { ack, tries }
       })
       await findOffsets(
         store,
         id,
-        wanted.map(({ offset }) => offset),
+        wanted.flatMap(({ tries }) => tries.map((each) => each.wanted)),
         checkTime,
       )
-      for (const { ack, cursor, offset } of wanted) found.push({ ack, partition, cursor, offset: offset.offset })
+      for (const { ack, tries } of wanted) {
+        const holding = tries.find(({ wanted }) => hasOffset(wanted.leased, wanted.offset)) ?? tries.at(-1)!
+        found.push({ ack, partition, cursor: holding.cursor, offset: holding.wanted.offset })
+      }
     }
   }
   return withoutGone(store, found, checkTime)
+}
+
+function wantedOffset({ item }: UnknownAck, cursor: CursorView | null): WantedOffset {
+  return { transactionId: item.transactionId, leased: cursor?.leased ?? NO_OFFSETS, offset: -1 }
 }
 
 /** Keys outlive their messages. Where a cursor is written the statement tells; the others are looked at here. */
@@ -148,26 +153,30 @@ function mayHold(leaseId: string, partitionId: string): boolean {
 class CursorsFound {
   readonly #byGroup = new Map<string, CursorView>()
   readonly #byLease = new Map<string, CursorView>()
-  /** By partition: the one that holds the first of the required leases. */
-  readonly #required = new Map<string, CursorView>()
+  /** By partition: those that hold required leases. */
+  readonly #required: ReadonlyMap<string, readonly CursorView[]>
 
   constructor(cursors: readonly CursorView[], required: ReadonlyMap<string, number>) {
+    const holding: CursorView[] = []
     for (const cursor of cursors) {
       const { partitionId, group, leaseId } = cursor
       this.#byGroup.set(placeKey(partitionId, group), cursor)
       if (leaseId === null) continue
       this.#byLease.set(placeKey(partitionId, leaseId), cursor)
-      const rank = required.get(leaseId)
-      if (rank === undefined) continue
-      const first = this.#required.get(partitionId)
-      if (first === undefined || rank < required.get(first.leaseId!)!) this.#required.set(partitionId, cursor)
+      if (required.has(leaseId)) holding.push(cursor)
     }
+    holding.sort((a, b) => required.get(a.leaseId!)! - required.get(b.leaseId!)!)
+    this.#required = Map.groupBy(holding, ({ partitionId }) => partitionId)
+  }
+
+  /** Under which of them an ack without group and lease is meant, if they hold its message, in the order of the request. */
+  requiredFor({ item, partitionId }: UnknownAck): readonly CursorView[] {
+    return item.leaseId !== null || item.consumerGroup !== null ? [] : (this.#required.get(partitionId) ?? [])
   }
 
   of({ item, partitionId, group }: UnknownAck): CursorView | null {
     if (item.leaseId !== null) return this.#byLease.get(placeKey(partitionId, item.leaseId)) ?? null
-    const held = item.consumerGroup === null ? this.#required.get(partitionId) : undefined
-    return held ?? this.#byGroup.get(placeKey(partitionId, group)) ?? null
+    return this.#byGroup.get(placeKey(partitionId, group)) ?? null
   }
 }
 

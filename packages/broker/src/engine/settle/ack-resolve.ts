@@ -32,6 +32,7 @@ export async function resolveAcks(
   let before: AckItem | null = null
   let partitionId = ''
   let part: LeasePart | null = null
+  let held: readonly LeasePart[] = []
 
   for (let index = 0; index < items.length; index++) {
     const item = items[index]!
@@ -39,14 +40,26 @@ export async function resolveAcks(
     if (before === null || !isSamePlace(item, before)) {
       before = item
       partitionId = item.partitionId.toLowerCase()
+      held = item.leaseId === null && item.consumerGroup === null ? required.parts(partitionId) : []
       part = partOf(parts.book, item, partitionId, required)
+    }
+    let offset = -1
+    if (held.length > 0) {
+      part = null
+      for (const each of held) {
+        offset = offsetInPart(each, item.transactionId)
+        if (offset < 0) continue
+        part = each
+        break
+      }
+      part ??= partOf(parts.book, item, partitionId, required)
     }
     if (part !== null) {
       if (item.leaseId !== null && item.consumerGroup !== null && item.consumerGroup !== part.group) {
         plan.results[index] = refused('INVALID_LEASE', part.partition)
         continue
       }
-      const offset = offsetInPart(part, item.transactionId)
+      if (offset < 0) offset = offsetInPart(part, item.transactionId)
       if (offset >= 0) {
         if (part !== lastPart || lastEntry === null || lastEntry.leaseId !== item.leaseId) {
           const place = part
@@ -67,7 +80,7 @@ export async function resolveAcks(
       plan.results[index] = refused('MESSAGE_NOT_FOUND', null)
       continue
     }
-    const group = item.consumerGroup ?? part?.group ?? QUEUE_MODE_GROUP
+    const group = item.consumerGroup ?? (item.leaseId === null ? QUEUE_MODE_GROUP : (part?.group ?? QUEUE_MODE_GROUP))
     unknown.push({ index, item, partitionId, group })
   }
   if (unknown.length > 0) {
@@ -93,34 +106,41 @@ function isSamePlace(a: AckItem, b: AckItem): boolean {
   return a.leaseId === b.leaseId && a.partitionId === b.partitionId && a.consumerGroup === b.consumerGroup
 }
 
+/** For an ack that names neither group nor lease: what queue mode holds, where no required lease holds the message. */
 function partOf(book: LeaseBook, item: AckItem, partitionId: string, required: RequiredParts): LeasePart | null {
   if (item.leaseId !== null) return book.part(item.leaseId, partitionId)
   if (item.consumerGroup !== null) return book.current(partitionId, item.consumerGroup)
-  return required.part(partitionId) ?? book.current(partitionId, QUEUE_MODE_GROUP)
+  return required.known ? book.current(partitionId, QUEUE_MODE_GROUP) : null
 }
 
 /** What the required leases hold, put together when it is first asked for. */
 class RequiredParts {
+  /** The book has all of them; one that it lacks may hold any message. */
+  readonly known: boolean
   readonly #book: LeaseBook
   readonly #leaseIds: readonly string[]
-  #parts: Map<string, LeasePart> | null = null
+  #parts: Map<string, LeasePart[]> | null = null
 
   constructor(book: LeaseBook, leaseIds: readonly string[]) {
     this.#book = book
     this.#leaseIds = leaseIds
+    this.known = leaseIds.every((leaseId) => book.groupOf(leaseId) !== null)
   }
 
-  /** Of the first lease that holds the partition. */
-  part(partitionId: string): LeasePart | null {
-    if (this.#leaseIds.length === 0) return null
+  /** Those of the partition, in the order of the request. */
+  parts(partitionId: string): readonly LeasePart[] {
+    if (this.#leaseIds.length === 0) return []
     if (this.#parts === null) {
       this.#parts = new Map()
       for (const leaseId of this.#leaseIds) {
-        for (const part of this.#book.parts(leaseId))
-          if (!this.#parts.has(part.partition.id)) this.#parts.set(part.partition.id, part)
+        for (const part of this.#book.parts(leaseId)) {
+          const before = this.#parts.get(part.partition.id)
+          if (before === undefined) this.#parts.set(part.partition.id, [part])
+          else before.push(part)
+        }
       }
     }
-    return this.#parts.get(partitionId) ?? null
+    return this.#parts.get(partitionId) ?? []
   }
 }
 
