@@ -36,6 +36,11 @@ BEGIN
   SELECT coalesce(pg_catalog.sum(s.last_offset - greatest(s.first_offset, p.start_offset) + 1), 0)::bigint INTO v_messages
     FROM queen.partitions p JOIN queen.segments s ON s.partition_id = p.id AND s.last_offset >= p.start_offset
    WHERE p.id = ANY (v_partitions);
+  -- Those that were deleted one by one before.
+  SELECT v_messages - coalesce(pg_catalog.sum(
+           queen.offset_count(t.offsets * pg_catalog.int8multirange(pg_catalog.int8range(p.start_offset, p.next_offset)))), 0)::bigint
+    INTO v_messages
+    FROM queen.partitions p JOIN queen.tombstones t ON t.partition_id = p.id WHERE p.id = ANY (v_partitions);
   INSERT INTO queen.purges AS u (partition_id, before_offset)
   SELECT p.id, p.next_offset FROM queen.partitions p WHERE p.id = ANY (v_partitions) AND p.next_offset > p.start_offset
   ON CONFLICT (partition_id) DO UPDATE SET before_offset = greatest(u.before_offset, excluded.before_offset);

@@ -62,9 +62,20 @@ export function createWriteStore(
     async countUnfinished(queueId) {
       const rows = await admin.run<{ unfinished: string }>(
         'count_unfinished',
-        `SELECT coalesce(sum(p.next_offset - greatest(p.start_offset, coalesce(
-                  (SELECT min(c.committed) FROM queen.cursors c WHERE c.partition_id = p.id), p.start_offset))), 0)::text AS unfinished
-           FROM queen.partitions p WHERE p.queue_id = $1::uuid`,
+        // A message that waits in front of many finished ones is one message; sets are only counted where there are any.
+        `SELECT coalesce(sum(p.next_offset - greatest(p.start_offset, coalesce(c.lowest, p.start_offset))
+                  - CASE WHEN d.finished = '{}' THEN 0 ELSE queen.offset_count(d.finished * int8multirange(int8range(
+                      least(greatest(p.start_offset, coalesce(c.lowest, p.start_offset)), p.next_offset), p.next_offset))) END), 0)::text AS unfinished
+           FROM queen.partitions p
+          CROSS JOIN LATERAL (
+            SELECT min(k.committed) AS lowest, bool_or(k.acked <> '{}') AS holes FROM queen.cursors k WHERE k.partition_id = p.id) c
+          CROSS JOIN LATERAL (
+            SELECT CASE WHEN c.lowest IS NULL THEN queen.finished_from_start(p.id)
+                        WHEN c.holes THEN (
+                          SELECT range_intersect_agg(int8multirange(int8range(NULL, k.committed)) + k.acked)
+                            FROM queen.cursors k WHERE k.partition_id = p.id)
+                        ELSE '{}' END AS finished OFFSET 0) d
+          WHERE p.queue_id = $1::uuid`,
         [queueId],
       )
       return Number(rows[0]?.unfinished ?? 0)

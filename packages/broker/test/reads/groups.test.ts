@@ -57,6 +57,19 @@ describe('GET /api/v1/consumer-groups', () => {
     ])
   })
 
+  it('counts nothing that was deleted before the group came to its partition', async () => {
+    const a = await queen.push('deleted', 'a', ['a1', 'a2'])
+    await queen.push('deleted', 'b', ['b1'])
+    await queen.ask('GET', '/api/v1/pop/queue/deleted/partition/b?consumerGroup=g')
+    await queen.ask('DELETE', `/api/v1/messages/${a}/a1`)
+    expect(await group('deleted', 'g')).toMatchObject({ members: 1, partitionsWithLag: 2, totalLag: 2 })
+    await queen.ask('DELETE', `/api/v1/messages/${a}/a2`)
+    await age('deleted', 400)
+    expect(await group('deleted', 'g')).toMatchObject({ members: 1, partitionsWithLag: 1, totalLag: 1 })
+    await queen.ask('DELETE', '/api/v1/queues/deleted/clear?partition=b')
+    expect(await group('deleted', 'g')).toMatchObject({ partitionsWithLag: 0, totalLag: 0, maxTimeLag: 0 })
+  })
+
   it('lists the partitions a group is behind on, worst first', async () => {
     await queen.push('behind', 'old', ['o1'])
     await queen.pop('behind', 'consumerGroup=slow')

@@ -255,6 +255,26 @@ describe('DELETE /api/v1/messages/:partitionId/:transactionId', () => {
   })
 })
 
+it('what was deleted one by one is neither cleared nor in the way of maxSize, and neither is what is done behind a message', async () => {
+  await queen.post('/api/v1/configure', { queue: 'sized', options: { maxSize: 4 } })
+  const push = async (...more: string[]): Promise<string[]> => {
+    const items = more.map((transactionId) => ({ queue: 'sized', transactionId }))
+    const { status, body } = await queen.ask('POST', '/api/v1/push', { items })
+    return status === 201 ? body.map((each: Json) => each.status) : [body.code]
+  }
+  expect(await push('s1', 's2', 's3', 's4')).toEqual(['queued', 'queued', 'queued', 'queued'])
+  expect(await push('s5')).toEqual(['QUEUE_FULL'])
+  const [{ partitionId }] = (await queen.get('/api/v1/messages?queue=sized')).messages
+  await queen.ask('DELETE', `/api/v1/messages/${partitionId}/s2`)
+  await expect.poll(() => push('s5')).toEqual(['queued'])
+  const held = await queen.pop('sized', 'batch=3')
+  expect(ids(held.messages)).toEqual(['s1', 's3', 's4'])
+  await queen.post('/api/v1/ack/batch', acks({ messages: held.messages.slice(1) }))
+  await expect.poll(() => push('s6', 's7')).toEqual(['queued', 'queued'])
+  expect(await push('s8')).toEqual(['QUEUE_FULL'])
+  expect((await queen.ask('DELETE', '/api/v1/queues/sized/clear')).body.deletedMessages).toBe(6)
+})
+
 describe('POST …/dlq and …/retry', () => {
   it('moves a message to the dead letters and back, before everything newer, for exactly the groups asked', async () => {
     const partitionId = await queen.push('bury', 'p', ['m1', 'm2', 'm3'])
@@ -277,6 +297,19 @@ describe('POST …/dlq and …/retry', () => {
     expect(delivered.messages[0]).toMatchObject({ id: detail.id, data: { id: 'm1' }, retryCount: 0 })
     expect(ids((await queen.pop('bury', 'batch=9&consumerGroup=a')).messages)).toEqual(['m2', 'm3', 'm4'])
     expect((await queen.ask('POST', `/api/v1/messages/${partitionId}/m1/retry`)).body.code).toBe('NOT_DEAD_LETTERED')
+  })
+
+  it('a dead letter is one for its group also when the group is forgotten', async () => {
+    const partitionId = await queen.push('forgotten', 'p', ['f1'])
+    await queen.pop('forgotten', 'consumerGroup=g')
+    await queen.post(`/api/v1/messages/${partitionId}/f1/dlq`, { consumerGroup: 'g', error: 'bad' })
+    await queen.ask('DELETE', '/api/v1/consumer-groups/g')
+    const listed = await queen.get('/api/v1/messages?queue=forgotten&consumerGroup=g&status=dead_letter')
+    expect(ids(listed.messages)).toEqual(['f1'])
+    expect(await queen.get(`/api/v1/messages/${partitionId}/f1`)).toMatchObject({
+      status: 'dead_letter',
+      errorMessage: 'bad',
+    })
   })
 
   it('wakes a waiting consumer', async () => {

@@ -180,9 +180,14 @@ export function createMessageReads(database: Pick<Database, 'admin' | 'transacti
         `SELECT d.partition_id, d.group_name, d.message_offset, d.retry_count, d.error_message
            FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS i (partition_id, low, high)
           CROSS JOIN LATERAL (
-            SELECT d.* FROM queen.cursors k JOIN queen.dead_letters d
-                ON d.partition_id = k.partition_id AND d.group_name = k.group_name AND d.message_offset BETWEEN i.low AND i.high
-             WHERE k.partition_id = i.partition_id OFFSET 0) d`,
+            -- From group to group: the index has them in this order, and a group may have dead letters without a cursor.
+            WITH RECURSIVE g AS (
+              SELECT (SELECT min(f.group_name) FROM queen.dead_letters f WHERE f.partition_id = i.partition_id) AS name
+              UNION ALL
+              SELECT (SELECT min(f.group_name) FROM queen.dead_letters f
+                       WHERE f.partition_id = i.partition_id AND f.group_name > g.name) FROM g WHERE g.name IS NOT NULL)
+            SELECT d.* FROM g JOIN queen.dead_letters d
+                ON d.partition_id = i.partition_id AND d.group_name = g.name AND d.message_offset BETWEEN i.low AND i.high) d`,
         [ranges.map((each) => each.partitionId), ranges.map((each) => each.from), ranges.map((each) => each.to)],
       )
       return rows.map(toMark)
