@@ -201,5 +201,10 @@ function sessionSettings(settings: Readonly<Record<string, string>>): string {
     `pg_catalog.set_config('synchronous_commit', CASE pg_catalog.current_setting('synchronous_commit')
        WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, false)`,
   )
+  // PostgreSQL 17 and later. Our statements have a limit each; a migration has none.
+  calls.push(
+    `CASE WHEN pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL
+       THEN pg_catalog.set_config('transaction_timeout', '0', false) END`,
+  )
   return `SELECT ${calls.join(', ')}`
 }

@@ -29,6 +29,8 @@ export function baseSettings(limits: TimeLimits): Record<string, string> {
     lock_timeout: `${limits.lockTimeoutMs}ms`,
     statement_timeout: `${limits.statementTimeoutMs}ms`,
     idle_in_transaction_session_timeout: `${IDLE_IN_TRANSACTION_MS}ms`,
+    // A session that rests is in use: one that the server ends under a statement would be an outage.
+    idle_session_timeout: '0',
     // Compiling costs more than any of our statements takes.
     jit: 'off',
   }

@@ -12,6 +12,8 @@ const PATH = '/api/v1/system/maintenance'
 let broker: RunningBroker
 /** What opening a connection for the fence fails with. */
 let failure: StoreError | null = null
+/** The next COMMIT is done, and its answer lost. */
+let losesCommit = false
 
 beforeAll(async () => {
   broker = await runBroker({}, { database: withFailingFence })
@@ -21,7 +23,13 @@ afterAll(() => broker[Symbol.asyncDispose]())
 function withFailingFence(database: QueenDatabase): QueenDatabase {
   const dedicated: QueenDatabase['dedicated'] = (limits, work) =>
     failure === null ? database.dedicated(limits, work) : Promise.reject(failure)
-  return Object.create(database, { dedicated: { value: dedicated } })
+  const transaction: QueenDatabase['transaction'] = async (which, work) => {
+    const result = await database.transaction(which, work)
+    if (!losesCommit) return result
+    losesCommit = false
+    throw new StoreError('unavailable', 'PostgreSQL does not answer', { outcomeUnknown: true })
+  }
+  return Object.create(database, { dedicated: { value: dedicated }, transaction: { value: transaction } })
 }
 
 describe('a window that cannot be made safe', () => {
@@ -41,6 +49,20 @@ describe('a window that cannot be made safe', () => {
     failure = null
     expect(await broker.post(PATH, { enabled: true })).toMatchObject({ safeToMigrate: true, blockers: [] })
     await broker.post(PATH, { enabled: false })
+  })
+})
+
+describe('a switch whose commit is not answered', () => {
+  it('G10 is said to be unknown, not to be as it was', async () => {
+    for (const enabled of [true, false]) {
+      losesCommit = true
+      const lost = await broker.ask('POST', PATH, { enabled })
+      expect(lost).toMatchObject({
+        status: 503,
+        body: { code: 'DATABASE_UNAVAILABLE', details: { outcome: 'unknown' } },
+      })
+      expect(await broker.get(PATH)).toMatchObject({ maintenanceMode: enabled })
+    }
   })
 })
 

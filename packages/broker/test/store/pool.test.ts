@@ -100,7 +100,7 @@ describe('sessions', () => {
   it('are set up the same way whatever the defaults of the database are', async () => {
     const name = new URL(opened.url).pathname.slice(1)
     const settings =
-      "SET timezone = 'Asia/Tokyo'; ALTER DATABASE %d SET synchronous_commit = off; ALTER DATABASE %d SET datestyle = 'German'; ALTER DATABASE %d SET array_nulls = off; ALTER DATABASE %d SET standard_conforming_strings = off"
+      "SET timezone = 'Asia/Tokyo'; ALTER DATABASE %d SET synchronous_commit = off; ALTER DATABASE %d SET datestyle = 'German'; ALTER DATABASE %d SET array_nulls = off; ALTER DATABASE %d SET standard_conforming_strings = off; ALTER DATABASE %d SET idle_session_timeout = '7s'; ALTER DATABASE %d SET transaction_timeout = '9s'"
     await opened.database.dedicated({ lockTimeoutMs: 0, statementTimeoutMs: 0 }, (sql) =>
       sql.command(settings.replaceAll('%d', name)),
     )
@@ -111,10 +111,13 @@ describe('sessions', () => {
               current_setting('search_path') AS sp, current_setting('lock_timeout') AS lt,
               current_setting('statement_timeout') AS st, current_setting('enable_hashjoin') AS hj,
               current_setting('array_nulls') AS nulls, current_setting('standard_conforming_strings') AS strings,
+              current_setting('idle_session_timeout') AS ist, current_setting('transaction_timeout') AS tt,
               current_setting('application_name') AS an`,
       [],
     )
     expect(row).toEqual({
+      ist: '0',
+      tt: '0',
       nulls: 'on',
       strings: 'on',
       sc: 'on',

@@ -11,6 +11,7 @@ import type { QuarantineCount } from '../drain/quarantine-count.ts'
 import type { InstanceStatus, MaintenanceStatus, MaintenanceWindow, PopMaintenanceStatus } from '../engine.ts'
 import { isIsoTimestamp, nextOf, readToken } from '../list-token.ts'
 import { Refusal } from '../refusal.ts'
+import { toRefusal } from '../store-refusal.ts'
 import type { Page } from '../types.ts'
 import { within } from '../within.ts'
 import type { ClockView } from './host-clock.ts'
@@ -491,6 +492,5 @@ function unlessTransient(error: unknown): void {
 }
 
 function refuse(error: unknown): never {
-  if (error instanceof StoreError && error.transient) throw new Refusal('DATABASE_UNAVAILABLE')
-  throw error
+  throw toRefusal(error)
 }
