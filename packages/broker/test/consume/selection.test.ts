@@ -171,6 +171,21 @@ describe('selection', () => {
     expect((await consumer.popMessages(popRequest({ ...space, task: 'low' }), never)).emptyReason).toBe('lease_held')
   })
 
+  it('serves a queue of higher priority first also when only one of lower priority was looked at before', async () => {
+    const consumer = fixture.consumer()
+    for (const [name, priority] of [
+      ['seen.low', 0],
+      ['seen.high', 1],
+    ] as const) {
+      const partition = await fixture.createPartition(await fixture.createQueue(name, { priority }), 'Default')
+      await fixture.append(partition, names(`${name}-`, 2))
+    }
+    const pop = (request: object) => consumer.popMessages(popRequest({ autoAck: true, ...request }), never)
+    expect(delivered(await pop({ queue: 'seen.low' }))).toEqual(['seen.low-0'])
+    const space = { queue: null, namespace: 'seen', batch: 9, partitions: 9 }
+    expect(delivered(await pop(space))).toEqual([...names('seen.high-', 2), 'seen.low-1'])
+  })
+
   it('serves a namespace of more queues than one request looks at, whichever have messages (G2)', async () => {
     await fixture.sql(
       `WITH q AS (INSERT INTO queen.queues (id, name, namespace, task, options)

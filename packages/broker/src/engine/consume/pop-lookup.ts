@@ -99,6 +99,7 @@ export class PopLookup {
         return feed
       })
       await recordSubscriptions(store, feeds, subscription, wait.arrivedMs)
+      await this.#lookAbove(feeds)
       wait.feeds = feeds
       return
     }
@@ -112,6 +113,18 @@ export class PopLookup {
       if (found !== null) feed.list.state(found.id, performance.now()).entry = found
     }
     wait.feeds = [feed]
+  }
+
+  /** Where something is known to be ready, queues of higher priority that nobody has looked at yet may have more. */
+  async #lookAbove(feeds: readonly GroupFeed[]): Promise<void> {
+    for (const feed of feeds) feed.list.wake(performance.now())
+    const ready = feeds.find(({ list }) => list.readyCount > 0)?.queue
+    if (ready == null) return
+    for (const feed of feeds) {
+      if (feed.list.readyCount > 0 || feed.queue === null || feed.queue.options.priority <= ready.options.priority)
+        return
+      if (feed.reconciledAtMs === Number.NEGATIVE_INFINITY) await reconcile(this.#parts.store, feed)
+    }
   }
 
   /** The feed reads this incarnation of its queue from now on; null = there is none. */
