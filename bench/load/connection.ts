@@ -35,7 +35,9 @@ export class Connection {
   private constructor(hostname: string, port: number, onError: (error: Error) => void) {
     this.#onError = onError
     this.#socket = connect({
-      ...{ host: hostname, port, noDelay: true },
+      host: hostname,
+      port,
+      noDelay: true,
       onread: {
         buffer: () => this.#room(),
         callback: (bytes) => {

@@ -11,15 +11,10 @@ import { PayloadCipher } from './engine/cipher.ts'
 import { createConsumer } from './engine/consume/consumer.ts'
 import { withoutUndecryptable } from './engine/consume/undecryptable.ts'
 import { DiskSpace } from './engine/disk-space.ts'
-import { ClusterDrain } from './engine/drain/cluster-drain.ts'
 import { DelayedDrain } from './engine/drain/delayed-drain.ts'
-import { Drain, type DrainParts } from './engine/drain/drain.ts'
-import { HorizonLog } from './engine/drain/horizon-log.ts'
-import { Merge } from './engine/drain/merge.ts'
+import { createDrains } from './engine/drain/drains.ts'
 import { createQuarantine } from './engine/drain/quarantine.ts'
 import { QuarantineCount } from './engine/drain/quarantine-count.ts'
-import { Staging } from './engine/drain/staging.ts'
-import { StepSize } from './engine/drain/step-size.ts'
 import { MessageIdSource } from './engine/format/message-id.ts'
 import { KeyCheck } from './engine/key-check.ts'
 import { Acceptance } from './engine/maintenance/acceptance.ts'
@@ -227,70 +222,30 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     // Should this process die now, the others are to know that it left something behind.
     onFilling: () => heartbeat.nudge(),
   })
-  const horizon = new HorizonLog(buffer)
-  const drainedHere = (records: number): void => {
-    control?.meter.add(records)
-    cluster.add(records)
-    delayed.progressed()
-    transitions.progress()
-  }
-  const drainParts: DrainParts = {
-    store: writeStore,
-    log: horizon,
-    catalog: {
-      queues: (names) => catalog.queues(names),
-      ensurePartitions: (names) => catalog.ensurePartitions(names),
-      forget: (queue) => catalog.forget(queue),
-      deletedAtMicros: (names) => writeStore.deletedAtMicros(names),
-    },
-    dedup,
-    ids,
-    stepSize: new StepSize(),
-    cipher,
-    key,
-    nowMs: clock.wholeMs,
-    endLostFlushes: (ageMs) => writeStore.endLostFlushes(ageMs),
-    sendsAhead: true,
-    onStored,
-    onProgress: drainedHere,
-    onSetAside: (entries) => {
-      quarantined.setAside(entries.length)
-      transitions.setAside(entries)
-    },
-  }
-  const drain = new Drain(drainParts)
   const drainStore = createDrainStore(database, instanceId)
   const inFlight = (): number => acceptance.running + (lanes.empty ? 0 : 1)
-  const cluster = new ClusterDrain({
+  const { drain, cluster } = createDrains({
     instanceId,
-    store: drainStore,
-    log: buffer,
+    store: writeStore,
+    drainStore,
+    buffer,
+    catalog,
+    dedup,
+    ids,
+    cipher,
+    key,
+    clock,
     acceptance,
-    nowMicros: () => clock.nowMicros(),
-    horizon,
     quarantined,
-    drain,
-    staging: new Staging({
-      store: drainStore,
-      log: horizon,
-      drain,
-      onProgress: drainedHere,
-      endLostFlushes: (ageMs) => writeStore.endLostFlushes(ageMs),
-      nowMs: clock.wholeMs,
-    }),
-    merge: new Merge({
-      store: drainStore,
-      push: writeStore,
-      quarantine: buffer.quarantine,
-      // Whoever handed it over counts it, and has ended what it had given up.
-      drain: (staged, store, goOn) =>
-        new Drain({
-          ...{ ...drainParts, log: staged, store, sendsAhead: false },
-          ...{ onProgress: () => {}, endLostFlushes: async () => {} },
-        }).run(goOn),
-    }),
     inFlight,
     handoffTimeoutMs: limits.bufferHandoffTimeoutMs,
+    onStored,
+    onProgress: (records) => {
+      control?.meter.add(records)
+      delayed.progressed()
+      transitions.progress()
+    },
+    onSetAside: (entries) => transitions.setAside(entries),
     onFinished: (counts) => transitions.drained(counts),
   })
   control = new MaintenanceControl({
@@ -326,7 +281,9 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
     log: buffer,
     quarantined,
     self: {
-      ...{ id: instanceId, hostname: config.hostname, pid: process.pid },
+      id: instanceId,
+      hostname: config.hostname,
+      pid: process.pid,
       startedAt: new Date(startedAtMs).toISOString(),
     },
     nowMs: clock.wholeMs,

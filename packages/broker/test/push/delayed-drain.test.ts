@@ -16,7 +16,7 @@ describe('bufferMs', () => {
     const delayed = new DelayedDrain(() => due.push(Math.round(performance.now())))
     const write = (count: number, bufferMs: number, bufferMax = 100) => {
       const items = Array.from({ length: count }, () => P)
-      delayed.hold(items, { bufferMs, bufferMax })
+      delayed.hold(items)
       delayed.written(items, { bufferMs, bufferMax })
     }
     return { due, delayed, write, startedAt: Math.round(performance.now()) }
@@ -50,7 +50,7 @@ describe('bufferMs', () => {
   test('their partitions are held until the buffer is empty', () => {
     const { delayed, write } = bench()
     expect(delayed.active).toBe(false)
-    delayed.hold([P], { bufferMs: 10, bufferMax: 1 })
+    delayed.hold([P])
     expect([delayed.active, delayed.writing, delayed.holds('q', 'p'), delayed.holds('q', 'other')]).toEqual([
       true,
       true,
@@ -93,7 +93,7 @@ describe('bufferMs', () => {
   test('G9 beyond ten thousand partitions everything is held, and the books are closed', () => {
     const { delayed } = bench()
     for (let i = 0; i < 10_002; i++) {
-      delayed.hold([{ queue: 'q', partition: `p${i}` }], { bufferMs: 10, bufferMax: 1 })
+      delayed.hold([{ queue: 'q', partition: `p${i}` }])
     }
     expect(delayed.holds('q', 'never named')).toBe(true)
     delayed.release()

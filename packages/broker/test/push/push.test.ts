@@ -137,7 +137,7 @@ describe('push', () => {
   test('part is committed and the rest can go nowhere: the rest fails by itself', async () => {
     const stack = new PushStack(opened.database)
     await stack.send(item('mixed', 'here', '0'))
-    stack.delayed.hold([{ queue: 'mixed', partition: 'held' }], { bufferMs: 1, bufferMax: 1 })
+    stack.delayed.hold([{ queue: 'mixed', partition: 'held' }])
     stack.listLog.failure = { code: 'BUFFER_FULL', times: 1 }
     const items = await stack.send(item('mixed', 'here', '1'), item('mixed', 'held', '2'))
     expect([statuses(items), codes(items)]).toEqual([

@@ -43,7 +43,7 @@ export class DelayedDrain {
   }
 
   /** From now on the partitions of these items are held. */
-  hold(items: readonly Named[], _options: PushOptions): void {
+  hold(items: readonly Named[]): void {
     this.#writing++
     for (const { queue, partition } of items) {
       let partitions = this.#held.get(queue)

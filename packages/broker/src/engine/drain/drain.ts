@@ -217,7 +217,8 @@ export class Drain {
     const before = ahead?.after?.places.find(({ segment }) => segment.stored.length > 0)
     if (ahead === null || before === undefined || asides.length > 0) return
     step.early = this.#send(step, ahead, last.through, {
-      ...{ partitionId: before.place.id, idBase: before.segment.write.idBase },
+      partitionId: before.place.id,
+      idBase: before.segment.write.idBase,
       guessed: ahead.places.filter(({ guessed }) => guessed).map(({ place }) => place.id),
     })
     this.#underWay = step.early.catch(() => {})
@@ -226,7 +227,11 @@ export class Drain {
   #send({ asides, from, through }: Step, { places }: Built, after: number, behind?: SentSegment): Promise<PushResult> {
     const { log, store } = this.#parts
     const drain: DrainStep = {
-      ...{ bufferId: log.bufferId, after, from, through, setAside: asides },
+      bufferId: log.bufferId,
+      after,
+      from,
+      through,
+      setAside: asides,
       ...(behind === undefined ? {} : { behind }),
       ...(this.#isCurrent === null ? {} : { isCurrent: this.#isCurrent }),
     }

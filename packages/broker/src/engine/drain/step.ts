@@ -54,8 +54,16 @@ export interface Place {
 
 export function newStep(from: number, through: number, lost: LostFlushes): Step {
   return {
-    ...{ items: [], asides: [], records: 0 },
-    ...{ from, through, lost, sent: null, onSent: () => {}, ahead: null, early: null },
+    items: [],
+    asides: [],
+    records: 0,
+    from,
+    through,
+    lost,
+    sent: null,
+    onSent: () => {},
+    ahead: null,
+    early: null,
   }
 }
 

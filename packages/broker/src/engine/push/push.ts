@@ -120,7 +120,7 @@ export class Push {
     if (resting.length > 0) {
       // Nothing of their partitions rests in the buffer yet: these may still go the direct way without overtaking.
       const free = resting.filter((item) => !delayed.holds(item.queue, item.partition))
-      delayed.hold(resting, options)
+      delayed.hold(resting)
       try {
         await this.buffer(resting, null)
       } finally {

@@ -145,8 +145,17 @@ export class LeaseBook {
     const earlier = this.current(partition.id, group)
     if (earlier !== null) this.end(earlier.leaseId, partition.id)
     const part: LeasePart = {
-      ...{ leaseId, group, partition, runs, messages, held, want },
-      ...{ run: 0, place: 0, offsets: null, bytes },
+      leaseId,
+      group,
+      partition,
+      runs,
+      messages,
+      held,
+      want,
+      run: 0,
+      place: 0,
+      offsets: null,
+      bytes,
     }
     lease.parts.set(partition.id, part)
     let groups = this.#cursors.get(partition.id)
