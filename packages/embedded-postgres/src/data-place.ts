@@ -54,7 +54,7 @@ export function openDataPlace(wishedDir: string, name: string, remember: boolean
   const hasData = holdsCluster(wished)
 
   const named = readLine(location)
-  // Whoever is not root has never had a stand-in, and data in place is all there is.
+  // Only root ever has a stand-in; for any other user data in place is all there is.
   const standIns =
     named !== undefined ? [named] : isRoot || !hasData ? earlierStandIns([resolve(wishedDir), wished], location) : []
   const places = [...(hasData ? [wished] : []), ...standIns]

@@ -123,7 +123,7 @@ function hold(dataDir: string, path: string, self: Holder, user: ServerUser | un
       try {
         renameSync(writeDraft(dataDir, { ...self, released: true }, user), path)
       } catch {
-        // Whoever comes next sees that this process has ended, or the directory is gone with everything in it.
+        // The next owner sees that this process has ended; or the directory is gone with everything in it.
       }
     },
   }

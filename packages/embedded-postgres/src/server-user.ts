@@ -45,7 +45,7 @@ export function barrier(user: ServerUser, path: string): string | undefined {
   let found: string | undefined
   for (let dir = dirname(resolve(path)); ; dir = dirname(dir)) {
     const stat = statSync(dir, { throwIfNoEntry: false })
-    // A file among the directories is another error, for whoever creates the directory.
+    // A file where a directory should be is another error, reported where the directory is created.
     if (stat?.isDirectory() && !allows(user, stat, 0o1)) found = dir
     if (dir === dirname(dir)) return found
   }

@@ -106,7 +106,7 @@ async function readOwner(path: string): Promise<LockOwner | Unreadable | null> {
   } catch (error) {
     const errno = errnoOf(error)
     if (errno === 'ENOENT') return null
-    // Another user's, whose records could not be read either: whoever went on would set them all aside.
+    // Another user's lock, whose records could not be read either: going on would set them all aside.
     if (errno === 'EACCES' || errno === 'EPERM') throw error
     return { why: String(error) }
   }

@@ -84,7 +84,7 @@ export class FileSet {
     const start = file.placeBefore(number)
     if (start.number === number) return { file, ...start }
     const handle = await nullIfGone(this.#disk.open(file.path, 'read'))
-    // Whoever reads there will find it gone.
+    // The reader will find the file gone when it comes to it.
     if (handle === null) return { ...start, file, number }
     try {
       const walk = new RecordWalk(handle, {

@@ -109,7 +109,7 @@ export class ProgressFile {
     writeUInt64(slot, this.#sequence, 8)
     writeUInt64(slot, progress.drainedThrough, 16)
     writeUInt64(slot, progress.nextRecord, 24)
-    // One more than it is: 0 stands in slots of a version that did not know it.
+    // Stored plus one: 0 means that the version that wrote the slot did not know this field.
     writeUInt64(slot, progress.lastRecord + 1, 32)
     slot.writeUInt32LE(crc32(slot, 8, FIRST_BYTES, SEED), 4)
     writeUInt64(slot, progress.givenFrom ?? 0, FIRST_BYTES)

@@ -23,7 +23,7 @@ export function connectionsMax(poolSize: number, filesMax = openFilesMax()): num
 /** What `ulimit -n` says of this process; node has raised it to what may be had. */
 function openFilesMax(): number {
   if (process.report === undefined) return Number.POSITIVE_INFINITY
-  // Otherwise node looks up names of whom it is connected to.
+  // Otherwise node looks up the host names of all its connections.
   Object.assign(process.report, { excludeNetwork: true })
   const { userLimits } = process.report.getReport() as { userLimits?: { open_files?: { soft: number | 'unlimited' } } }
   const soft = userLimits?.open_files?.soft

@@ -7,7 +7,8 @@ import type { Database } from './sql.ts'
 // A turn is a row with an end: an instance that dies in its turn delays the others for this long. Itself it delays by
 // nothing, restarted or not: nobody else can have its turn.
 const TURN_SECONDS = 30
-// Two may fail. Whoever loses a turn that it is still in does no harm: every statement decides under its own locks.
+// Two renewals may fail. An instance that goes on working after it lost its turn does no harm: every statement decides
+// under its own locks.
 const RENEW_TURN_MS = 10_000
 // An instance that had nothing buffered is forgotten after as long without a word.
 const CUT_OFF_SECONDS_MAX = 3_600
@@ -151,8 +152,9 @@ export function createRemovalStore({ admin }: Pick<Database, 'admin'>, instanceI
     async oldestBufferedSeconds() {
       const [row] = await admin.run<{ seconds: string | null }>(
         'oldest_buffered',
-        // Whoever had nothing when it was last heard of may have accepted since; not for ever, or one that is gone and left
-        // quarantined records would hold the evidence up. What is staged is in nobody's buffer any more.
+        // An instance that had nothing when it was last heard of may have accepted messages since. Only for a while: one
+        // that is gone and left quarantined records would keep the segments of removed messages for ever. Staged records are
+        // in no instance's buffer any more.
         `SELECT ceil(extract(epoch FROM clock_timestamp() - min(o.at)))::bigint AS seconds
            FROM (
              SELECT coalesce((i.report ->> 'oldestBufferedAt')::timestamptz, i.started_at) AS at

@@ -73,8 +73,8 @@ export function createSystemStore(
     },
 
     async keepOnce(name, value) {
-      // Mostly something is kept, and then nothing is locked or written: whoever holds the row holds up nobody, and a server
-      // that takes no writes yet answers too.
+      // Mostly something is kept already. Then nothing is locked or written, so that neither a session that holds the row
+      // nor a server that takes no writes yet is in the way.
       const [kept] = await state.run<{ value: { kept: string } }>(
         'read_kept',
         'SELECT s.value FROM queen.system_state s WHERE s.key = $1::text',
@@ -83,7 +83,7 @@ export function createSystemStore(
       if (kept !== undefined) return kept.value.kept
       const [row] = await state.run<{ value: { kept: string } }>(
         'keep_once',
-        // Both see each other: whoever comes second waits for the first, and updates nothing.
+        // Of two instances at the same time the second waits for the first, and gets what that one kept.
         `INSERT INTO queen.system_state AS s (key, value) VALUES ($1::text, jsonb_build_object('kept', $2::text))
          ON CONFLICT (key) DO UPDATE SET key = excluded.key RETURNING s.value`,
         [name, value],
@@ -95,7 +95,7 @@ export function createSystemStore(
       const limits = { lockTimeoutMs: Math.max(1, waitMs), statementTimeoutMs: waitMs + FENCE_MARGIN_MS }
       try {
         await database.dedicated(limits, (sql) =>
-          // Exclusive, and given back at once: whoever held it shared has ended, whoever comes later sees the switch.
+          // Exclusive, and given back at once: writes that held it shared have ended, later ones see the switch.
           sql.run('fence', 'SELECT pg_catalog.pg_advisory_xact_lock(queen.fence_key())', []),
         )
         return true

@@ -1,9 +1,5 @@
 /** Steps of a drain that are built and sent while PostgreSQL commits the one before them. */
-import { randomUUID } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { type FileBuffer, openFileBuffer } from '@queen/file-buffer'
+import type { FileBuffer } from '@queen/file-buffer'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { PushItem } from '../../src/engine/push/push-item.ts'
 import type { DrainStep, PushStore } from '../../src/ports/push-store.ts'
@@ -13,27 +9,21 @@ import { type OpenedTestDatabase, openTestDatabase } from '../store/test-databas
 import { buffered, drainBenchOn, refusingPoison } from './drain-bench.ts'
 import { item, PushStack, storeOn } from './push-stack.ts'
 import { storedMessages } from './stored-messages.ts'
+import { TestBuffers } from './test-buffers.ts'
 
 let opened: OpenedTestDatabase
-let directory: string
-const buffers: FileBuffer[] = []
+let buffers: TestBuffers
 
 beforeAll(async () => {
   opened = await openTestDatabase()
-  directory = await mkdtemp(join(tmpdir(), 'queen-drain-ahead-'))
+  buffers = await TestBuffers.make()
 })
 afterAll(async () => {
-  for (const buffer of buffers) await buffer.close()
+  await buffers[Symbol.asyncDispose]()
   await opened[Symbol.asyncDispose]()
-  await rm(directory, { recursive: true })
 })
 
-async function openBuffer(): Promise<FileBuffer> {
-  const place = join(directory, randomUUID())
-  const buffer = await openFileBuffer({ directory: place, bufferBytesMax: 1e9, diskFreeBytesMin: 0 })
-  buffers.push(buffer)
-  return buffer
-}
+const openBuffer = (): Promise<FileBuffer> => buffers.open()
 
 const always = () => true
 const namesOf = async (queue: string) =>

@@ -1,9 +1,6 @@
 /** The drain from a real file buffer into a real PostgreSQL, killed at every await. */
 import { createSecretKey, randomBytes, randomUUID } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { type FileBuffer, openFileBuffer } from '@queen/file-buffer'
+import type { FileBuffer } from '@queen/file-buffer'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { PayloadCipher } from '../../src/engine/cipher.ts'
 import type { DrainEnd } from '../../src/engine/drain/drain.ts'
@@ -19,26 +16,21 @@ import { type OpenedTestDatabase, openTestDatabase } from '../store/test-databas
 import { buffered, type DrainBench, type DrainBenchOptions, drainBenchOn, refusingPoison } from './drain-bench.ts'
 import { encryptedQueue, isOnePiece, item, PushStack, storeOn } from './push-stack.ts'
 import { storedMessages } from './stored-messages.ts'
+import { TestBuffers } from './test-buffers.ts'
 
 let opened: OpenedTestDatabase
-let directory: string
-const buffers: FileBuffer[] = []
+let buffers: TestBuffers
 
 beforeAll(async () => {
   opened = await openTestDatabase()
-  directory = await mkdtemp(join(tmpdir(), 'queen-drain-'))
+  buffers = await TestBuffers.make()
 })
 afterAll(async () => {
-  for (const buffer of buffers) await buffer.close()
+  await buffers[Symbol.asyncDispose]()
   await opened[Symbol.asyncDispose]()
-  await rm(directory, { recursive: true })
 })
 
-async function openBuffer(name: string = randomUUID()): Promise<FileBuffer> {
-  const buffer = await openFileBuffer({ directory: join(directory, name), bufferBytesMax: 1e9, diskFreeBytesMin: 0 })
-  buffers.push(buffer)
-  return buffer
-}
+const openBuffer = (name?: string): Promise<FileBuffer> => buffers.open(name)
 
 const benchOn = (buffer: FileBuffer, options: DrainBenchOptions = {}): DrainBench =>
   drainBenchOn(opened.database, buffer, options)

@@ -108,7 +108,7 @@ export class Buffers {
     const left: PushedItem[] = []
     for (const buffer of this.#buffers.values()) {
       this.#flusher.abandon(buffer)
-      // Whoever waits for a flush of it would wait for ever.
+      // Callers that wait for a flush of this buffer would wait for ever.
       this.#failed(buffer, this.#parts.dead.reason)
       for (const item of buffer.allItems()) left.push(pushedItem(this.#parts.settings.json, item))
     }

@@ -176,7 +176,7 @@ export class Flusher {
     buffer.alone = false
     buffer.sendMax = Math.min(buffer.sendMax * 2, REQUEST_ITEMS_MAX)
     buffer.lastError = verdict.error
-    // Still flying: whoever enters the buffer now must not make it due a second time.
+    // The batch still counts as under way: a message that enters the buffer now must not make it due a second time.
     this.#events.judged(buffer, batch, verdict)
     if (verdict.error !== null) {
       this.#backOff(buffer, batch, verdict.error)

@@ -49,7 +49,7 @@ async function currentToken(
     return await untilAborted(Promise.resolve(bearerToken()), call.signal)
   } catch (cause) {
     if (call.signal?.aborted) throw cause
-    // Whoever issues the tokens may be back in a moment; nothing was sent.
+    // Retryable: nothing was sent, and the issuer of the tokens may be back in a moment.
     throw new QueenAuthError('The bearer token could not be obtained', {
       code: 'TOKEN_UNAVAILABLE',
       retryable: true,

@@ -195,8 +195,8 @@ export class LeasesAhead {
       const several = wait.shared || wait.feeds.length > 1
       if (partitionId !== null) this.#dropOf(feed, ({ lease }) => lease.state.id === partitionId)
       else if (several || feed.list.readyCount === 0) this.#dropOf(feed, () => true)
-      // Whoever takes of several partitions chooses among all of them, when what was held is back; but who has messages
-      // already must not be kept from them by that.
+      // A pop that may take from several partitions waits for what is being given back, to choose among all of them; not
+      // one that has messages already.
       underWay ||= several && wait.runs.length === 0
     }
     return underWay

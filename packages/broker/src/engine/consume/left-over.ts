@@ -12,8 +12,8 @@ import type { PartitionState } from './ready-list.ts'
 // Longer than a consumer needs to come back, and than a lease that was taken ahead is held; for the others this is how
 // much later they hear of it.
 const TAKEN_WITHIN_MS = 50
-// Partitions a look: whoever waits elsewhere has enough to take until the next one, and a backlog over thousands of
-// partitions costs twenty notifications a second at most.
+// Partitions told in one look: enough for consumers of other instances until the next look, and a backlog over thousands
+// of partitions costs twenty notifications a second at most.
 const TOLD_MAX = 64
 // About 100 bytes each. What goes beyond it is found by those who wait when they look for themselves.
 const WATCHED_MAX = 10_000

@@ -181,8 +181,8 @@ export class PopLookup {
     const { namespace, task, consumerGroup, subscription } = wait.request
     const { catalog } = this.#parts
     const queues = await catalog.match(namespace, task)
-    // A group that starts somewhere else has a record of it for each queue, made the first time it looks there. Whoever
-    // looked later and elsewhere would have it start later.
+    // A group with a start of its own gets it recorded for a queue the first time it looks there. If it looked at other
+    // queues each time, it would start later in those it came to later.
     wait.partial = queues.length > NAMESPACE_QUEUES_MAX && subscription.mode === 'all'
     if (!wait.partial) return queues.slice(0, NAMESPACE_QUEUES_MAX)
     const key = JSON.stringify([namespace, task, consumerGroup])

@@ -71,14 +71,14 @@ interface Reported {
 const NEAR_RECORDS = 2_000
 // An instance that stores for longer without a report would look dead, and hold the others up.
 const RUN_MS = 500
-// What hangs for longer than any step takes (each statement ends after seconds) is no work: a disk that never answers.
+// Longer than any step takes, since each statement ends after seconds: what hangs for so long is a disk that never answers.
 const AT_WORK_MS_MAX = 120_000
-// Rounds in a row; what comes and goes is over by then.
+// Failed rounds in a row: a passing failure is over by then.
 const FAILURES_MAX = 5
 // Staged ahead of the others, it only makes the database larger.
 const STAGED_MAX = 400_000
-// In a copy of the database that had forgotten the window, whoever lives is heard of within so long: heartbeats are 2 s apart,
-// the switch is looked at every 5 s.
+// A copy of the database that had forgotten the window may not know every instance. Each that lives is heard of within so
+// long: heartbeats are 2 s apart, the switch is looked at every 5 s.
 const HEARD_MS_MAX = 6_000
 // How long an answer is waited for while no push waits with it.
 const ANSWER_MS_MAX = 1_000
@@ -151,11 +151,11 @@ export class ClusterDrain {
       return end
     } catch (error) {
       if (this.#silent || error instanceof StoreError) throw error
-      // Once, or the others would wait for its first report as long as its heart beats.
+      // One report before it falls silent: the others would wait for its first one as long as its heart beats.
       await this.#report(hold, true)
       this.#silent = true
       this.#failure = error
-      // It can read, and fails all the same: whoever tried every second would be heard every second.
+      // It can read and fails all the same. Each try reports, and the others go on waiting for an instance that reports.
       if (++this.#failures >= FAILURES_MAX) this.#restsUntilMs = performance.now() + 2 * this.#parts.handoffTimeoutMs
       throw error
     }
@@ -196,7 +196,7 @@ export class ClusterDrain {
   async #work(hold: Hold, { atMicros, copy, frontierMicros, view }: Reported): Promise<RoundEnd> {
     const { instanceId, log, merge } = this.#parts
     const others = view.frontierMicros ?? Number.POSITIVE_INFINITY
-    // Whoever joins after this report accepts nothing older than it.
+    // An instance that joins after this report accepts nothing older than the report.
     const isCurrent = (): boolean => copy === merge.copy
     const left = await this.#storeOwn(view, Math.min(atMicros - 1, others), frontierMicros, isCurrent)
     if (left === 'diverted') return { status: 'waiting' }
@@ -274,7 +274,7 @@ export class ClusterDrain {
     if (log.stats.pendingRecords === 0) return 'empty'
     const alone = view.pending === 0 && view.staged === 0 && view.awaited === 0
     if (!alone) {
-      // Whoever is furthest behind goes on: the others' staged records wait for its.
+      // The instance that is furthest behind stages whatever there is: the staged records of the others wait for its.
       const ahead = view.awaited > 0 || frontierMicros > (view.frontierMicros ?? frontierMicros)
       if (ahead && view.staged > STAGED_MAX) return 'empty'
       horizon.upToMicros = Number.POSITIVE_INFINITY
@@ -335,7 +335,7 @@ export class ClusterDrain {
       throw error
     })
     if (!gated) this.#promised = false
-    // Somebody that PostgreSQL does not know of may have yet to report.
+    // An instance that PostgreSQL does not know of yet may still report: one more is waited for.
     const unheard = performance.now() < this.#allHeardMs ? 1 : 0
     return { atMicros, copy, frontierMicros, view: { ...told, awaited: told.awaited + unheard } }
   }

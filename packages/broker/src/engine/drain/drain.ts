@@ -96,7 +96,7 @@ export class Drain {
     this.#mayGoBack = true
   }
 
-  /** Whether the database may have less of this buffer than was freed of it, until that has been looked at. */
+  /** True until PostgreSQL has said how far it has this buffer: an older copy may lack records that the disk has freed. */
   get isInDoubt(): boolean {
     return !this.#inSync
   }
@@ -292,11 +292,11 @@ export class Drain {
         // PostgreSQL refuses the step: halves, until the record it refuses stands alone and is set aside (G8).
         if (error.failure === 'rejected') return this.#storeHalves(step, error)
         if (error.failure === 'locked') stepSize.tookTooLong()
-        // Too much for one statement: halves, at once. Whoever came again with the whole would never get through.
+        // Too much for one statement: halved at once, because the whole would be too much again.
         if (error.tooLong && step.items.length > STEP_RECORDS_MIN) return this.#storeHalves(step, null)
         if (error.failure !== 'conflict') throw error
       }
-      // Others keep storing what this step holds, or it keeps meeting their locks: halves are quicker than they are.
+      // Others keep storing what this step holds, or it keeps meeting their locks: a half needs less time between them.
       if (++attempts >= ATTEMPTS_MAX && step.items.length > 1) return this.#storeHalves(step, null)
       if (attempts > 2 * ATTEMPTS_MAX)
         throw new StoreError('conflict', 'the drain keeps losing races with other writers')
@@ -319,7 +319,7 @@ export class Drain {
     }
     if (refusal !== null && items.length === 0) {
       if (asides.length === 0) throw refusal
-      // Not even the quarantine takes it: then the disk does, where every record has a file of its own.
+      // PostgreSQL refuses the record even as an entry of the quarantine: it is kept on the disk, in a file of its own.
       for (const entry of asides) await this.#parts.log.quarantine.add(entry)
       this.#parts.onSetAside(asides)
       return this.#storeStep({ ...step, asides: [] })
@@ -366,7 +366,7 @@ export class Drain {
     const { ahead } = step
     step.ahead = null
     if (ahead === null || ahead.after?.stored === false) return null
-    // Or each would keep all that came before it in memory.
+    // Otherwise each step would keep the one before it in memory, that one its own predecessor, and so on.
     ahead.after = null
     return this.#holds(step, ahead) ? ahead : null
   }

@@ -166,8 +166,9 @@ export class Grouping {
     try {
       if (cipher === null) throw new Error('this instance has no encryption key')
       const bytes = item.source.subarray(item.payloadStart, item.payloadEnd)
-      // Sealed with this key while it could not be checked, it would be dead for whoever has the right one; here it can
-      // be read until somebody acts. What this key does not open was sealed with another, mostly the right one.
+      // What this (wrong) key opens was sealed with it while it could not be checked. Stored so, no instance with the right
+      // key could read it; set aside, it can be read here until somebody acts. What it does not open was sealed with another
+      // key, mostly the right one, and is stored as it is.
       if (item.encrypted && wanted && !opens(cipher, bytes)) return true
       if (wanted && key.isWrong) throw new Error(WRONG_KEY)
       item.replacePayload(wanted ? cipher.encrypt(bytes) : cipher.decrypt(bytes), wanted)

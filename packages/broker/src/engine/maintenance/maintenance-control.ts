@@ -24,7 +24,8 @@ import {
   PHASE,
   WRITE_MODE,
 } from './maintenance-machine.ts'
-import { mayBeForgotten, readSwitch, SWITCH_OFF, type SwitchState } from './switch-state.ts'
+import { RememberedSwitch } from './remembered-switch.ts'
+import { mayBeForgotten, SWITCH_OFF, type SwitchState } from './switch-state.ts'
 
 export interface ControlParts {
   /** @throws StoreError */
@@ -51,7 +52,6 @@ export interface ControlParts {
   readonly onChange: (from: MaintenanceState, to: MaintenanceState) => void
 }
 
-const STATE_FILE = 'maintenance'
 // New pushes are held at the gate at most this long; a drain that cannot finish by then goes back to buffering them.
 const GATE_MS_MAX = 250
 // The same for the barrier of a cluster: several instances have to meet in it. On a machine that is overloaded they need
@@ -80,12 +80,12 @@ const CONFIRM_LOOK_MS = 10
 const CONFIRM_STALE_MS = 1_000
 // After a defect in the drain the same step is not tried again faster than this.
 const RETRY_MS = 1_000
-const SAVE_AGAIN_MS = 100
 
 export class MaintenanceControl {
   readonly #parts: ControlParts
   readonly #meter: DrainMeter
   readonly #hold: Hold
+  readonly #remembered: RememberedSwitch
   #state: MaintenanceState = 'outage'
   #switch: SwitchState = SWITCH_OFF
   #switchKnown = false
@@ -108,14 +108,12 @@ export class MaintenanceControl {
   #phaseSince = 0
   #roundBegunMs = Number.NEGATIVE_INFINITY
   #asking: Promise<void> | null = null
-  #saved = ''
-  #saveFails = false
-  #saveTimer: NodeJS.Timeout | null = null
   #lastError: string | null = null
 
   constructor(parts: ControlParts) {
     this.#parts = parts
     this.#meter = new DrainMeter(parts.nowMs)
+    this.#remembered = new RememberedSwitch(parts.log, parts.report, () => this.#switch)
     this.#hold = {
       // Once the barrier is being opened, no report may promise anew: the gate would open with that promise in force.
       promises: () => this.#state === 'barrier' && this.#barrier !== null,
@@ -156,12 +154,11 @@ export class MaintenanceControl {
 
   /** Takes up what was known before the last stop; writes go to the buffer until PostgreSQL has been heard. */
   async start(): Promise<void> {
-    const remembered = await this.#parts.log.readState(STATE_FILE)
+    const remembered = await this.#remembered.read()
     this.#stopped = false
-    if (remembered !== null && remembered !== undefined) {
-      this.#switch = readSwitch(remembered)
+    if (remembered !== null) {
+      this.#switch = remembered
       this.#switchKnown = true
-      this.#saved = JSON.stringify(this.#switch)
     }
     this.#enter(this.#switchKnown && this.#switch.enabled ? 'window' : 'outage')
     this.#firstRound = Promise.withResolvers<void>()
@@ -175,7 +172,7 @@ export class MaintenanceControl {
     if (this.#probe !== null) clearTimeout(this.#probe)
     if (this.#retry !== null) clearTimeout(this.#retry)
     if (this.#barrier !== null) clearTimeout(this.#barrier)
-    if (this.#saveTimer !== null) clearTimeout(this.#saveTimer)
+    this.#remembered.stop()
     this.#resume?.()
     await this.#draining
   }
@@ -212,16 +209,16 @@ export class MaintenanceControl {
     this.#stale ||= state === null
     if (state === null || ticket < this.#applied) return
     this.#applied = ticket
-    const changed = !this.#switchKnown || JSON.stringify(state) !== this.#saved
+    const changed = !this.#remembered.has(state)
     this.#switch = state
     this.#switchKnown = true
     this.#stale = false
     // On: from this instant pushes are buffered. Off: only after the file says so too, or a crash now would have us
     // remember a window that is over; that is harmless, but the reverse is not.
     if (state.enabled) this.handle('on')
-    if (changed) await this.#save(state)
+    if (changed) await this.#remembered.save(state)
     if (state.enabled || this.#applied !== ticket) return
-    // Whoever read the switch: a status that is asked for learns of the end of an outage as well.
+    // Here and not in refresh(): a request for the status reads the switch too, and may be the first to see an outage end.
     if (this.#state === 'window' || this.#state === 'outage') {
       await this.#parts.beforeWrites()
       if (this.#applied !== ticket) return
@@ -430,7 +427,7 @@ export class MaintenanceControl {
         return
       }
     }
-    // Known to be over: whoever learned it still writes it down, and opens the gate the right way then.
+    // If the drain is known to be over, learn() is still writing that to the disk and opens the gate by its own event.
     if (this.#state === 'barrier' && this.#switch.draining) this.handle('late')
   }
 
@@ -471,24 +468,6 @@ export class MaintenanceControl {
       this.#retry = null
       if (this.#wanted()) this.#work()
     }, RETRY_MS)
-  }
-
-  async #save(state: SwitchState): Promise<void> {
-    try {
-      await this.#parts.log.writeState(STATE_FILE, state)
-      this.#saved = JSON.stringify(state)
-      this.#saveFails = false
-    } catch (error) {
-      if (!this.#saveFails)
-        this.#parts.report.error({ err: error }, 'the maintenance switch cannot be remembered on disk')
-      this.#saveFails = true
-      if (this.#stopped || this.#saveTimer !== null) return
-      // A disk that has room again is used at once: until then a restart without PostgreSQL would not know of the window.
-      this.#saveTimer = setTimeout(() => {
-        this.#saveTimer = null
-        if (this.#saveFails) void this.#save(this.#switch)
-      }, SAVE_AGAIN_MS)
-    }
   }
 }
 

@@ -8,16 +8,16 @@ import type { RecordLog } from '../../ports/record-log.ts'
 import { StoreError } from '../../ports/store-error.ts'
 import { type InstanceRow, LIVE_MS_MAX, type SwitchValue, type SystemStore } from '../../ports/system-store.ts'
 import type { QuarantineCount } from '../drain/quarantine-count.ts'
-import type { InstanceStatus, MaintenanceStatus, MaintenanceWindow, PopMaintenanceStatus } from '../engine.ts'
+import type { MaintenanceStatus, MaintenanceWindow, PopMaintenanceStatus } from '../engine.ts'
 import { isIsoTimestamp, nextOf, readToken } from '../list-token.ts'
 import { Refusal } from '../refusal.ts'
 import { toRefusal } from '../store-refusal.ts'
 import type { Page } from '../types.ts'
 import { within } from '../within.ts'
-import type { ClockView } from './host-clock.ts'
-import { heardBetween, instanceStatus, isoOfMicros, selfReport, sumOf } from './instance-view.ts'
+import { drainBlockers, unreachable, windowBlockers } from './blockers.ts'
+import { heardBetween, sumOf } from './instance-view.ts'
+import { KnownInstances, type KnownInstancesParts } from './known-instances.ts'
 import type { MaintenanceControl } from './maintenance-control.ts'
-import { sessionName } from './session-name.ts'
 import {
   flipMaintenance,
   flipSwitch,
@@ -31,12 +31,12 @@ import {
 } from './switch-state.ts'
 import { windowOf } from './window-view.ts'
 
-export interface MaintenanceParts {
+export interface MaintenanceParts extends KnownInstancesParts {
   readonly system: SystemStore
   readonly control: MaintenanceControl
   readonly log: RecordLog
   readonly quarantined: QuarantineCount
-  readonly self: { readonly id: string; readonly hostname: string; readonly startedAt: string; readonly pid: number }
+  readonly self: KnownInstancesParts['self'] & { readonly pid: number }
   readonly nowMs: () => number
   readonly databaseUp: () => boolean
   readonly onPopMaintenance: (on: boolean) => void
@@ -44,8 +44,6 @@ export interface MaintenanceParts {
   readonly onInstances: (rows: readonly InstanceRow[]) => void
   /** PostgreSQL's clock stood at `databaseMs` between two moments of `performance.now()`. */
   readonly onDatabaseTime: (databaseMs: number, fromMs: number, toMs: number, rows: readonly InstanceRow[]) => void
-  /** What the others are to know of this host's clock. */
-  readonly clock: () => ClockView | null
 }
 
 // How long switching on waits for running writes: longer than any of them may take.
@@ -59,15 +57,9 @@ const NORMAL_MS_MAX = 900
 const NORMAL_PAUSE_MS = 30
 const HISTORY_PAUSE_MS = 200
 
-// Two heartbeats were missed: longer than an instance takes to notice a drain.
-const SILENT_MS_MAX = 5_000
-
-type Blocker = MaintenanceStatus['blockers'][number]
-
 export class Maintenance {
   readonly #parts: MaintenanceParts
-  #instances: readonly InstanceRow[] = []
-  #instancesAtMs = Number.NEGATIVE_INFINITY
+  readonly #instances: KnownInstances
   /** When PostgreSQL heard this process last, by its clock. */
   #heardAtMs = Number.POSITIVE_INFINITY
   #popSwitch: SwitchState = SWITCH_OFF
@@ -77,6 +69,7 @@ export class Maintenance {
 
   constructor(parts: MaintenanceParts) {
     this.#parts = parts
+    this.#instances = new KnownInstances(parts)
   }
 
   get popMaintenance(): boolean {
@@ -86,7 +79,7 @@ export class Maintenance {
   /** Reports this instance and remembers the others. Returns who else goes by its name. @throws StoreError */
   async heartbeat(): Promise<(InstanceRow & { isCopy: boolean }) | null> {
     const { system, self, onDatabaseTime } = this.#parts
-    const report = this.#selfReport()
+    const report = this.#instances.selfReport()
     const fromMs = performance.now()
     const rows = await system.heartbeat({ ...self, report: { ...report } })
     const toMs = performance.now()
@@ -102,15 +95,12 @@ export class Maintenance {
 
   /** The other instances as last heard of. */
   others(): { id: string; live: boolean; bufferId: string | null; onDisk: number | null }[] {
-    const ageMs = this.#parts.nowMs() - this.#instancesAtMs
-    return this.#instances
-      .filter((row) => row.id !== this.#parts.self.id)
-      .map(({ id, report, silentMs }) => ({
-        id,
-        live: silentMs + ageMs <= LIVE_MS_MAX,
-        bufferId: typeof report.bufferId === 'string' ? report.bufferId : null,
-        onDisk: typeof report.quarantinedOnDisk === 'number' ? report.quarantinedOnDisk : null,
-      }))
+    return this.#instances.others().map(({ id, report, silentMs }) => ({
+      id,
+      live: silentMs <= LIVE_MS_MAX,
+      bufferId: typeof report.bufferId === 'string' ? report.bufferId : null,
+      onDisk: typeof report.quarantinedOnDisk === 'number' ? report.quarantinedOnDisk : null,
+    }))
   }
 
   /** What a read of the system state says about pops. */
@@ -169,7 +159,7 @@ export class Maintenance {
     }
     const known = control.switch
     const state = known ?? SWITCH_OFF
-    const instances = this.#instanceStatuses()
+    const instances = this.#instances.statuses()
     const live = instances.filter((instance) => instance.live)
     const draining = state.draining || (!state.enabled && live.some((instance) => instance.phase === 'draining'))
     const phase = state.enabled ? 'maintenance' : draining ? 'draining' : 'normal'
@@ -186,14 +176,14 @@ export class Maintenance {
       reason: state.reason,
       by: state.by,
       safeToMigrate,
-      blockers: await this.#blockers(phase, safeToMigrate, instances, read !== null),
+      blockers: await this.#blockers(phase, safeToMigrate, read !== null),
       stale: read === null || control.stale,
       bufferedMessages: sumOf(instances.map((instance) => instance.bufferedMessages)),
       bufferedBytes: sumOf(instances.map((instance) => instance.bufferedBytes)),
       oldestBufferedAt: oldest ?? null,
       quarantinedMessages: sumOf(instances.map((instance) => instance.quarantinedMessages)),
-      bufferHealthy: this.#selfReport().bufferHealthy && this.#othersHealthy(),
-      drain: phase === 'draining' ? this.#drainProgress() : null,
+      bufferHealthy: this.#instances.buffersHealthy,
+      drain: phase === 'draining' ? this.#instances.drainProgress() : null,
       message: maintenanceMessage({ phase, safeToMigrate }, this.#parts.databaseUp() && control.state !== 'outage'),
       bufferStats: {
         pendingCount: log.stats.pendingRecords,
@@ -268,7 +258,7 @@ export class Maintenance {
     let changed = false
     let before = SWITCH_OFF
     // With others it is not known: what they told last may be a moment old.
-    const [own, ...others] = this.#instanceStatuses()
+    const [own, ...others] = this.#instances.statuses()
     const heldBytes = others.length === 0 ? own!.bufferedBytes : null
     const value = await system
       .changeSwitch('maintenance_mode', (current, age) => {
@@ -346,129 +336,17 @@ export class Maintenance {
   }
 
   #learnInstances(rows: readonly InstanceRow[]): void {
-    const { nowMs, onInstances, quarantined, self } = this.#parts
-    this.#instances = rows
-    this.#instancesAtMs = nowMs()
-    const own = rows.find((row) => row.id === self.id)
-    if (own !== undefined) quarantined.heard(own.quarantined)
-    onInstances(rows)
+    this.#instances.learn(rows)
+    this.#parts.onInstances(rows)
   }
 
-  #selfReport() {
-    const { control, log } = this.#parts
-    const drain = control.phase === 'draining' ? control.meter.progress(log.stats.pendingRecords) : null
-    return selfReport(log, control.phase, drain, this.#parts.clock())
-  }
-
-  /** All known instances; this one as it is now, not as it last reported. */
-  #instanceStatuses(): InstanceStatus[] {
-    const { self, log, control, nowMs } = this.#parts
-    const report = this.#selfReport()
-    const own: InstanceStatus = {
-      id: self.id,
-      hostname: self.hostname,
-      startedAt: self.startedAt,
-      lastSeenAt: new Date(nowMs()).toISOString(),
-      phase: control.phase,
-      bufferedMessages: report.bufferedMessages,
-      bufferedBytes: report.bufferedBytes,
-      oldestBufferedAt:
-        log.stats.oldestAcceptedAtMicros === null ? null : isoOfMicros(log.stats.oldestAcceptedAtMicros),
-      quarantinedMessages: this.#parts.quarantined.records,
-      diskFreeBytes: report.diskFreeBytes,
-      capacityBytes: report.capacityBytes,
-      timeToFullSeconds: report.timeToFullSeconds,
-      live: true,
-    }
-    const ageMs = nowMs() - this.#instancesAtMs
-    const others = this.#instances
-      .filter((row) => row.id !== self.id)
-      .map((row) => instanceStatus({ ...row, silentMs: row.silentMs + ageMs }))
-      .filter((status) => status.live || status.bufferedMessages !== 0 || status.quarantinedMessages !== 0)
-    return [own, ...others].sort((a, b) => (a.id < b.id ? -1 : 1))
-  }
-
-  #othersHealthy(): boolean {
-    const ageMs = this.#parts.nowMs() - this.#instancesAtMs
-    return this.#instances.every(
-      (row) =>
-        row.id === this.#parts.self.id ||
-        !instanceStatus({ ...row, silentMs: row.silentMs + ageMs }).live ||
-        row.report.bufferHealthy === true,
-    )
-  }
-
-  #drainProgress(): MaintenanceStatus['drain'] {
-    const own = this.#selfReport().drain
-    const reported = this.#instances
-      .filter((row) => row.id !== this.#parts.self.id && row.report.phase === 'draining')
-      .map((row) => row.report.drain as { total: number; drained: number; ratePerSecond: number } | null)
-    const all = [own, ...reported].filter((drain) => drain !== null && drain !== undefined)
-    const total = all.reduce((sum, drain) => sum + drain.total, 0)
-    const drained = all.reduce((sum, drain) => sum + drain.drained, 0)
-    const ratePerSecond = all.reduce((sum, drain) => sum + drain.ratePerSecond, 0)
-    return {
-      total,
-      drained,
-      ratePerSecond,
-      etaSeconds: ratePerSecond > 0 ? Math.ceil((total - drained) / ratePerSecond) : null,
-    }
-  }
-
-  async #blockers(
-    phase: string,
-    safe: boolean,
-    instances: readonly InstanceStatus[],
-    reachable: boolean,
-  ): Promise<MaintenanceStatus['blockers']> {
+  async #blockers(phase: string, safe: boolean, reachable: boolean): Promise<MaintenanceStatus['blockers']> {
+    const { control, self, system } = this.#parts
     if (phase === 'normal' || (phase === 'maintenance' && safe)) return []
-    const own = instances.find((instance) => instance.id === this.#parts.self.id)!
-    if (!reachable) return [blocker(own, 'DATABASE_UNAVAILABLE')]
-    if (phase === 'draining') return this.#drainBlockers(instances)
-    const holders = await within(STATUS_MS_MAX, this.#parts.system.fenceHolders()).catch(() => [])
-    if (holders.length === 0 && this.#fenceFailure !== null) return [blocker(own, 'DATABASE_UNAVAILABLE')]
-    return holders.map((holder) => {
-      const instance = instances.find((each) => sessionName(each.id) === holder.applicationName)
-      return {
-        instanceId: instance?.id ?? holder.applicationName.replace(/^queen /, ''),
-        hostname: instance?.hostname ?? '',
-        reason: 'IN_FLIGHT_WRITES' as const,
-        bufferedMessages: instance?.bufferedMessages ?? null,
-        lastSeenAt: instance?.lastSeenAt ?? null,
-      }
-    })
-  }
-
-  /**
-   * Whoever holds records, and the dead that have not said that they hold none. Without either, those whose records wait
-   * in PostgreSQL to be merged; and without those, whoever takes long to say anything.
-   */
-  async #drainBlockers(instances: readonly InstanceStatus[]): Promise<MaintenanceStatus['blockers']> {
-    const holding = instances
-      .filter((instance) => instance.bufferedMessages !== 0)
-      .map((instance) => blocker(instance, instance.live ? 'BUFFER_NOT_EMPTY' : 'NOT_LIVE'))
-    const { control, nowMs, self, system } = this.#parts
-    const { draining, epoch, expectSince } = control.switch ?? SWITCH_OFF
-    // The drain after an outage is an instance's own.
-    if (!draining) return holding
-    const asked = system.listDrainDebts(epoch, expectSince ?? new Date(0).toISOString())
-    const debts = await within(STATUS_MS_MAX, asked).catch(() => [])
-    const ageMs = nowMs() - this.#instancesAtMs
-    const owing = debts.flatMap(({ instanceId, staged, unreported }) => {
-      const row = this.#instances.find(({ id }) => id === instanceId)
-      if (row === undefined || holding.some((each) => each.instanceId === instanceId)) return []
-      const silentMs = row.silentMs + ageMs
-      const late = unreported && instanceId !== self.id && silentMs > SILENT_MS_MAX
-      return [{ status: instanceStatus({ ...row, silentMs }), staged, late }]
-    })
-    const late = owing.filter((each) => each.late)
-    const dead = late.filter(({ status }) => !status.live)
-    const found = [...holding, ...dead.map(({ status }) => blocker(status, 'NOT_LIVE'))]
-    if (found.length > 0) return found
-    const waiting = owing.filter(({ staged }) => staged > 0)
-    if (waiting.length > 0)
-      return waiting.map(({ status, staged }) => blocker({ ...status, bufferedMessages: staged }, 'BUFFER_NOT_EMPTY'))
-    return late.map(({ status }) => blocker(status, 'NOT_LIVE'))
+    if (!reachable) return unreachable(this.#instances.own())
+    const parts = { system, instances: this.#instances, selfId: self.id, answerMsMax: STATUS_MS_MAX }
+    if (phase === 'draining') return drainBlockers(parts, control.switch ?? SWITCH_OFF)
+    return windowBlockers(parts, this.#fenceFailure)
   }
 
   #popAnswer(): PopMaintenanceStatus {
@@ -476,11 +354,6 @@ export class Maintenance {
     const message = enabled ? 'Pops are paused: consumers wait.' : 'Pops are served.'
     return { popMaintenanceMode: enabled, since, reason, message }
   }
-}
-
-function blocker(instance: InstanceStatus, reason: Blocker['reason']): Blocker {
-  const { id: instanceId, hostname, bufferedMessages, lastSeenAt } = instance
-  return { instanceId, hostname, reason, bufferedMessages, lastSeenAt }
 }
 
 function asValue(state: SwitchState | null): SwitchValue | null {

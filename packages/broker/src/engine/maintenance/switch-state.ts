@@ -100,7 +100,7 @@ export function flipMaintenance(...given: Parameters<typeof flipSwitch>): Switch
   const now = given[0]
   const next = flipSwitch(...given)
   if (next === null || next.enabled === now.enabled) return next
-  // Reopened before it was drained: whoever was expected then still is, or the dead would be forgotten.
+  // Reopened before it was drained: instances that were expected then still are, or dead ones would be forgotten.
   if (next.enabled)
     return { ...next, expectSince: now.draining ? now.expectSince : null, reopened: now.draining && now.reopened }
   const beganMs = Date.parse(now.since ?? '')

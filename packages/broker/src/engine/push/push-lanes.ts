@@ -202,7 +202,7 @@ export class PushLanes {
     const parts = this.#parts
     const taken = lanes.map((lane) => takeItems(lane, Math.min(lane.itemsMax, itemsMax)))
     try {
-      // Held: whoever drains relies on nothing reaching the buffer now.
+      // Held: the drain relies on nothing reaching the buffer now.
       if (parts.route.mode === 'held') await parts.route.opened()
       if (parts.route.mode !== 'direct') {
         await this.#divertAll(lanes, taken, false)

@@ -73,7 +73,8 @@ export class CatalogRefresh {
     let pauseMs = PAUSE_MS
     try {
       this.#reached = await this.#readAll()
-      // What was noticed was committed. Read since and not reached, it was another database's.
+      // The version that was noticed had been committed. A read that began later and found a lower one reads another
+      // database, an older copy.
       if (this.#reached < noticed && this.#noticed === noticed) this.#noticed = this.#reached
     } catch (error) {
       this.#parts.log.debug({ error: (error as Error).message }, 'the queue configuration could not be read')

@@ -62,7 +62,7 @@ export interface Snapshot {
 const CHEAP_MS = 50
 const REST_FACTOR = 30
 const REST_MS_MAX = 25_000
-// Who has not asked for this long is gone: a dashboard polls, Prometheus scrapes.
+// Nobody has asked for this long: the dashboard that polled, or the Prometheus that scraped, is gone.
 const ASKED_MS = 5 * 60_000
 // How long a read waits for a refresh before it takes what is there.
 const WAIT_MS = 250

@@ -16,7 +16,7 @@ import { StoreError } from '../../ports/store-error.ts'
 const TROUBLE_MS_MIN = 1_500
 // An outage is noticed this much later than it began: the time limit of the statement that noticed it.
 const NOTICED_AFTER_MS = 2_000
-// Whoever is kept waiting tries again sooner: a statement's time limit and a pause. What came later nobody saw.
+// Statements that are kept waiting come again within a time limit and a pause: a longer gap is time in which nobody asked.
 const UNSEEN_MS_MAX = 3_000
 // It changes nothing and reads nothing, so it waits only where everybody does. On a machine too busy for this the leases
 // get some seconds too many.
@@ -165,7 +165,7 @@ export class LeaseCredit {
     if (open && (sinceMs - this.#due[last]!.untilMs < TROUBLE_MS_MIN || this.#due.length >= DUE_MAX))
       this.#due[last] = { sinceMs: this.#due[last]!.sinceMs, untilMs }
     else this.#due.push({ sinceMs, untilMs })
-    // Whoever comes next waits for it. It does not wait for them: leases are looked at by others too.
+    // The next statement waits for it. It is begun now all the same: other instances look at these leases too.
     this.#creditDue().catch(() => {})
   }
 
