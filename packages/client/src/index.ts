@@ -1,4 +1,9 @@
-/** The one public door of the package. */
+/**
+ * The one public door of the package.
+ *
+ * Programs written for version 0.15 of Queen's JavaScript client run on this one after a change of the import. Where a
+ * comment names "client 0.15", its behaviour is the reason.
+ */
 export { Admin } from './admin/admin.ts'
 export { BUFFER_DEFAULTS, CLIENT_DEFAULTS, CONSUME_DEFAULTS, POP_DEFAULTS, QUEUE_DEFAULTS } from './defaults.ts'
 export {

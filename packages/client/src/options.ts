@@ -1,6 +1,6 @@
 /**
  * The constructor's options, read once into settings that nothing changes afterwards. Wrong ones throw here, with
- * 0.15's words where it had words, so that no later code has to doubt them.
+ * the words of client 0.15 where it had words, so that no later code has to doubt them.
  */
 import { CLIENT_DEFAULTS } from './defaults.ts'
 import { QueenUsageError } from './errors/classes.ts'

@@ -101,7 +101,8 @@ export interface Step {
   readonly effects: readonly Effect[]
 }
 
-// With wait(false) this is 0.15's pause; with a waiting pop it is the first pause after an answer that came too early.
+// With wait(false) this is the pause of client 0.15; with a waiting pop it is the first pause after an answer that came
+// too early.
 const EMPTY_PAUSE_MILLIS = 100
 const EMPTY_PAUSE_MILLIS_MAX = 1_000
 // A waiting pop answered empty in less than this part of its time did not wait: pop maintenance, unknown queue.

@@ -75,7 +75,7 @@ function outcomeUnknown(status: number, code: string | undefined, details: unkno
 
 function messageOf(answer: FailedAnswer, body: Record<string, unknown>): string {
   if (typeof body.error === 'string' && body.error !== '') return body.error
-  // 0.15's words for an answer without a usable body.
+  // The words of client 0.15 for an answer without a usable body.
   const fallback = `HTTP ${answer.status}: ${answer.statusText}`.trimEnd()
   const text = answer.text.trim()
   if (answer.body !== null || text === '' || text.startsWith('<')) return fallback

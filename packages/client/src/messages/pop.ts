@@ -96,7 +96,7 @@ function leaseMillis({ body, headers }: FinalAnswer): number | null {
   return left > 0 ? left : null
 }
 
-/** `builder.pop()`: transient failures are `[]` unless asked otherwise, as 0.15 programs expect. */
+/** `builder.pop()`: transient failures are `[]` unless asked otherwise, as programs written for client 0.15 expect. */
 export async function pop<T>(core: ClientCore, selection: QueueSelection, options: PopOptions): Promise<Message<T>[]> {
   core.lifecycle.assertOpen()
   options.signal?.throwIfAborted()
@@ -122,7 +122,7 @@ export async function pop<T>(core: ClientCore, selection: QueueSelection, option
   }
 }
 
-/** 0.15 ignored subscriptions without a group in silence; this says so. */
+/** Client 0.15 ignored subscriptions without a group in silence; this says so. */
 export function warnAboutSubscription(core: ClientCore, selection: QueueSelection, operation: string): void {
   const { group, subscriptionMode, subscriptionFrom } = selection
   if (group !== null || (subscriptionMode === null && subscriptionFrom === null)) return

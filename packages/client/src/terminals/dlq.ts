@@ -67,7 +67,7 @@ export class DlqBuilder<T = Untyped> {
   }
 }
 
-/** 0.15's examples read `dlqTimestamp`. */
+/** The examples of client 0.15 read `dlqTimestamp`. */
 function deadLetter<T>(raw: Record<string, unknown>): DlqMessage<T> {
   return { ...raw, dlqTimestamp: raw.dlqTimestamp ?? raw.failedAt } as DlqMessage<T>
 }

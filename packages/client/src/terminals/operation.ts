@@ -44,7 +44,7 @@ export class Operation<T, R = T> extends Started<R> {
     let answer: T
     try {
       answer = await this.#request()
-      // 0.15's servers answered 200 to failures too.
+      // The servers of client 0.15 answered 200 to failures too.
       if (isRecord(answer) && typeof answer.error === 'string' && answer.error !== '') {
         throw new QueenError(answer.error, { code: typeof answer.code === 'string' ? answer.code : 'OPERATION_FAILED' })
       }

@@ -1,7 +1,7 @@
 /**
  * A promise that starts by itself.
  *
- * 0.15's operations ran when first awaited, so one that was never awaited never ran. These start at the first `then`,
+ * Those of client 0.15 ran when first awaited, so one that was never awaited never ran. These start at the first `then`,
  * `catch` or `finally`, or at the next microtask, whichever comes first: late enough for `op().onError(f)`, early
  * enough for `const p = op(); …; await p`. Every await gives the same outcome; a failure that nobody observes is an
  * unhandled rejection like any promise's.

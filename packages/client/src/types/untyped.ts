@@ -1,5 +1,5 @@
 /**
- * What a payload is to a program that does not say: anything, so that programs written for 0.15 compile as they are.
+ * What a payload is to a program that does not say: anything, so that programs written for client 0.15 compile as they are.
  * `queue<Order>('orders')` types everything behind it.
  */
 // biome-ignore lint/suspicious/noExplicitAny: this is the one place that decides to be untyped
