@@ -173,6 +173,19 @@ describe.each(['the lease book', 'the database'])('acks resolved from %s', (sour
     expect(results.some(({ leaseReleased }) => leaseReleased)).toBe(false)
   })
 
+  it('gives each of several messages of one transactionId in a lease its own ack (G7)', async () => {
+    const queue = `table${unique++}`
+    const partitionId = await fixture.createPartition(await fixture.createQueue(queue), 'Default')
+    await fixture.append(partitionId, ['x', 'y', 'x', 'x'])
+    const answer = await popper.popMessages(popRequest({ queue, batch: 4 }), never)
+    const [first, y, second, third] = acksOf(answer)
+    const results = await acker.ackMessages([first!, y!, { ...second!, status: 'failed' }, third!, third!])
+    expect(results.map(({ code }) => code)).toEqual([null, null, null, null, null])
+    expect(results.filter(({ leaseReleased }) => leaseReleased)).toHaveLength(1)
+    const again = await acker.popMessages(popRequest({ queue, batch: 4 }), never)
+    expect(again.runs.map(({ indices }) => indices)).toEqual([[2]])
+  })
+
   it('counts failures per message and dead-letters after retryLimit (G7)', async () => {
     const { queue, partitionId, acks } = await leased(2, 2, { retryLimit: 2 })
     await one(acks[0]!)

@@ -1,6 +1,6 @@
 /**
  * transactionId → offset, in one partition, from the keys that its segments carry: the leased message if there is one,
- * else the latest.
+ * else the latest. Where a lease holds several of one id, those that ask for it get one each.
  *
  * However many ids are wanted and for however many leases, a stretch of the partition is read once: first what the
  * leases hold, then, for what is still missing, the whole, latest first.
@@ -33,21 +33,22 @@ export async function findOffsets(
 ): Promise<void> {
   const key = Buffer.alloc(KEY_BYTES)
   const missing = new Map<string, WantedOffset[]>()
-  const leased = new Map<string, WantedOffset[]>()
+  const leased = new Map<string, LeasedKey[]>()
   for (const each of wanted) {
     writeTransactionKey(each.transactionId, key, 0)
     const text = key.latin1Slice()
     add(missing, text, each)
-    if (each.leased.length > 0) add(leased, text, each)
+    if (each.leased.length > 0) addLeased(leased, text, each)
   }
+  const ofLeases = [...leased.values()].flat()
 
   /** Latest first; `found` says whether the key is done with. */
-  const search = async (
-    keys: Map<string, WantedOffset[]>,
+  const search = async <Asked>(
+    keys: Map<string, Asked>,
     from: number,
     to: number,
     bytesMax: number,
-    found: (asked: WantedOffset[], offset: number) => boolean,
+    found: (asked: Asked, offset: number) => boolean,
   ): Promise<void> => {
     let below = to
     let bytes = 0
@@ -72,11 +73,16 @@ export async function findOffsets(
     await search(leased, from, to, Number.POSITIVE_INFINITY, (asked, offset) => {
       let open = false
       for (const each of asked) {
-        if (each.offset >= 0) continue
-        if (hasOffset(each.leased, offset)) each.offset = offset
-        else open = true
+        if (each.offsets.length < each.wanted.length && hasOffset(each.leased, offset)) each.offsets.push(offset)
+        if (each.offsets.length < each.wanted.length) open = true
       }
       return !open
+    })
+  }
+  for (const { wanted, offsets } of ofLeases) {
+    // In their order; what is asked more often than it is there is asked again.
+    wanted.forEach((each, index) => {
+      each.offset = offsets[Math.max(0, offsets.length - 1 - index)] ?? -1
     })
   }
   for (const [text, asked] of missing) if (asked.every(({ offset }) => offset >= 0)) missing.delete(text)
@@ -84,6 +90,24 @@ export async function findOffsets(
     for (const each of asked) if (each.offset < 0) each.offset = offset
     return true
   })
+}
+
+/** One id in one lease, which may hold several messages of it. */
+interface LeasedKey {
+  readonly leased: OffsetSet
+  /** In the order of the request. */
+  readonly wanted: WantedOffset[]
+  /** Latest first, no more than are wanted. */
+  readonly offsets: number[]
+}
+
+function addLeased(keys: Map<string, LeasedKey[]>, key: string, wanted: WantedOffset): void {
+  const { leased } = wanted
+  const list = keys.get(key)
+  const same = list?.find((each) => each.leased === leased)
+  if (same !== undefined) same.wanted.push(wanted)
+  else if (list !== undefined) list.push({ leased, wanted: [wanted], offsets: [] })
+  else keys.set(key, [{ leased, wanted: [wanted], offsets: [] }])
 }
 
 function add(keys: Map<string, WantedOffset[]>, key: string, wanted: WantedOffset): void {
