@@ -8,7 +8,7 @@
 /** Turns without work take some microseconds each. */
 const CROWD_TURNS = 4
 
-export class Gathering {
+export class BatchTiming {
   readonly #leave: () => void
   #turns = 0
   #members = 0

@@ -1,13 +1,14 @@
 /** The consume store on PostgreSQL: each verb lives in a file of its own; this one only says which pool it runs on. */
 import type { ConsumeStore } from '../ports/consume-store.ts'
 import { ackMessages } from './ack.ts'
+import { readAckCursors, readGone, readSegmentKeys } from './ack-reads.ts'
 import { claimKnown } from './claim-known.ts'
 import { finishLeases } from './finish-leases.ts'
 import { creditLeases, extendLease, holdLeases, probeCursors, releaseClaim } from './lease.ts'
 import { popMessages } from './pop.ts'
 import { readAhead } from './read-ahead.ts'
 import { reconcilePartitions, recordSubscriptions, skipHole } from './reconcile.ts'
-import { readAckCursors, readGone, readSegment, readSegmentKeys } from './segments.ts'
+import { readSegment } from './segments.ts'
 import type { Database } from './sql.ts'
 
 export function createConsumeStore(database: Database): ConsumeStore {

@@ -4,12 +4,12 @@
  */
 import pg from 'pg'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { readAckCursors } from '../../src/store/ack-reads.ts'
 import { claimKnown } from '../../src/store/claim-known.ts'
 import { finishLeases } from '../../src/store/finish-leases.ts'
 import { ownFunctions } from '../../src/store/functions.ts'
 import { hotSettings } from '../../src/store/pool-settings.ts'
 import { readAhead } from '../../src/store/read-ahead.ts'
-import { readAckCursors } from '../../src/store/segments.ts'
 import type { Sql } from '../../src/store/sql.ts'
 import { type ConsumeFixture, names, openFixture } from './fixture.ts'
 

@@ -11,8 +11,8 @@
  * that is being read is not read by another at the same time: the other waits and finds it cached.
  */
 import type { ClaimCandidate, Claimed, ClaimOutcome, ConsumeStore } from '../../ports/consume-store.ts'
+import { BatchTiming } from '../batch-timing.ts'
 import { partitionLeaseId } from '../format/lease-id.ts'
-import { Gathering } from '../gathering.ts'
 import { StatementGate } from '../statement-gate.ts'
 import type { DecodedSegment } from '../types.ts'
 import type { GroupFeed } from './group-feed.ts'
@@ -79,7 +79,7 @@ export class ClaimBatch {
   /** autoAck commits durably, leases need not: they do not share statements. */
   readonly #pending: Record<Kind, ClaimRound[]> = { leases: [], autoAck: [] }
   readonly #gates: Record<Kind, StatementGate>
-  readonly #gathering = new Gathering(() => this.#flush())
+  readonly #timing = new BatchTiming(() => this.#flush())
   readonly #underWay = new Set<Promise<void>>()
   /** Partitions that a full claim reads, and which. */
   readonly #reading = new Map<string, ClaimRound>()
@@ -119,14 +119,14 @@ export class ClaimBatch {
 
   submit(round: ClaimRound): void {
     this.#pending[kindOf(round)].push(round)
-    this.#gathering.schedule()
+    this.#timing.schedule()
   }
 
   #flush(): void {
     for (const kind of KINDS) {
       while (this.#pending[kind].length > 0 && this.#mayStart(kind)) {
         const { known, full } = this.#take(kind)
-        this.#gathering.left(known.length + full.length)
+        this.#timing.left(known.length + full.length)
         if (known.length > 0) this.#follow(this.#sendKnown(kind, known))
         if (full.length > 0) this.#follow(this.#sendFull(kind, full))
       }

@@ -12,10 +12,10 @@
 import type { AckEntryOutcome, ConsumeStore } from '../../ports/consume-store.ts'
 import type { Log } from '../../ports/log.ts'
 import { StoreError } from '../../ports/store-error.ts'
+import { BatchTiming } from '../batch-timing.ts'
 import type { LeasesAhead } from '../consume/leases-ahead.ts'
 import type { SegmentCache } from '../consume/segment-cache.ts'
 import { hasOffset } from '../format/offset-set.ts'
-import { Gathering } from '../gathering.ts'
 import type { Catalog } from '../queues/catalog.ts'
 import { StatementGate } from '../statement-gate.ts'
 import { toRefusal } from '../store-refusal.ts'
@@ -82,7 +82,7 @@ export class Acker {
   #pending: Pending[] = []
   #wholes: Whole[] = []
   readonly #gate = new StatementGate(() => this.#flush())
-  readonly #gathering = new Gathering(() => this.#flush())
+  readonly #timing = new BatchTiming(() => this.#flush())
   /** Failures in a row; spaces the repeats. */
   #tries = 0
   readonly #finisher: LeaseFinisher
@@ -138,7 +138,7 @@ export class Acker {
         },
       }
       this.#wholes.push(whole)
-      this.#gathering.schedule()
+      this.#timing.schedule()
     })
   }
 
@@ -155,7 +155,7 @@ export class Acker {
 
   #submit(pending: Pending): void {
     this.#pending.push(pending)
-    this.#gathering.schedule()
+    this.#timing.schedule()
   }
 
   #flush(): void {
@@ -172,7 +172,7 @@ export class Acker {
         entries += next.plan.entries.length
       }
       this.#pending = this.#pending.slice(at)
-      this.#gathering.left(taken.length + wholes.length)
+      this.#timing.left(taken.length + wholes.length)
       void this.#send(taken, again, wholes)
     }
   }

@@ -6,8 +6,6 @@ import {
   LaggingAnswerSchema,
   MoveSubscriptionAnswerSchema,
   MoveSubscriptionRequestSchema,
-  RefreshStatsAnswerSchema,
-  RefreshStatsRequestSchema,
   SeekPartitionAnswerSchema,
   SeekQueueAnswerSchema,
   SeekRequestSchema,
@@ -31,7 +29,6 @@ const BODY_ERRORS = ['INVALID_JSON', 'INVALID_BODY', 'INVALID_NAME', 'INVALID_TI
 export function consumerGroupRoutes({ engine }: HttpContext): Route[] {
   const readSubscription = bodyReader(MoveSubscriptionRequestSchema)
   const readSeek = bodyReader(SeekRequestSchema, true)
-  const readRefresh = bodyReader(RefreshStatsRequestSchema, true)
 
   async function deleteGroup(exchange: Exchange, queueName: string | null): Promise<void> {
     const consumerGroup = name(exchange, 0, 'consumerGroup')
@@ -177,37 +174,6 @@ export function consumerGroupRoutes({ engine }: HttpContext): Route[] {
         const time = seekTarget(none ? { toEnd: true } : body)
         const cursorMovedTo = await engine.seekPartition(consumerGroup, queueName, partitionName, time)
         exchange.answer(200, { success: true, consumerGroup, queueName, partitionName, updated: true, cursorMovedTo })
-      },
-    },
-    {
-      method: 'POST',
-      path: '/api/v1/stats/refresh',
-      level: 'A',
-      body: 'optional',
-      bodyBytesMax: SMALL_BODY_BYTES_MAX,
-      document: {
-        operationId: 'refreshStats',
-        summary: 'Count everything anew',
-        tag,
-        body: RefreshStatsRequestSchema,
-        answers: { 200: RefreshStatsAnswerSchema },
-        errors: ['INVALID_JSON', 'INVALID_BODY', 'INVALID_TIMESTAMP'],
-      },
-      async handle(exchange) {
-        const { since } = readRefresh(exchange.body)
-        const done = await engine.refreshStats(bodyTimestamp(since, 'since', 'start'))
-        exchange.answer(200, {
-          success: true,
-          complete: done.complete,
-          since: done.since,
-          refreshedAt: done.refreshedAt,
-          durationMs: done.durationMs,
-          queue: { queuesUpdated: done.queuesUpdated },
-          partition: { partitionsUpdated: done.partitionsUpdated },
-          namespace: { namespacesUpdated: done.namespacesUpdated },
-          task: { tasksUpdated: done.tasksUpdated },
-          system: { systemUpdated: done.complete ? 1 : 0 },
-        })
       },
     },
   ]

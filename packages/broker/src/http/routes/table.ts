@@ -17,6 +17,7 @@ import { popRoutes } from './pop.ts'
 import { pushRoutes } from './push.ts'
 import { queueRoutes } from './queues.ts'
 import { resourceRoutes } from './resources.ts'
+import { statsRoutes } from './stats.ts'
 import { statusRoutes } from './status.ts'
 import { traceRoutes } from './traces.ts'
 import { transactionRoutes } from './transactions.ts'
@@ -36,6 +37,7 @@ export function routeTable(context: HttpContext): readonly Route[] {
     ...deadLetterActionRoutes(context),
     ...messageRoutes(context),
     ...consumerGroupRoutes(context),
+    ...statsRoutes(context),
     ...traceRoutes(context),
     ...resourceRoutes(context),
     ...statusRoutes(context),
