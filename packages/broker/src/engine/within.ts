@@ -30,3 +30,14 @@ export async function inTime<T>(work: Promise<T>, ms: number): Promise<T | null>
     clearTimeout(timer)
   }
 }
+
+/**
+ * What `work` brings within so many ticks of `tickMs`; null as with inTime. Time in which this process stood still counts as one
+ * tick: it was no time of `work`'s.
+ */
+export async function inTicks<T>(work: Promise<T>, ticks: number, tickMs: number): Promise<T | null> {
+  for (let tick = 1; ; tick++) {
+    const result = await inTime(work, tickMs)
+    if (result !== null || tick === ticks) return result
+  }
+}

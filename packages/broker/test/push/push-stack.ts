@@ -58,11 +58,14 @@ export class ListLog {
   readonly stats = { usable: true, pendingRecords: 0 } as RecordLog['stats']
   readonly sources: { bodies: Buffer[]; flags: number }[] = []
   failure: { code: string; times: number } | null = null
+  /** Appends wait for it. */
+  stalled: Promise<void> | null = null
 
-  append(source: RecordSource): Promise<{ first: number; last: number; acceptedAtMicros: number }> {
+  async append(source: RecordSource): Promise<{ first: number; last: number; acceptedAtMicros: number }> {
     if (this.failure !== null && this.failure.times-- > 0) {
-      return Promise.reject(Object.assign(new Error('no'), { code: this.failure.code }))
+      throw Object.assign(new Error('no'), { code: this.failure.code })
     }
+    if (this.stalled !== null) await this.stalled
     const target = Buffer.alloc(source.bytesMax)
     const bodies: Buffer[] = []
     let at = 0
@@ -72,7 +75,7 @@ export class ListLog {
       at = end
     }
     this.sources.push({ bodies, flags: source.flags(0) })
-    return Promise.resolve({ first: 1, last: source.count, acceptedAtMicros: 0 })
+    return { first: 1, last: source.count, acceptedAtMicros: 0 }
   }
 }
 

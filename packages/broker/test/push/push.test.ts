@@ -134,6 +134,25 @@ describe('push', () => {
     await expect(stack.send(item('unheard', 'q', '2'))).rejects.toMatchObject({ details: undefined })
   })
 
+  test('G3 G9 G10 a disk that stands still: answered within 3 s as unknown, and what it takes later is not stored twice', async () => {
+    const { stack } = failingStack()
+    const { promise, resolve } = Promise.withResolvers<void>()
+    stack.listLog.stalled = promise
+    const startedAt = performance.now()
+    const delayed = stack.push.pushMessages([item('still', 'p', '1')], { bufferMs: 1_000, bufferMax: 100 })
+    const unknown = { code: 'BUFFER_UNAVAILABLE', details: { outcome: 'unknown' } }
+    // Not stored directly instead, as what the buffer has refused would be.
+    await expect(delayed).rejects.toMatchObject(unknown)
+    stack.route.set('buffer')
+    await expect(stack.send(item('still', 'q', '2'))).rejects.toMatchObject(unknown)
+    expect(performance.now() - startedAt).toBeLessThan(2 * 3_000)
+    expect([stack.listLog.sources, await storedMessages(opened.database, 'still')]).toEqual([[], []])
+    resolve()
+    stack.listLog.stalled = null
+    expect(statuses(await stack.send(item('still', 'q', '3')))).toEqual(['buffered'])
+    expect(stack.listLog.sources).toHaveLength(3)
+  })
+
   test('part is committed and the rest can go nowhere: the rest fails by itself', async () => {
     const stack = new PushStack(opened.database)
     await stack.send(item('mixed', 'here', '0'))

@@ -13,7 +13,7 @@ import { isIsoTimestamp, nextOf, readToken } from '../list-token.ts'
 import { Refusal } from '../refusal.ts'
 import { toRefusal } from '../store-refusal.ts'
 import type { Page } from '../types.ts'
-import { within } from '../within.ts'
+import { inTime, within } from '../within.ts'
 import { drainBlockers, unreachable, windowBlockers } from './blockers.ts'
 import { heardBetween, sumOf } from './instance-view.ts'
 import { KnownInstances, type KnownInstancesParts } from './known-instances.ts'
@@ -155,7 +155,8 @@ export class Maintenance {
       const [state, instances] = read
       this.#learnInstances(instances)
       this.learnPopSwitch(state.popMaintenance)
-      await control.learn(readSwitch(state.maintenance), ticket)
+      // Not for longer than for PostgreSQL: a disk that stands still cannot remember the switch, and the old one is shown.
+      await inTime(control.learn(readSwitch(state.maintenance), ticket), STATUS_MS_MAX)
     }
     const known = control.switch
     const state = known ?? SWITCH_OFF

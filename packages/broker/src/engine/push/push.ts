@@ -16,7 +16,7 @@ import type { Acceptance } from '../maintenance/acceptance.ts'
 import type { FreezeWatch } from '../maintenance/freeze-watch.ts'
 import { Refusal } from '../refusal.ts'
 import type { PartitionEntry, QueueEntry } from '../types.ts'
-import { within } from '../within.ts'
+import { inTicks, within } from '../within.ts'
 import { recordsOf } from './buffered-message.ts'
 import type { PushFailure, PushItem } from './push-item.ts'
 import type { PushLanes } from './push-lanes.ts'
@@ -26,6 +26,10 @@ import type { WriteRoute } from './write-route.ts'
 
 // A push has 3 s in all; what is left is for the disk.
 const PREPARE_MS_MAX = 2_000
+// How long a disk that stands still (frozen for a snapshot, a mount that hangs) is waited for: most of those 3 s.
+const APPEND_TICK_MS = 500
+const APPEND_TICKS_MAX = 5
+const STALLED = `${ERRORS.BUFFER_UNAVAILABLE.message}. Its disk does not answer and may have stored the message`
 
 /** What push needs of the catalog. */
 export interface PushCatalog {
@@ -137,6 +141,8 @@ export class Push {
     const left = items.filter((item) => {
       const code = item.failure?.code
       if (code !== 'BUFFER_UNAVAILABLE' && code !== 'BUFFER_FULL') return false
+      // The buffer may have it yet.
+      if (item.failure?.outcomeUnknown === true) return false
       // What was encrypted only because nobody knew its queue must not be stored so.
       if (!item.encrypted) return true
       return !key.isWrong && catalog.peekQueue(item.queue)?.options.encryptionEnabled === true
@@ -252,9 +258,19 @@ export class Push {
     if (going.length === 0) return
     try {
       const wasEmpty = log.stats.pendingRecords === 0
-      const { last } = await acceptance.during(() => log.append(recordsOf(going, lostFlush)))
-      if (wasEmpty && route.mode !== 'direct') this.#parts.onFilling()
-      if (freeze.doubtful) await this.#parts.confirm(last)
+      const appending = acceptance
+        .during(() => log.append(recordsOf(going, lostFlush)))
+        .then((appended) => {
+          if (wasEmpty && route.mode !== 'direct') this.#parts.onFilling()
+          return appended
+        })
+      const appended = await inTicks(appending, APPEND_TICKS_MAX, APPEND_TICK_MS)
+      if (appended === null) {
+        // The disk stands still: it may take them yet, as if the producer had pushed them before it asked again.
+        for (const item of going) item.fail('BUFFER_UNAVAILABLE', STALLED, true)
+        return
+      }
+      if (freeze.doubtful) await this.#parts.confirm(appended.last)
       for (const item of going) item.status = 'buffered'
     } catch (error) {
       const code = bufferCode(error)
