@@ -160,3 +160,23 @@ it('a message is found by its transaction id alone, and chosen where several hav
   await page.getByText('No stored message has this transaction id').waitFor()
   await check({ console: NO_ANSWER })
 })
+
+describe('what cannot be read', () => {
+  it.each([
+    ['/messages', '**/api/v1/messages?*', /Nothing was stored|No message matches/],
+    ['/dead-letters', '**/api/v1/dlq?*', /No dead letter/],
+    ['/dead-letters?letter=gone', '**/api/v1/dlq?*', /No dead letter|Not among the newest/],
+    ['/traces', '**/api/v1/traces/names?*', /Nothing has been traced/],
+    ['/traces/order-1', '**/api/v1/traces/by-name/*', /Nothing is recorded|First to last step/],
+  ])('is not called empty: %s', async (path, route, claim) => {
+    const { page, go } = opened
+    const away = { error: 'PostgreSQL is unavailable', code: 'DATABASE_UNAVAILABLE' }
+    await page.route(route, (asked) => asked.fulfill({ status: 503, json: away }))
+    await go(path)
+    await page.getByText('DATABASE_UNAVAILABLE').first().waitFor()
+    expect(await page.getByText(claim).count()).toBe(0)
+    await page.unroute(route)
+    await page.getByRole('button', { name: 'Try again' }).first().click()
+    await page.getByText('DATABASE_UNAVAILABLE').first().waitFor({ state: 'detached' })
+  })
+})

@@ -59,6 +59,26 @@ describe('queues', () => {
     expect(body.options).toMatchObject({ retryLimit: 7, retentionEnabled: true, leaseTime: 300 })
   })
 
+  it('long names leave room for what stands beside them', async () => {
+    const { page, go, check, instance } = open
+    const [queue, partition] = ['q'.repeat(255), 'p'.repeat(255)]
+    await instance.api.post('/api/v1/push', { items: [{ queue, partition, payload: 1 }] })
+    for (const width of [400, 1280]) {
+      await page.setViewportSize({ width, height: 900 })
+      for (const [tab, beside] of [
+        ['partitions', page.getByRole('columnheader', { name: 'Pending', exact: true })],
+        ['messages', page.getByText('Pending', { exact: true }).last()],
+      ] as const) {
+        await go(`/queues/${queue}?tab=${tab}`)
+        await beside.waitFor()
+        const right = await beside.evaluate((cell) => cell.getBoundingClientRect().right)
+        expect(right, `${tab}, ${width} wide`).toBeLessThanOrEqual(width)
+        await check()
+      }
+    }
+    await page.setViewportSize({ width: 1280, height: 900 })
+  })
+
   it('leaves namespace and task empty when they were left empty', async () => {
     const { page, go, instance } = open
     await go('/queues?new=1')
