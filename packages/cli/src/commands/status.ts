@@ -23,6 +23,14 @@ const QUEUE_COLUMNS: readonly Column<Row>[] = [
   { title: 'lag', value: (row) => ageSeconds(numberIn(row, 'lagSeconds')), right: true },
 ]
 
+/** The minute that is being filled, one that is not stored yet, and the one that counts. */
+const BUCKETS_LOOKED_AT = 3
+
+/** Newest first. The present minute has no numbers before it is over; what is older than these says nothing about now. */
+function latestMeasured(throughput: readonly Row[]): Row | undefined {
+  return throughput.slice(0, BUCKETS_LOOKED_AT).find((bucket) => numberIn(bucket, 'ingestedPerSecond') !== null)
+}
+
 export const STATUS: CommandSpec = {
   name: 'status',
   summary: 'the whole broker, or one queue',
@@ -38,6 +46,7 @@ export const STATUS: CommandSpec = {
         queue?: Row
         totals?: Parameters<typeof countFields>[0]
         partitions?: PartitionSummary[]
+        partitionsTotal?: number
       }
       if (call.on('partitions')) await session.out.list({ columns: PARTITION_COLUMNS, rows: detail.partitions ?? [] })
       else {
@@ -45,7 +54,7 @@ export const STATUS: CommandSpec = {
           ['Queue', (detail.queue?.name as Cell) ?? name],
           ['Namespace', detail.queue?.namespace as Cell],
           ['Task', detail.queue?.task as Cell],
-          ['Partitions', count(detail.partitions?.length)],
+          ['Partitions', count(detail.partitionsTotal ?? detail.partitions?.length)],
           ...countFields(detail.totals),
         ])
       }
@@ -53,7 +62,7 @@ export const STATUS: CommandSpec = {
     }
     const filter = { namespace: call.text('namespace'), task: call.text('task') }
     const status = await queen.admin.getStatus(filter, options)
-    const latest = (status.throughput as Row[] | undefined)?.[0]
+    const latest = latestMeasured((status.throughput as Row[] | undefined) ?? [])
     const maintenance = status.maintenance as Row | undefined
     const queues = (status.queues as Row[] | undefined) ?? []
     if (session.out.format.kind !== 'table' && session.out.format.kind !== 'wide') {
@@ -86,6 +95,8 @@ export const LAG_COLUMNS: readonly Column<LaggingPartition>[] = [
 export const LAG: CommandSpec = {
   name: 'lag',
   summary: 'partitions whose consumers are behind, worst first',
+  about:
+    'Partitions that a group has read from and is behind in, worst first. Those it has never read from are counted by `cg list` only.',
   flags: [countFlag('--min-seconds <n>', 'only those behind by more', '60', 0)],
   examples: ['lag', 'lag --min-seconds 3600'],
   exits: [4],
@@ -93,7 +104,8 @@ export const LAG: CommandSpec = {
     const queen = await session.queen()
     const rows = await queen.admin.getLaggingConsumers(call.numberOf('minSeconds'), { signal: session.signal })
     await session.out.list({ columns: LAG_COLUMNS, rows })
-    if (rows.length === 0) session.say('No consumer is behind.')
+    if (rows.length === 0)
+      session.say('No consumer is behind in a partition that it has read from. All that waits: queenctl cg list')
     return rows.length === 0 ? EXIT.nothing : EXIT.done
   },
 }

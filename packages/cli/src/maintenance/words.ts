@@ -4,10 +4,16 @@ import { age, quantity, sinceMs, UNKNOWN } from '../output/values.ts'
 
 export type Tone = 'good' | 'wait' | 'bad'
 
+/** PostgreSQL is away and nobody opened a window: the phase stays `normal`, but pushes go to the buffers. */
+function isOutage({ phase, maintenanceMode, stale, bufferStats }: MaintenanceStatus): boolean {
+  return phase === 'normal' && !maintenanceMode && (stale || bufferStats.dbHealthy === false)
+}
+
 export function headline(status: MaintenanceStatus): { readonly text: string; readonly tone: Tone } {
   if (status.maintenanceMode && status.safeToMigrate) return { text: 'ON, safe to migrate', tone: 'good' }
   if (status.maintenanceMode) return { text: 'ON, not safe to migrate yet', tone: 'wait' }
   if (status.phase === 'draining') return { text: 'OFF, draining', tone: 'wait' }
+  if (isOutage(status)) return { text: 'OFF, PostgreSQL is not reachable', tone: 'bad' }
   if (status.phase === 'normal') return { text: 'OFF, normal', tone: 'good' }
   return { text: `OFF, ${status.phase}`, tone: 'wait' }
 }
@@ -18,6 +24,7 @@ export function meaning(status: MaintenanceStatus): string {
   }
   if (status.maintenanceMode) return 'Pushes go to the disk buffers; writes that began before are still ending.'
   if (status.phase === 'draining') return 'What was buffered is being stored in order; new pushes queue behind it.'
+  if (isOutage(status)) return 'Pushes go to the disk buffers and are stored by themselves when PostgreSQL is back.'
   const left = status.bufferedMessages
   if (typeof left === 'number' && left > 0)
     return `Pushes go to the database; ${quantity(left, 'message')} still in buffers.`

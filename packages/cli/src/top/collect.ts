@@ -25,8 +25,10 @@ export interface Snapshot {
 
 type Fields = Readonly<Record<string, unknown>>
 const BUCKET_SECONDS = 60
+/** The newest whole minute, and the one before while that is not stored yet. What is older says nothing about now. */
+const WHOLE_BUCKETS_LOOKED_AT = 2
 
-export async function collect(queen: Queen, signal: AbortSignal): Promise<Snapshot> {
+export async function collect(queen: Queen, signal: AbortSignal, nowMs = Date.now()): Promise<Snapshot> {
   const problems: string[] = []
   const part = async <T>(name: string, ask: Promise<T>): Promise<T | null> => {
     try {
@@ -41,10 +43,10 @@ export async function collect(queen: Queen, signal: AbortSignal): Promise<Snapsh
   const [maintenance, list, ops, groups] = await Promise.all([
     part('maintenance', queen.admin.getMaintenanceMode(options)),
     part('queues', queen.admin.getQueueStats({ limit: 1_000 }, options)),
-    part('rates', queen.admin.getQueueOps({ from: new Date(Date.now() - 5 * BUCKET_SECONDS * 1_000) }, options)),
+    part('rates', queen.admin.getQueueOps({ from: new Date(ratesFromMs(nowMs)) }, options)),
     part('groups', queen.admin.listConsumerGroups(options)),
   ])
-  const latest = latestByQueue((ops?.series as Fields[] | undefined) ?? [])
+  const latest = latestByQueue((ops?.series as Fields[] | undefined) ?? [], nowMs)
   const rows = list?.queues.map((queue) => rowOf(queue, latest.get(queue.name), groups ?? []))
   return {
     at: new Date().toISOString(),
@@ -60,10 +62,21 @@ export async function collect(queen: Queen, signal: AbortSignal): Promise<Snapsh
   }
 }
 
-function latestByQueue(series: readonly Fields[]): Map<string, Fields> {
+function ratesFromMs(nowMs: number): number {
+  const bucketMs = BUCKET_SECONDS * 1_000
+  return Math.floor(nowMs / bucketMs) * bucketMs - WHOLE_BUCKETS_LOOKED_AT * bucketMs
+}
+
+/** A queue without a point did nothing that was measured lately: unknown. */
+function latestByQueue(series: readonly Fields[], nowMs: number): Map<string, Fields> {
   const latest = new Map<string, Fields>()
-  // Oldest first, so the last one stays.
-  for (const point of series) latest.set(String(point.queueName), point)
+  const fromMs = ratesFromMs(nowMs)
+  const endMs = fromMs + WHOLE_BUCKETS_LOOKED_AT * BUCKET_SECONDS * 1_000
+  for (const point of series) {
+    const startMs = Date.parse(String(point.bucket))
+    // The minute that is being filled is no rate yet. Oldest first, so the last one stays.
+    if (startMs >= fromMs && startMs < endMs) latest.set(String(point.queueName), point)
+  }
   return latest
 }
 

@@ -41,6 +41,39 @@ test('a list as table, JSON, NDJSON, YAML and path; unknown is a dash', async ()
   expect(broker.asked.some((asked) => asked.query.namespace === 'shop')).toBe(true)
 })
 
+test('status: the rates of the newest minute that is over, and all partitions of a queue', async () => {
+  const minute = (at: string, rate: number | null) => ({
+    timestamp: `2026-11-23T${at}:00Z`,
+    ingestedPerSecond: rate,
+    popPerSecond: rate,
+    processedPerSecond: rate,
+  })
+  const unknown = (n: number) => minute(`12:0${n}`, null)
+  broker.answer('GET /api/v1/status', { throughput: [unknown(2), minute('12:01', 7), minute('12:00', 5)], queues: [] })
+  expect((await q(['status'])).out).toMatch(/Push +7 msg\/s\nPop +7 msg\/s\nAck +7 msg\/s\n/)
+  broker.answer('GET /api/v1/status', {
+    throughput: [unknown(3), unknown(2), unknown(1), minute('12:00', 5)],
+    queues: [],
+  })
+  expect((await q(['status'])).out).toMatch(/Push +- msg\/s\n/)
+
+  broker.answer('GET /api/v1/status/queues/orders', {
+    queue: { name: 'orders' },
+    totals: QUEUE.messages,
+    partitions: [{ name: 'a' }],
+    partitionsTotal: 1_500,
+  })
+  expect((await q(['status', 'orders'])).out).toMatch(/Partitions +1,500\n/)
+})
+
+test('no partition is behind that was read from: says that others may wait', async () => {
+  broker.answer('GET /api/v1/consumer-groups/lagging', [])
+  const { exit, err } = await q(['lag'])
+  expect(exit).toBe(4)
+  expect(err).toContain('that it has read from')
+  expect(err).toContain('queenctl cg list')
+})
+
 test('what is destructive needs a yes', async () => {
   broker.answer('GET /api/v1/resources/queues/orders', {
     ...QUEUE,

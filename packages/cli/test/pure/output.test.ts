@@ -157,6 +157,19 @@ test('the maintenance status', () => {
   expect(shown(STATUS)).toMatch(/queen-0 {3}1s {5}maintenance {5}9,310 {2}2.1 MiB {2}3m 10s {5}38 GiB {5}> 1d/)
 })
 
+test('an outage is not called normal', () => {
+  const off: MaintenanceStatus = { ...STATUS, maintenanceMode: false, phase: 'normal', safeToMigrate: false }
+  for (const outage of [
+    { ...off, stale: true },
+    { ...off, bufferStats: { dbHealthy: false } },
+  ]) {
+    expect(shown(outage)).toContain('OFF, PostgreSQL is not reachable')
+    expect(shown(outage)).toContain('Pushes go to the disk buffers')
+    expect(shown(outage)).not.toContain('Pushes go to the database')
+  }
+  expect(shown({ ...off, bufferStats: { dbHealthy: true } })).toContain('OFF, normal')
+})
+
 test('what holds it up is named, an instance that is gone with its records too', () => {
   const dead = {
     ...STATUS.instances[0]!,
