@@ -14,9 +14,9 @@ describe('architecture', () => {
   })
 
   test.each([
-    ['http knows the store', 'broker/src/http/planted.ts', "import { openPool } from '../store/pool.ts'"],
+    ['http knows the store', 'broker/src/http/planted.ts', "import { openPool } from '../store/pool/pool.ts'"],
     ['http runs a port', 'broker/src/http/planted.ts', "import { isTransient } from '../ports/store-error.ts'"],
-    ['the engine knows the store', 'broker/src/engine/planted.ts', "import type { Pool } from '../store/pool.ts'"],
+    ['the engine knows the store', 'broker/src/engine/planted.ts', "import type { Pool } from '../store/pool/pool.ts'"],
     ['the engine knows http', 'broker/src/engine/planted.ts', "import '../http/server.ts'"],
     ['the engine knows PostgreSQL', 'broker/src/engine/planted.ts', "import pg from 'pg'"],
     [
@@ -35,7 +35,7 @@ describe('architecture', () => {
       "import { Catalog } from '../engine/queues/catalog.ts'",
     ],
     ['the store knows services', 'broker/src/store/planted.ts', "export { drain } from '../services/drainer.ts'"],
-    ['a service knows the store', 'broker/src/services/planted.ts', "const x = await import('../store/pool.ts')"],
+    ['a service knows the store', 'broker/src/services/planted.ts', "const x = await import('../store/pool/pool.ts')"],
     [
       'a port runs code of the engine',
       'broker/src/ports/planted.ts',

@@ -29,7 +29,7 @@ const LASTING = [
   'engine/reads/activity.ts #parked',
   'engine/reads/metrics-flush.ts #partitions',
   'http/auth/verified-tokens.ts #entries',
-  'store/pool-queue.ts #busy',
+  'store/pool/queue.ts #busy',
 ]
 
 /** Of few requests: the first of something, one that fails, is cut off, is in nobody's memory. */

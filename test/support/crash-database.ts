@@ -1,5 +1,5 @@
 /** The broker's connections to PostgreSQL with crash points at the statements that must not be half done. */
-import type { QueenDatabase } from '../../packages/broker/src/store/pool.ts'
+import type { QueenDatabase } from '../../packages/broker/src/store/pool/pool.ts'
 import type { Sql } from '../../packages/broker/src/store/sql.ts'
 import type { CrashSwitch } from './crash-point.ts'
 

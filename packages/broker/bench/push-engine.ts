@@ -3,8 +3,8 @@
  * the client. `node packages/broker/bench/push-engine.ts [seconds]`.
  */
 import { startTestPostgres } from '@queen/embedded-postgres/testing'
-import { migrate } from '../src/store/migrator.ts'
-import { openDatabase } from '../src/store/pool.ts'
+import { openDatabase } from '../src/store/pool/pool.ts'
+import { migrate } from '../src/store/schema/migrator.ts'
 import { item, PushStack } from '../test/push/push-stack.ts'
 import { silent } from '../test/store/test-database.ts'
 

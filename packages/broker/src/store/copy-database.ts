@@ -11,8 +11,8 @@
 import pg from 'pg'
 import type { Log } from '../ports/log.ts'
 import { copyRows } from './copy-stream.ts'
-import { migrate } from './migrator.ts'
-import { openDatabase } from './pool.ts'
+import { openDatabase } from './pool/pool.ts'
+import { migrate } from './schema/migrator.ts'
 
 export interface CopyOptions {
   readonly from: string

@@ -6,7 +6,7 @@
  * Never waits long, and never sets a number back.
  */
 import { StoreError } from '../ports/store-error.ts'
-import type { DedicatedSql } from './pool.ts'
+import type { DedicatedSql } from './pool/pool.ts'
 
 const NUMBERED: readonly [table: string, column: string][] = [
   ['dead_letters', 'id'],

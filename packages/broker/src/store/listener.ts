@@ -10,7 +10,7 @@
  */
 import type { Log } from '../ports/log.ts'
 import { MISSED } from '../ports/notifications.ts'
-import type { DatabaseConnection } from './pool-connection.ts'
+import type { DatabaseConnection } from './pool/connection.ts'
 
 export interface Listener {
   /** Whether notifications arrive at present. */

@@ -15,7 +15,7 @@ import { transactionIdBytes } from '../../src/engine/settle/lease-book.ts'
 import type { AckItem, PopAnswer, PopRequest } from '../../src/engine/types.ts'
 import type { ConsumeStore } from '../../src/ports/consume-store.ts'
 import { createConsumeStore } from '../../src/store/consume-store.ts'
-import type { QueenDatabase } from '../../src/store/pool.ts'
+import type { QueenDatabase } from '../../src/store/pool/pool.ts'
 import { createQueueStore } from '../../src/store/queues.ts'
 import { openTestDatabase, silent } from '../store/test-database.ts'
 

@@ -4,7 +4,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { until } from '../../../../test/support/until.ts'
 import { StoreError } from '../../src/ports/store-error.ts'
-import type { QueenDatabase } from '../../src/store/pool.ts'
+import type { QueenDatabase } from '../../src/store/pool/pool.ts'
 import { type RunningBroker, runBroker } from '../reads/running-broker.ts'
 
 const PATH = '/api/v1/system/maintenance'

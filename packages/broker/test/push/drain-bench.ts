@@ -9,7 +9,7 @@ import type { PushStore } from '../../src/ports/push-store.ts'
 import type { QuarantineWrite } from '../../src/ports/quarantine-store.ts'
 import type { RecordLog } from '../../src/ports/record-log.ts'
 import { StoreError } from '../../src/ports/store-error.ts'
-import type { QueenDatabase } from '../../src/store/pool.ts'
+import type { QueenDatabase } from '../../src/store/pool/pool.ts'
 import { PushStack, storeOn } from './push-stack.ts'
 
 export interface DrainBench {

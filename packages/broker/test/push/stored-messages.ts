@@ -2,7 +2,7 @@
 import { emptyFrameParts, readFrame } from '../../src/engine/format/frame.ts'
 import { messageIdAt } from '../../src/engine/format/message-id.ts'
 import { decodeSegment } from '../../src/engine/format/segment-body.ts'
-import type { QueenDatabase } from '../../src/store/pool.ts'
+import type { QueenDatabase } from '../../src/store/pool/pool.ts'
 
 export interface StoredMessage {
   readonly partition: string

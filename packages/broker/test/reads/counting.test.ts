@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type Snapshot, Stats } from '../../src/engine/reads/stats.ts'
 import type { StatsStore } from '../../src/ports/stats-store.ts'
-import { openDatabase, type QueenDatabase } from '../../src/store/pool.ts'
+import { openDatabase, type QueenDatabase } from '../../src/store/pool/pool.ts'
 import { createStatsStore } from '../../src/store/reads/stats.ts'
 import { silent, testLimits } from '../store/test-database.ts'
 import { acks, type Json, type RunningBroker, runBroker } from './running-broker.ts'

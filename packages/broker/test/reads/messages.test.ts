@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createMessageActions } from '../../src/engine/reads/message-actions.ts'
 import type { MessageStore } from '../../src/ports/message-store.ts'
-import { openDatabase } from '../../src/store/pool.ts'
+import { openDatabase } from '../../src/store/pool/pool.ts'
 import { createReadStores } from '../../src/store/reads/read-stores.ts'
 import { silent, testLimits } from '../store/test-database.ts'
 import { acks, ids, type Json, type RunningBroker, runBroker } from './running-broker.ts'

@@ -1,7 +1,7 @@
 /** Counts that take too long to be made for every read: the list of queues is new all the same. */
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { Stats } from '../../src/engine/reads/stats.ts'
-import { ownFunctions } from '../../src/store/functions.ts'
+import { ownFunctions } from '../../src/store/schema/functions.ts'
 import { type Json, type RunningBroker, runBroker } from './running-broker.ts'
 
 let queen: RunningBroker

@@ -1,6 +1,6 @@
 /** What a running instance does at once when it finds itself at another database than before. */
 import { afterEach, expect, test, vi } from 'vitest'
-import type { QueenDatabase } from '../../src/store/pool.ts'
+import type { QueenDatabase } from '../../src/store/pool/pool.ts'
 import type { Sql } from '../../src/store/sql.ts'
 import { runBroker } from '../reads/running-broker.ts'
 

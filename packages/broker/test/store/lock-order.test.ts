@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { ClaimCandidate, ConsumeStore } from '../../src/ports/consume-store.ts'
 import { createConsumeStore } from '../../src/store/consume-store.ts'
 import { compareNames } from '../../src/store/lock-order.ts'
-import type { QueenDatabase } from '../../src/store/pool.ts'
+import type { QueenDatabase } from '../../src/store/pool/pool.ts'
 import { type ConsumeFixture, openFixture } from '../consume/fixture.ts'
 import { openPatient, runInto, untilBlocked } from './lock-waits.ts'
 

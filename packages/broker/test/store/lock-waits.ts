@@ -1,7 +1,7 @@
 /** What shows in which order statements lock: a connection of the test holds a row, and somebody runs into it. */
 import type pg from 'pg'
 import { expect, vi } from 'vitest'
-import { openDatabase, type QueenDatabase } from '../../src/store/pool.ts'
+import { openDatabase, type QueenDatabase } from '../../src/store/pool/pool.ts'
 import { silent, testLimits } from './test-database.ts'
 
 /** Waits for a lock longer than any machine takes to show that it does. */

@@ -1,10 +1,10 @@
 import { createDatabase, type TestDatabase, testDatabase } from '@queen/embedded-postgres/testing'
 import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { functionSet, ownFunctions } from '../../src/store/functions.ts'
-import { type MigrateOptions, migrate, SchemaError } from '../../src/store/migrator.ts'
-import { migration, ownMigrations } from '../../src/store/migrator-files.ts'
-import { openDatabase, type QueenDatabase } from '../../src/store/pool.ts'
+import { openDatabase, type QueenDatabase } from '../../src/store/pool/pool.ts'
+import { functionSet, ownFunctions } from '../../src/store/schema/functions.ts'
+import { migration, ownMigrations } from '../../src/store/schema/migration-files.ts'
+import { type MigrateOptions, migrate, SchemaError } from '../../src/store/schema/migrator.ts'
 import { silent, testLimits } from './test-database.ts'
 
 let created: TestDatabase

@@ -7,7 +7,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { MISSED } from '../../src/ports/notifications.ts'
 import type { StoreError } from '../../src/ports/store-error.ts'
-import { openDatabase, type QueenDatabase } from '../../src/store/pool.ts'
+import { openDatabase, type QueenDatabase } from '../../src/store/pool/pool.ts'
 import { silent } from './test-database.ts'
 
 const LIMITS = { poolSize: 3, lockTimeoutMs: 300, statementTimeoutMs: 600, connectTimeoutMs: 600 }

@@ -1,7 +1,7 @@
 /** Which connections a pool keeps, over connections that are only counted. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import type { DatabaseConnection } from '../../src/store/pool-connection.ts'
-import { ConnectionPool } from '../../src/store/pool-queue.ts'
+import type { DatabaseConnection } from '../../src/store/pool/connection.ts'
+import { ConnectionPool } from '../../src/store/pool/queue.ts'
 
 const PERIOD_MS = 60_000
 

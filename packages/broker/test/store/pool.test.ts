@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { StoreError } from '../../src/ports/store-error.ts'
-import { openDatabase } from '../../src/store/pool.ts'
+import { openDatabase } from '../../src/store/pool/pool.ts'
 import { type OpenedTestDatabase, openTestDatabase, silent, testLimits } from './test-database.ts'
 
 let opened: OpenedTestDatabase

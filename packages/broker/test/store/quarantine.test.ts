@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { expect, it } from 'vitest'
 import type { QuarantineWrite } from '../../src/ports/quarantine-store.ts'
-import { openDatabase } from '../../src/store/pool.ts'
+import { openDatabase } from '../../src/store/pool/pool.ts'
 import { pushMessages } from '../../src/store/push-messages.ts'
 import { createQuarantineStore, quarantineRecords } from '../../src/store/quarantine.ts'
 import type { Sql } from '../../src/store/sql.ts'

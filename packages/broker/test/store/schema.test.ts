@@ -2,9 +2,9 @@
 import { readFileSync } from 'node:fs'
 import { createDatabase, startTestPostgres } from '@queen/embedded-postgres/testing'
 import { describe, expect, it } from 'vitest'
-import { ownFunctions } from '../../src/store/functions.ts'
-import { migrate } from '../../src/store/migrator.ts'
-import { openDatabase, type QueenDatabase } from '../../src/store/pool.ts'
+import { openDatabase, type QueenDatabase } from '../../src/store/pool/pool.ts'
+import { ownFunctions } from '../../src/store/schema/functions.ts'
+import { migrate } from '../../src/store/schema/migrator.ts'
 import { dumpSchema } from './schema-dump.ts'
 import { openTestDatabase, silent, testLimits } from './test-database.ts'
 

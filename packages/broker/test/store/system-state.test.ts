@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { SwitchValue, SystemStore } from '../../src/ports/system-store.ts'
-import { createSystemStore } from '../../src/store/system-state.ts'
+import { createSystemStore } from '../../src/store/system/system-store.ts'
 import { type OpenedTestDatabase, openTestDatabase } from './test-database.ts'
 
 let opened: OpenedTestDatabase

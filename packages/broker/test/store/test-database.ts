@@ -1,8 +1,8 @@
 /** A fresh database with Queen's schema and an open Database on it, for the tests of one file. */
 import { createDatabase } from '@queen/embedded-postgres/testing'
 import type { Log } from '../../src/ports/log.ts'
-import { migrate } from '../../src/store/migrator.ts'
-import { type DatabaseOptions, openDatabase, type QueenDatabase } from '../../src/store/pool.ts'
+import { type DatabaseOptions, openDatabase, type QueenDatabase } from '../../src/store/pool/pool.ts'
+import { migrate } from '../../src/store/schema/migrator.ts'
 
 export const silent: Log = { debug() {}, info() {}, warn() {}, error() {} }
 

@@ -4,7 +4,7 @@
  * All of it runs on the state connections, so neither a full pool nor a long statement delays it; only the fence, which
  * waits on purpose, has a connection of its own.
  */
-import { StoreError } from '../ports/store-error.ts'
+import { StoreError } from '../../ports/store-error.ts'
 import type {
   FenceHolder,
   SwitchAge,
@@ -12,11 +12,11 @@ import type {
   SwitchValue,
   SystemState,
   SystemStore,
-} from '../ports/system-store.ts'
-import type { QueenDatabase } from './pool.ts'
-import { createInstanceStore } from './system-state-instances.ts'
-import { createWindowStore } from './system-state-windows.ts'
-import { isoMicros } from './timestamps.ts'
+} from '../../ports/system-store.ts'
+import type { QueenDatabase } from '../pool/pool.ts'
+import { isoMicros } from '../timestamps.ts'
+import { createInstanceStore } from './instances.ts'
+import { createWindowStore } from './windows.ts'
 
 /** Payload: the switch that changed. */
 export const STATE_CHANNEL = 'queen_state'

@@ -4,9 +4,9 @@
  * Only a lost COMMIT leaves the outcome unknown: whatever breaks before it has rolled back. Neither the work nor what
  * it kept of the transaction's Sql can run a statement after its end.
  */
-import { StoreError } from '../ports/store-error.ts'
-import type { DatabaseConnection } from './pool-connection.ts'
-import type { SqlTransaction } from './sql.ts'
+import { StoreError } from '../../ports/store-error.ts'
+import type { SqlTransaction } from '../sql.ts'
+import type { DatabaseConnection } from './connection.ts'
 
 /** Where `isCurrent` said no. */
 export function otherCopy(): StoreError {

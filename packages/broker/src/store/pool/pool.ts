@@ -15,17 +15,17 @@
  *
  * Invariant: every call settles within waiting time + statement limit + margin, with rows or a StoreError.
  */
-import type { Log } from '../ports/log.ts'
-import { StoreError } from '../ports/store-error.ts'
-import { type FunctionSet, ownFunctions } from './functions.ts'
-import { createListener, type Listener } from './listener.ts'
-import { DatabaseConnection } from './pool-connection.ts'
-import { DatabaseHealth, type DatabaseState } from './pool-health.ts'
-import { ConnectionPool, type PoolStats } from './pool-queue.ts'
-import { adminSettings, baseSettings, hotSettings, type TimeLimits } from './pool-settings.ts'
-import type { KnownColumns } from './pool-statement.ts'
-import { otherCopy, runInTransaction } from './pool-transaction.ts'
-import type { Database, Sql, SqlTransaction } from './sql.ts'
+import type { Log } from '../../ports/log.ts'
+import { StoreError } from '../../ports/store-error.ts'
+import { createListener, type Listener } from '../listener.ts'
+import { type FunctionSet, ownFunctions } from '../schema/functions.ts'
+import type { Database, Sql, SqlTransaction } from '../sql.ts'
+import { DatabaseConnection } from './connection.ts'
+import { DatabaseHealth, type DatabaseState } from './health.ts'
+import { ConnectionPool, type PoolStats } from './queue.ts'
+import { adminSettings, baseSettings, hotSettings, type TimeLimits } from './settings.ts'
+import type { KnownColumns } from './statement.ts'
+import { otherCopy, runInTransaction } from './transaction.ts'
 
 export interface DatabaseOptions {
   /** TLS as its sslmode says. */

@@ -12,9 +12,9 @@
  *
  * Invariant: a connection is with one caller or idle, never both; size, waiters and waiting time have limits.
  */
-import { StoreError } from '../ports/store-error.ts'
-import type { DatabaseConnection } from './pool-connection.ts'
-import { toStoreError } from './sqlstate.ts'
+import { StoreError } from '../../ports/store-error.ts'
+import { toStoreError } from '../sqlstate.ts'
+import type { DatabaseConnection } from './connection.ts'
 
 export interface PoolOptions {
   readonly size: number

@@ -7,7 +7,7 @@
  * While disconnected a probe runs in the background and nobody else has to find out the slow way.
  * Invariant: every change is reported exactly once; a probe is never in flight twice.
  */
-import type { StoreError } from '../ports/store-error.ts'
+import type { StoreError } from '../../ports/store-error.ts'
 
 export type DatabaseState = 'connecting' | 'connected' | 'disconnected'
 

@@ -23,7 +23,7 @@ export interface FunctionSet {
   bind(text: string): string
 }
 
-const FUNCTIONS_DIRECTORY = fileURLToPath(new URL('../../sql/functions/', import.meta.url))
+const FUNCTIONS_DIRECTORY = fileURLToPath(new URL('../../../sql/functions/', import.meta.url))
 const DEFINITION = /\bCREATE\s+(?:OR\s+REPLACE\s+)?FUNCTION\s+queen\.(\w+)\s*\(/gi
 
 export function readFunctions(directory: string = FUNCTIONS_DIRECTORY): FunctionSet {

@@ -15,7 +15,7 @@ export interface Migration {
   readonly checksum: string
 }
 
-const MIGRATIONS_DIRECTORY = fileURLToPath(new URL('../../sql/migrations/', import.meta.url))
+const MIGRATIONS_DIRECTORY = fileURLToPath(new URL('../../../sql/migrations/', import.meta.url))
 const FILE_NAME = /^(\d{4})_[a-z0-9_]+\.sql$/
 
 export function readMigrations(directory: string = MIGRATIONS_DIRECTORY): Migration[] {

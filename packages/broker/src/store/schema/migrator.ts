@@ -12,15 +12,15 @@
  * It never changes a migration that was applied, never goes backwards, and never drops anything but function sets no
  * recent build has used.
  */
-import { StoreError } from '../ports/store-error.ts'
+import { StoreError } from '../../ports/store-error.ts'
+import { continueNumbers } from '../identity-numbers.ts'
+import type { DedicatedSql, QueenDatabase } from '../pool/pool.ts'
 import { type FunctionSet, ownFunctions } from './functions.ts'
-import { continueNumbers } from './identity-numbers.ts'
-import { type Migration, ownMigrations } from './migrator-files.ts'
-import { applyFunctions, applyMigrations, type Ledger, prepareSchema, readLedger } from './migrator-ledger.ts'
-import { SchemaError } from './migrator-schema-error.ts'
-import type { DedicatedSql, QueenDatabase } from './pool.ts'
+import { applyFunctions, applyMigrations, type Ledger, prepareSchema, readLedger } from './ledger.ts'
+import { type Migration, ownMigrations } from './migration-files.ts'
+import { SchemaError } from './schema-error.ts'
 
-export { SchemaError } from './migrator-schema-error.ts'
+export { SchemaError } from './schema-error.ts'
 
 export interface MigrationReport {
   /** Names of the migrations this call applied. */

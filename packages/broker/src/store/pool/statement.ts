@@ -8,9 +8,9 @@
  * transaction, executed). A statement without a name goes by the simple protocol and may hold several commands.
  */
 import type pg from 'pg'
-import { type Columns, columnsOf, readRow } from './pool-columns.ts'
-import { toWireValue, type WireValue } from './pool-parameters.ts'
-import type { RowMessage } from './pool-wire.ts'
+import { type Columns, columnsOf, readRow } from './columns.ts'
+import { toWireValue, type WireValue } from './parameters.ts'
+import type { RowMessage } from './wire.ts'
 
 /** What the statements of one Database are known to answer, by statement name. A name stands for one text everywhere. */
 export type KnownColumns = Map<string, { readonly text: string; readonly columns: Columns }>

@@ -1,7 +1,7 @@
 /** The history of maintenance windows and outages: one row each, completed as it goes on. */
-import type { NewWindow, SystemStore, WindowChange, WindowRow } from '../ports/system-store.ts'
-import type { Database } from './sql.ts'
-import { isoMicros } from './timestamps.ts'
+import type { NewWindow, SystemStore, WindowChange, WindowRow } from '../../ports/system-store.ts'
+import type { Database } from '../sql.ts'
+import { isoMicros } from '../timestamps.ts'
 
 interface Row {
   id: string

@@ -8,10 +8,10 @@
  * Invariant: one statement at a time; once `broken` is set the connection is never used again.
  */
 import pg from 'pg'
-import { StoreError } from '../ports/store-error.ts'
-import { type KnownColumns, Statement } from './pool-statement.ts'
-import { RawRowConnection } from './pool-wire.ts'
-import { invalidatesColumns, spoilsConnection, toStoreError } from './sqlstate.ts'
+import { StoreError } from '../../ports/store-error.ts'
+import { invalidatesColumns, spoilsConnection, toStoreError } from '../sqlstate.ts'
+import { type KnownColumns, Statement } from './statement.ts'
+import { RawRowConnection } from './wire.ts'
 
 export interface ConnectionTarget {
   /** TLS as its sslmode says. */

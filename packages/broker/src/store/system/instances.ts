@@ -5,9 +5,9 @@ import {
   type InstanceRow,
   LIVE_MS_MAX,
   type SystemStore,
-} from '../ports/system-store.ts'
-import type { Sql } from './sql.ts'
-import { isoMicros } from './timestamps.ts'
+} from '../../ports/system-store.ts'
+import type { Sql } from '../sql.ts'
+import { isoMicros } from '../timestamps.ts'
 
 interface Row {
   id: string

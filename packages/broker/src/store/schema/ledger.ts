@@ -3,11 +3,11 @@
  *
  * queen.schema_migrations has one row an applied migration, queen.function_sets one a build whose functions are there.
  */
-import { StoreError } from '../ports/store-error.ts'
+import { StoreError } from '../../ports/store-error.ts'
+import type { DedicatedSql } from '../pool/pool.ts'
 import type { FunctionSet } from './functions.ts'
-import type { Migration } from './migrator-files.ts'
-import { SchemaError } from './migrator-schema-error.ts'
-import type { DedicatedSql } from './pool.ts'
+import type { Migration } from './migration-files.ts'
+import { SchemaError } from './schema-error.ts'
 
 export interface Ledger {
   readonly applied: readonly { version: number; name: string; checksum: string }[]
