@@ -2,7 +2,7 @@
  * A pg connection whose row messages stay bytes.
  *
  * pg decodes every column to a string before anyone can object, which ruins binary columns and makes bytea cost two
- * bytes of hex for each of its own. Here a DataRow is handed on undecoded and the statement (pool-statement.ts) reads
+ * bytes of hex for each of its own. Here a DataRow is handed on undecoded and the statement (statement.ts) reads
  * it in place, so a segment body travels as it is.
  *
  * Everything else (startup, authentication, TLS, errors) is pg's own code, untouched. Never keep a RowMessage: its
