@@ -121,6 +121,8 @@ export interface MessageStore {
   ): Promise<SegmentRow[]>
   readSegment(partitionId: string, offset: number): Promise<SegmentRow | null>
   readCursors(partitionIds: readonly string[]): Promise<CursorState[]>
+  /** Where the group will start on those of the partitions that it has not read yet, unless at the oldest message. */
+  readStarts(partitionIds: readonly string[], group: string): Promise<Map<string, number>>
   /** Dead letters of the given offset ranges (`to` inclusive). */
   readDeadMarks(ranges: readonly { partitionId: string; from: number; to: number }[]): Promise<DeadMark[]>
   /** Looks through `limit` segments that begin below `below`, latest first, for a key. */

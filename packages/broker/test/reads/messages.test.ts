@@ -82,6 +82,18 @@ describe('GET /api/v1/messages', () => {
     expect(Date.parse(messages[0].leaseExpiresAt)).toBeGreaterThan(Date.now())
   })
 
+  it('shows a group what it will not get as completed, also where it has not read yet', async () => {
+    await queen.push('starts', 'p', ['before'])
+    await queen.ask('GET', '/api/v1/pop/queue/starts/partition/q?consumerGroup=late&subscriptionMode=new')
+    await queen.push('starts', 'p', ['after'])
+    const of = async (status: string) =>
+      (await queen.get(`/api/v1/messages?queue=starts&consumerGroup=late&status=${status}`)).messages.map(
+        (each: Json) => [each.transactionId, each.status],
+      )
+    expect(await of('pending')).toEqual([['after', 'pending']])
+    expect(await of('completed')).toEqual([['before', 'completed']])
+  })
+
   it('refuses what it cannot understand', async () => {
     for (const [query, code] of [
       ['status=odd', 'INVALID_PARAMETER'],

@@ -136,7 +136,7 @@ async function matching(
   max: number,
 ): Promise<Found[]> {
   const places = await placesOf(store, segments)
-  const book = query.status === null ? null : await statusBook(store, segments)
+  const book = query.status === null ? null : await statusBook(store, segments, query.consumerGroup)
   const found: Found[] = []
   const traced = query.traceId === null ? null : await tracedOffsets(store, segments, query.traceId)
   for (const header of segments) {
@@ -149,7 +149,8 @@ async function matching(
       if (hasOffset(place.deleted, offset)) continue
       if (traced !== null && !traced.has(`${header.partitionId} ${offset}`)) continue
       const groups = book?.groups(header.partitionId, offset) ?? []
-      if (query.status !== null && seen(query, groups) !== query.status) continue
+      const unread = book?.unread(header.partitionId, offset) ?? 'pending'
+      if (query.status !== null && seen(query, groups, unread) !== query.status) continue
       found.push({ header, offset, groups })
       if (found.length >= max) return found
     }
@@ -157,9 +158,9 @@ async function matching(
   return found
 }
 
-function seen({ consumerGroup }: MessageQuery, groups: readonly GroupStatus[]): MessageStatus {
+function seen({ consumerGroup }: MessageQuery, groups: readonly GroupStatus[], unread: MessageStatus): MessageStatus {
   if (consumerGroup === null) return overallStatus(groups)
-  return groups.find(({ group }) => group === consumerGroup)?.status ?? 'pending'
+  return groups.find(({ group }) => group === consumerGroup)?.status ?? unread
 }
 
 export async function placesOf(
@@ -170,15 +171,25 @@ export async function placesOf(
   return new Map((await answering(() => store.readPlaces(ids))).map((place) => [place.id, place]))
 }
 
-async function statusBook(store: MessageStore, segments: readonly SegmentHeader[]): Promise<StatusBook> {
+async function statusBook(
+  store: MessageStore,
+  segments: readonly SegmentHeader[],
+  group: string | null,
+): Promise<StatusBook> {
   const ids = [...new Set(segments.map((each) => each.partitionId))]
   const ranges = segments.map((each) => ({
     partitionId: each.partitionId,
     from: each.firstOffset,
     to: each.lastOffset,
   }))
-  const [cursors, dead] = await answering(() => Promise.all([store.readCursors(ids), store.readDeadMarks(ranges)]))
-  return new StatusBook(cursors, dead)
+  const [cursors, dead, starts] = await answering(() =>
+    Promise.all([
+      store.readCursors(ids),
+      store.readDeadMarks(ranges),
+      group === null ? new Map<string, number>() : store.readStarts(ids, group),
+    ]),
+  )
+  return new StatusBook(cursors, dead, starts)
 }
 
 /** `partition offset` of the messages that carry the trace id; looks at no more bytes than a request may. */
@@ -212,7 +223,7 @@ async function describe(store: MessageStore, query: MessageQuery, found: readonl
   const [rows, places, book] = await Promise.all([
     answering(() => store.readSegments(headers, BODY_BYTES_MAX)),
     placesOf(store, headers),
-    statusBook(store, headers),
+    statusBook(store, headers, query.consumerGroup),
   ])
   const segments = new Map(rows.map((row) => [`${row.partitionId} ${row.firstOffset}`, decodeSegment(row)]))
   // Retention may have taken a segment since; only a cut by bytes ends the page.
@@ -230,7 +241,7 @@ async function describe(store: MessageStore, query: MessageQuery, found: readonl
       id: messageIdAt(segment.idBase, index),
       transactionId: view.transactionId,
       ...placeFields(place),
-      ...statusFields(groups, query.consumerGroup),
+      ...statusFields(groups, query.consumerGroup, book.unread(header.partitionId, offset)),
       traceId: view.traceId,
       producerSub: view.producerSub,
       queuePriority: place.options.priority,
@@ -251,11 +262,15 @@ export function placeFields(place: PartitionPlace) {
   }
 }
 
-export function statusFields(groups: readonly GroupStatus[], consumerGroup: string | null) {
+export function statusFields(
+  groups: readonly GroupStatus[],
+  consumerGroup: string | null,
+  unread: MessageStatus = 'pending',
+) {
   const named = groups.filter(({ group }) => group !== QUEUE_MODE_GROUP)
   const queueMode = groups.find(({ group }) => group === QUEUE_MODE_GROUP)
   const own = consumerGroup === null ? null : groups.find(({ group }) => group === consumerGroup)
-  const status = consumerGroup === null ? overallStatus(groups) : (own?.status ?? 'pending')
+  const status = consumerGroup === null ? overallStatus(groups) : (own?.status ?? unread)
   const shown = consumerGroup === null ? groups.find((each) => each.status === status) : own
   return {
     status,

@@ -15,20 +15,19 @@ export interface GroupStatus {
   readonly errorMessage: string | null
 }
 
-/** Of a group without a cursor: it has read nothing yet. */
-const UNREAD: Omit<GroupStatus, 'group'> = {
-  status: 'pending',
-  retryCount: 0,
-  leaseExpiresAt: null,
-  errorMessage: null,
-}
-
 /** Cursors and dead letters of some partitions, looked up by message. */
 export class StatusBook {
   readonly #cursors: ReadonlyMap<string, readonly CursorState[]>
   readonly #dead = new Map<string, DeadMark[]>()
+  readonly #starts: ReadonlyMap<string, number>
 
-  constructor(cursors: readonly CursorState[], dead: readonly DeadMark[]) {
+  /** `starts`: partition → where the group that is asked for will start, where it has not read yet and not at the oldest. */
+  constructor(
+    cursors: readonly CursorState[],
+    dead: readonly DeadMark[],
+    starts: ReadonlyMap<string, number> = new Map(),
+  ) {
+    this.#starts = starts
     this.#cursors = Map.groupBy(cursors, (cursor) => cursor.partitionId)
     for (const mark of dead) {
       const key = `${mark.partitionId} ${mark.offset}`
@@ -55,8 +54,9 @@ export class StatusBook {
     return found.sort((a, b) => (a.group < b.group ? -1 : 1))
   }
 
-  group(partitionId: string, offset: number, group: string): GroupStatus {
-    return this.groups(partitionId, offset).find((each) => each.group === group) ?? { group, ...UNREAD }
+  /** For the group that is asked for, when it has no position there. */
+  unread(partitionId: string, offset: number): MessageStatus {
+    return offset < (this.#starts.get(partitionId) ?? 0) ? 'completed' : 'pending'
   }
 }
 

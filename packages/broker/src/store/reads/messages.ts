@@ -173,6 +173,19 @@ export function createMessageReads(database: Pick<Database, 'admin' | 'transacti
       )
     },
 
+    async readStarts(partitionIds, group) {
+      const rows = await admin.run<{ id: string; position_at: string }>(
+        'read_starts',
+        `SELECT p.id, queen.offset_at(p.id, c.starts_at, c.mode = 'new') AS position_at
+           FROM queen.partitions p JOIN queen.queues q ON q.id = p.queue_id
+           JOIN queen.consumer_groups c ON c.queue_name = q.name AND c.group_name = $2::text AND c.mode <> 'all'
+          WHERE p.id = ANY ($1::uuid[])
+            AND NOT EXISTS (SELECT FROM queen.cursors k WHERE k.partition_id = p.id AND k.group_name = $2::text)`,
+        [partitionIds, group],
+      )
+      return new Map(rows.map((row) => [row.id, Number(row.position_at)]))
+    },
+
     async readDeadMarks(ranges) {
       if (ranges.length === 0) return []
       const rows = await admin.run<DeadColumns>(
