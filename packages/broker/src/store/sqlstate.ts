@@ -93,6 +93,9 @@ export const SQLSTATES: Readonly<Record<string, Verdict>> = {
 // Which one is meant is told by the place in its source that reports it: unlike the message, that is not translated.
 const OUT_OF_TRANSACTION_IDS = new Set(['GetNewTransactionId', 'GetNewMultiXactId'])
 
+// Our statements have names, and each session its own.
+const SHARED_SESSION = '42P05'
+
 export function verdictOf(sqlState: string): Verdict {
   return SQLSTATES[sqlState] ?? SQLSTATES[sqlState.slice(0, 2)] ?? defect
 }
@@ -128,7 +131,11 @@ export function toStoreError(error: unknown, sent: boolean): StoreError {
     // No session was begun, or it was ended: the fault of no statement. A database that takes no connections (ALLOW_CONNECTIONS)
     // has the code of a statement that comes too early, a setting of the role that cannot be applied that of a bad value.
     const noStatement = fatal && (verdict.failure === 'defect' || verdict.failure === 'rejected')
-    return new StoreError(noStatement ? 'unavailable' : verdict.failure, String(message), {
+    const text =
+      code === SHARED_SESSION
+        ? `${message} (a connection pooler gives one session to several of us: it must pool sessions, not transactions)`
+        : String(message)
+    return new StoreError(noStatement ? 'unavailable' : verdict.failure, text, {
       sqlState: code,
       outcomeUnknown,
       noConnectionLeft: verdict.noConnectionLeft === true,

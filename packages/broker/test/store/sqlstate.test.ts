@@ -84,6 +84,14 @@ describe('the SQLSTATE table', () => {
     expect(toStoreError(tooLarge, true).failure).toBe('rejected')
   })
 
+  it('says what is wrong where a pooler shares sessions', () => {
+    const error = toStoreError(serverError('42P05'), true)
+    expect(error).toMatchObject({
+      failure: 'defect',
+      message: expect.stringMatching(/pool sessions, not transactions/),
+    })
+  })
+
   it('takes a FATAL error for no fault of a statement, whatever its code', () => {
     const failures = ['55000', '22023', '42704'].map((code) => toStoreError(serverError(code, 'FATAL'), false).failure)
     expect(failures).toEqual(['unavailable', 'unavailable', 'unavailable'])
