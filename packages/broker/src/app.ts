@@ -48,6 +48,7 @@ import { createAuthentication } from './http/auth/authentication.ts'
 import { connectionsMax } from './http/open-files.ts'
 import { readPageFiles } from './http/page/page-files.ts'
 import { createHttpServer } from './http/server.ts'
+import type { HttpSettings } from './http/settings.ts'
 import { clusterMetrics } from './observe/cluster-metrics.ts'
 import { logBufferEvents } from './services/buffer-events.ts'
 import { followState } from './services/follow-state.ts'
@@ -90,6 +91,10 @@ const REFRESH_MS = 5_000
 const START_WAIT_MS = 1_000
 
 /**
+ * Parts are built in the order in which a message meets them: database, consuming, pushing, draining, maintenance, what looks,
+ * the engine, what runs by itself, HTTP. Some name parts that are built further down, in functions that nobody calls before
+ * everything stands; `control`, which a callback of the database may want earlier, is null until then.
+ *
  * @throws SchemaError when the database's schema is not for this broker, FileBufferError when the buffer's directory
  * belongs to somebody else, NameTaken when the instance's name does, and node's error when the port cannot be opened.
  */
@@ -399,20 +404,9 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
   ]
 
   const http = await createHttpServer(engine, {
-    limits: {
-      bodyBytesMax: limits.bodyBytesMax,
-      bodiesBytesMax: limits.requestsInFlightBytesMax,
-      payloadBytesMax: limits.payloadBytesMax,
-      connectionsMax: connectionsMax(config.databasePoolSize),
-    },
-    corsOrigins: config.corsOrigins === '*' ? [] : config.corsOrigins,
-    version: VERSION,
+    ...httpSettings(config, options),
     instanceId,
-    log,
-    subscriptionModeDefault: config.defaultSubscriptionMode,
     cipher,
-    ...(config.authentication === null ? {} : { authenticate: createAuthentication(config.authentication, log) }),
-    ...(options.pageDir === undefined ? {} : { pageFiles: readPageFiles(options.pageDir) }),
     metrics: clusterMetrics({ metrics: stores.metrics, stats, databaseUp, nowMs }),
   })
   async function stop(): Promise<void> {
@@ -453,5 +447,24 @@ export async function startBroker(config: Config, options: BrokerOptions): Promi
   } catch (error) {
     await stop().catch(() => {})
     throw error
+  }
+}
+
+/** What the configuration says of the HTTP layer. */
+function httpSettings(config: Config, { log, pageDir }: BrokerOptions): Omit<HttpSettings, 'instanceId'> {
+  const { authentication, corsOrigins, databasePoolSize, defaultSubscriptionMode, limits } = config
+  return {
+    limits: {
+      bodyBytesMax: limits.bodyBytesMax,
+      bodiesBytesMax: limits.requestsInFlightBytesMax,
+      payloadBytesMax: limits.payloadBytesMax,
+      connectionsMax: connectionsMax(databasePoolSize),
+    },
+    corsOrigins: corsOrigins === '*' ? [] : corsOrigins,
+    version: VERSION,
+    log,
+    subscriptionModeDefault: defaultSubscriptionMode,
+    ...(authentication === null ? {} : { authenticate: createAuthentication(authentication, log) }),
+    ...(pageDir === undefined ? {} : { pageFiles: readPageFiles(pageDir) }),
   }
 }
