@@ -12,6 +12,8 @@ const PATH = '/api/v1/system/maintenance'
 let broker: RunningBroker
 /** What opening a connection for the fence fails with. */
 let failure: StoreError | null = null
+/** What somebody else does while the fence is waited for. */
+let meanwhile: (() => Promise<unknown>) | null = null
 /** The next COMMIT is done, and its answer lost. */
 let losesCommit = false
 
@@ -21,8 +23,13 @@ beforeAll(async () => {
 afterAll(() => broker[Symbol.asyncDispose]())
 
 function withFailingFence(database: QueenDatabase): QueenDatabase {
-  const dedicated: QueenDatabase['dedicated'] = (limits, work) =>
-    failure === null ? database.dedicated(limits, work) : Promise.reject(failure)
+  const dedicated: QueenDatabase['dedicated'] = async (limits, work) => {
+    const act = meanwhile
+    meanwhile = null
+    await act?.()
+    if (failure !== null) throw failure
+    return database.dedicated(limits, work)
+  }
   const transaction: QueenDatabase['transaction'] = async (which, work) => {
     const result = await database.transaction(which, work)
     if (!losesCommit) return result
@@ -49,6 +56,15 @@ describe('a window that cannot be made safe', () => {
     failure = null
     expect(await broker.post(PATH, { enabled: true })).toMatchObject({ safeToMigrate: true, blockers: [] })
     await broker.post(PATH, { enabled: false })
+  })
+})
+
+describe('a window that somebody else ends before it is safe', () => {
+  it('G10 is not said to be on', async () => {
+    meanwhile = () => broker.post(PATH, { enabled: false })
+    const pending = await broker.ask('POST', PATH, { enabled: true })
+    expect(pending).toMatchObject({ status: 503, body: { code: 'MAINTENANCE_PENDING' } })
+    expect(pending.body.error).toMatch(/^Maintenance mode was switched off again/)
   })
 })
 

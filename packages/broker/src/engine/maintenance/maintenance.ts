@@ -130,7 +130,7 @@ export class Maintenance {
     }
     // 200 says that it is safe. Not when a write is still running, nor when somebody else has switched it off again.
     if (enabled && !status.safeToMigrate) {
-      throw new Refusal('MAINTENANCE_PENDING', pendingMessage(this.#fenceFailure), {
+      throw new Refusal('MAINTENANCE_PENDING', pendingMessage(status.phase, this.#fenceFailure), {
         details: { phase: status.phase, safeToMigrate: false, blockers: status.blockers },
         retryAfterSeconds: 2,
       })

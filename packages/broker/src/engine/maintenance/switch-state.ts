@@ -127,7 +127,8 @@ export function maintenanceMessage(
 }
 
 /** What a call is told whose switch is on and not safe; undefined = a write is running, as the table of errors has it. */
-export function pendingMessage(fenceFailure: StoreError | null): string | undefined {
+export function pendingMessage(phase: MaintenanceStatus['phase'], fenceFailure: StoreError | null): string | undefined {
+  if (phase !== 'maintenance') return 'Maintenance mode was switched off again by somebody else'
   if (fenceFailure === null) return undefined
   return fenceFailure.noConnectionLeft
     ? 'Maintenance mode is on, but PostgreSQL has no connection left to look for running writes'
