@@ -34,12 +34,16 @@ BEGIN
     SELECT p.id, p.queue_id, p.name, p.start_offset, p.next_offset, p.last_pushed_at,
            p.next_offset - p.start_offset - CASE WHEN t.partition_id IS NULL THEN 0 ELSE
              queen.offset_count(t.offsets * int8multirange(int8range(p.start_offset, NULL))) END AS messages,
-           -- As finished_from_start says it; a call costs more than the rest of the row.
-           coalesce(t.offsets, '{}') + coalesce((
-             SELECT range_agg(int8range(r.message_offset, r.hidden_to)) FROM queen.restored_messages r
-              WHERE r.partition_id = p.id), '{}') AS finished
+           -- As finished_from_start says it, NULL = nothing: what is looked up for each partition costs more than its row.
+           CASE WHEN t.partition_id IS NOT NULL OR r.partition_id IS NOT NULL
+                THEN coalesce(t.offsets, '{}') + coalesce(r.hidden, '{}') END AS finished,
+           CASE WHEN t.partition_id IS NULL AND r.partition_id IS NULL THEN p.start_offset
+                ELSE lower(int8multirange(int8range(p.start_offset, NULL)) - coalesce(t.offsets, '{}') - coalesce(r.hidden, '{}'))
+                 END AS oldest_offset
       FROM queen.page_partitions(p_queues, p_after_queue, p_after_name, p_limit) p
       LEFT JOIN queen.tombstones t ON t.partition_id = p.id
+      LEFT JOIN (SELECT r.partition_id, range_agg(int8range(r.message_offset, r.hidden_to)) AS hidden
+                   FROM queen.restored_messages r GROUP BY r.partition_id) r ON r.partition_id = p.id
   ), placed AS MATERIALIZED (
     -- One of the two: the other one's filter is settled before it begins.
     SELECT p.queue_id, k.group_name, p.id, p.next_offset, greatest(k.committed, p.start_offset) AS position_at,
@@ -79,15 +83,15 @@ BEGIN
     UNION ALL
     SELECT p.queue_id, g.group_name, p.id, p.next_offset,
            -- The first one there that is not finished from the start.
-           CASE WHEN p.finished = '{}' THEN s.position_at
-                ELSE least(lower(int8multirange(int8range(s.position_at, NULL)) - p.finished), p.next_offset) END,
+           CASE WHEN p.next_offset = p.start_offset THEN p.next_offset
+                WHEN p.finished IS NOT NULL THEN least(p.next_offset, lower(int8multirange(int8range(
+                  CASE WHEN g.mode IS NULL OR g.mode = 'all' THEN p.start_offset
+                       ELSE queen.offset_at(p.id, g.starts_at, g.mode = 'new') END, NULL)) - p.finished))
+                WHEN g.mode IS NULL OR g.mode = 'all' THEN p.start_offset
+                WHEN p.last_pushed_at < g.starts_at THEN p.next_offset
+                ELSE queen.offset_at(p.id, g.starts_at, g.mode = 'new') END,
            p.finished, NULL, NULL, NULL, NULL, NULL, NULL, NULL, false
       FROM starts g JOIN page p ON p.queue_id = g.queue_id
-     CROSS JOIN LATERAL (
-       SELECT CASE WHEN p.next_offset = p.start_offset THEN p.next_offset
-                   WHEN g.mode IS NULL OR g.mode = 'all' THEN p.start_offset
-                   WHEN p.last_pushed_at < g.starts_at THEN p.next_offset
-                   ELSE queen.offset_at(p.id, g.starts_at, g.mode = 'new') END AS position_at OFFSET 0) s
      WHERE NOT EXISTS (SELECT FROM placed k WHERE k.id = p.id AND k.group_name = g.group_name)
   ), dated AS MATERIALIZED (
     SELECT c.*, o.created_at FROM (
@@ -107,13 +111,9 @@ BEGIN
          WHERE c.unfinished > 0 AND s.partition_id = c.id AND s.first_offset <= c.position_at
          ORDER BY s.first_offset DESC LIMIT 1) o ON true
   ), unread AS MATERIALIZED (
-    SELECT p.queue_id, min(o.created_at) AS oldest_at FROM page p
-     CROSS JOIN LATERAL (
-       SELECT CASE WHEN p.finished = '{}' THEN p.start_offset
-                   ELSE lower(int8multirange(int8range(p.start_offset, NULL)) - p.finished) END AS position_at OFFSET 0) u
-     CROSS JOIN LATERAL (
+    SELECT p.queue_id, min(o.created_at) AS oldest_at FROM page p CROSS JOIN LATERAL (
         SELECT s.created_at FROM queen.segments s
-         WHERE p.next_offset > u.position_at AND s.partition_id = p.id AND s.first_offset <= u.position_at
+         WHERE p.next_offset > p.oldest_offset AND s.partition_id = p.id AND s.first_offset <= p.oldest_offset
          ORDER BY s.first_offset DESC LIMIT 1) o
      WHERE p.queue_id NOT IN (SELECT g.queue_id FROM groups g) GROUP BY p.queue_id
   )
