@@ -22,14 +22,15 @@ const CHANGE_ROWS = 1_000
 const FILTERS = [QUEUE, GROUP, PARTITION, FROM, TO]
 const OPTIONAL_IDS = [arg('[partitionId]', 'partition of one message'), arg('[transactionId]', 'id of one message')]
 
-const COLUMNS: readonly Column<DlqMessage>[] = [
+/** Ids are for the next command: they are never cut. */
+export const DEAD_LETTER_COLUMNS: readonly Column<DlqMessage>[] = [
   { title: 'queue', value: (row) => row.queue },
   { title: 'partition', value: (row) => row.partition },
-  { title: 'group', value: (row) => row.consumerGroup },
+  { title: 'group', value: (row) => row.consumerGroup, drop: 1 },
   { title: 'transaction id', value: (row) => row.transactionId },
-  { title: 'retries', value: (row) => count(row.retryCount), right: true },
-  { title: 'failed', value: (row) => relativeTime(row.failedAt, Date.now()) },
-  { title: 'error', value: (row) => row.errorMessage },
+  { title: 'retries', value: (row) => count(row.retryCount), right: true, drop: 3 },
+  { title: 'failed', value: (row) => relativeTime(row.failedAt, Date.now()), drop: 2 },
+  { title: 'error', value: (row) => row.errorMessage, cut: true },
   { title: 'partition id', value: (row) => row.partitionId, wide: true },
   { title: 'failed at', value: (row) => row.failedAt, wide: true },
   { title: 'id', value: (row) => row.id, wide: true },
@@ -70,7 +71,7 @@ const LIST: CommandSpec = {
       rows.push(...page.messages)
       after = page.messages.length === 0 ? undefined : (page.pagination?.next ?? undefined)
     } while (after !== undefined && rows.length < limit)
-    await session.out.list({ columns: COLUMNS, rows })
+    await session.out.list({ columns: DEAD_LETTER_COLUMNS, rows })
     return EXIT.done
   },
 }

@@ -17,12 +17,12 @@ const PAGE_ROWS = 500
 
 const COLUMNS: readonly Column<QuarantineRecord>[] = [
   { title: 'id', value: (row) => row.id },
-  { title: 'instance', value: (row) => row.instanceId },
+  { title: 'instance', value: (row) => row.instanceId, drop: 1 },
   { title: 'queue', value: (row) => row.queue },
   { title: 'partition', value: (row) => row.partition },
   { title: 'transaction id', value: (row) => row.transactionId },
-  { title: 'accepted', value: (row) => row.acceptedAt },
-  { title: 'reason', value: (row) => row.error },
+  { title: 'accepted', value: (row) => row.acceptedAt, drop: 2 },
+  { title: 'reason', value: (row) => row.error, cut: true },
   { title: 'code', value: (row) => row.reason },
   { title: 'sqlstate', value: (row) => row.sqlState, wide: true },
   { title: 'attempts', value: (row) => count(row.attempts), right: true, wide: true },

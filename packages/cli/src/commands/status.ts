@@ -13,13 +13,23 @@ type Row = Readonly<Record<string, unknown>>
 const numberIn = (row: Row | undefined, name: string): number | null =>
   typeof row?.[name] === 'number' ? (row[name] as number) : null
 
+const counted = (title: string, drop?: number): Column<Row> => ({
+  title,
+  value: (row) => count(numberIn(row, title)),
+  right: true,
+  ...(drop === undefined ? {} : { drop }),
+})
+
 const QUEUE_COLUMNS: readonly Column<Row>[] = [
   { title: 'queue', value: (row) => row.name as Cell },
-  { title: 'namespace', value: (row) => row.namespace as Cell },
-  { title: 'task', value: (row) => row.task as Cell },
-  ...['partitions', 'pending', 'processing', 'completed', 'failed', 'dlq'].map(
-    (name): Column<Row> => ({ title: name, value: (row) => count(numberIn(row, name)), right: true }),
-  ),
+  { title: 'namespace', value: (row) => row.namespace as Cell, drop: 5 },
+  { title: 'task', value: (row) => row.task as Cell, drop: 6 },
+  counted('partitions', 3),
+  counted('pending'),
+  counted('processing', 1),
+  counted('completed', 4),
+  counted('failed', 2),
+  counted('dlq'),
   { title: 'lag', value: (row) => ageSeconds(numberIn(row, 'lagSeconds')), right: true },
 ]
 

@@ -10,9 +10,9 @@ import { age, count, relativeTime } from '../output/values.ts'
 export const TRACE_COLUMNS: readonly Column<TraceRecord>[] = [
   { title: 'time', value: (row) => row.created_at },
   { title: 'event', value: (row) => row.event_type },
-  { title: 'group', value: (row) => row.consumer_group },
-  { title: 'names', value: (row) => row.trace_names?.join(', ') },
-  { title: 'data', value: (row) => JSON.stringify(row.data) },
+  { title: 'group', value: (row) => row.consumer_group, drop: 1 },
+  { title: 'names', value: (row) => row.trace_names?.join(', '), cut: true, drop: 2 },
+  { title: 'data', value: (row) => JSON.stringify(row.data), cut: true },
   { title: 'worker', value: (row) => row.worker_id, wide: true },
   { title: 'id', value: (row) => row.id, wide: true },
 ]

@@ -1,7 +1,9 @@
 /** What is shown: values, tables, paths, progress, maintenance, top. */
-import type { MaintenanceStatus, QueueSummary } from '@queen/client'
+import type { DlqMessage, MaintenanceStatus, QueueSummary, TraceRecord } from '@queen/client'
 import { expect, test } from 'vitest'
+import { DEAD_LETTER_COLUMNS } from '../../src/commands/dead-letters.ts'
 import { QUEUE_COLUMNS } from '../../src/commands/queue.ts'
+import { TRACE_COLUMNS } from '../../src/commands/traces.ts'
 import { failureGuidance, summary } from '../../src/maintenance/run/guidance.ts'
 import { windowWarnings } from '../../src/maintenance/run/window-watch.ts'
 import { changeKey, maintenanceLines } from '../../src/maintenance/view.ts'
@@ -148,6 +150,36 @@ const STATUS: MaintenanceStatus = {
 }
 const shown = (status: MaintenanceStatus) =>
   maintenanceLines(status, { style: PLAIN, wide: false, headers: true, nowMs: NOW }).join('\n')
+
+test('in a narrow terminal free text is cut and lesser columns go; ids stay whole', () => {
+  const transactionId = '01a22d78-f27b-7462-a486-63f573efc2a9'
+  const letter = {
+    transactionId,
+    queue: 'failing.jobs',
+    partition: 'p9',
+    consumerGroup: 'workers',
+    retryCount: 3,
+    failedAt: '2026-11-23T11:00:00.000Z',
+    errorMessage: 'TypeError: Cannot read properties of undefined '.repeat(5),
+  } as DlqMessage
+  const step = {
+    created_at: '2026-11-23T11:00:00.000Z',
+    event_type: 'step',
+    consumer_group: 'workers',
+    trace_names: ['order-1', 'customer-2'],
+    data: { text: 'lorem '.repeat(40) },
+  } as unknown as TraceRecord
+  for (const columns of [80, 100, 140]) {
+    const letters = renderTable(DEAD_LETTER_COLUMNS, [letter], { wide: false, headers: true, columns })
+    const steps = renderTable(TRACE_COLUMNS, [step], { wide: false, headers: true, columns })
+    expect([...letters, ...steps].filter((line) => widthOf(line) > columns)).toEqual([])
+    expect(letters[1]).toContain(transactionId)
+    expect(letters[1]).toContain('TypeError')
+  }
+  expect(renderTable(DEAD_LETTER_COLUMNS, [letter], { wide: false, headers: false })[0]).toContain(
+    'undefined TypeError',
+  )
+})
 
 test('the maintenance status', () => {
   expect(shown(STATUS)).toMatch(
