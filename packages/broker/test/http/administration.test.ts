@@ -55,6 +55,16 @@ describe('queues', () => {
       const answer = await ask('POST', '/api/v1/configure', JSON.stringify({ queue: 'q', ...fields }))
       expect([answer.status, answer.json.code, answer.json.details.options]).toEqual([400, code, options])
     }
+    const sentences: string[] = []
+    for (const options of [{ retryLimit: -1 }, { encryptionEnabled: 1 }, { retryLimit: -1, priority: 1.5 }]) {
+      const answer = await ask('POST', '/api/v1/configure', JSON.stringify({ queue: 'q', options }))
+      sentences.push(answer.json.error)
+    }
+    expect(sentences).toEqual([
+      "Queue option 'retryLimit' is not valid: it must be a whole number from 0 to 1000",
+      "Queue option 'encryptionEnabled' is not valid: it must be true or false",
+      "Queue options 'retryLimit', 'priority' are not valid",
+    ])
     const shapes: [object, string, string][] = [
       [{}, 'INVALID_BODY', 'queue'],
       [{ queue: 5 }, 'INVALID_BODY', 'queue'],

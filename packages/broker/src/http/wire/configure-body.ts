@@ -37,10 +37,10 @@ function scope(value: string | null, field: string): string | null {
 
 function readOptions(sent: Record<string, unknown>): ConfigureRequest['options'] {
   const unknown = Object.keys(sent).filter((name) => !Object.hasOwn(QUEUE_OPTIONS, name))
-  if (unknown.length > 0) throw refuse('UNKNOWN_OPTION', unknown, 'not known')
+  if (unknown.length > 0) throw refuse('UNKNOWN_OPTION', unknown, () => 'not known')
   const names = Object.keys(sent) as QueueOptionName[]
   const invalid = names.filter((name) => !isValid(QUEUE_OPTIONS[name], sent[name]))
-  if (invalid.length > 0) throw refuse('INVALID_OPTION', invalid, 'not valid')
+  if (invalid.length > 0) throw refuse('INVALID_OPTION', invalid, whatIsWrong)
   const options: Partial<Record<QueueOptionName, number | boolean | null>> = {}
   for (const name of names) options[name] = sent[name] as number | boolean | null
   return options
@@ -52,13 +52,26 @@ function isValid(spec: QueueOptionSpec, value: unknown): boolean {
   return Number.isInteger(value) && (value as number) >= spec.min && (value as number) <= spec.max
 }
 
+/** One is told what it may be; of several the names have to do. */
+function whatIsWrong(names: readonly string[]): string {
+  const spec: QueueOptionSpec = QUEUE_OPTIONS[names[0] as QueueOptionName]
+  if (names.length > 1) return 'not valid'
+  if (spec.type === 'boolean') return 'not valid: it must be true or false'
+  return `not valid: it must be a whole number from ${spec.min} to ${spec.max}`
+}
+
 // An answer must stay small whatever was sent.
 const NAMED_MAX = 50
 const NAME_CHARS_MAX = 100
 
-function refuse(code: 'UNKNOWN_OPTION' | 'INVALID_OPTION', names: readonly string[], what: string): Refusal {
+function refuse(
+  code: 'UNKNOWN_OPTION' | 'INVALID_OPTION',
+  names: readonly string[],
+  wrong: (names: readonly string[]) => string,
+): Refusal {
   const options = names.slice(0, NAMED_MAX).map((name) => name.slice(0, NAME_CHARS_MAX))
   const list = options.map((name) => `'${name}'`).join(', ')
+  const what = wrong(names)
   const sentence = names.length === 1 ? `Queue option ${list} is ${what}` : `Queue options ${list} are ${what}`
   return new Refusal(code, sentence, { details: { options } })
 }
