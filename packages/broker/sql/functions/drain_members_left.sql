@@ -2,6 +2,9 @@
 --
 -- Expected are those heard of since p_expect_since. With p_patience_over, whoever has been silent for p_silent_ms is left
 -- behind.
+--
+-- STABLE for its caller's sake: it sees what the statement that asks sees, and not what was committed since. Or that statement
+-- would combine a stage that was empty with a report that was made after records had been staged.
 CREATE FUNCTION queen.drain_members_left(
   p_instance       text,
   p_epoch          bigint,
@@ -20,7 +23,7 @@ CREATE FUNCTION queen.drain_members_left(
   -- Another instance holds its pushes.
   called   boolean
 )
-LANGUAGE sql
+LANGUAGE sql STABLE
 SET search_path = ''
 AS $$
   WITH seen AS (

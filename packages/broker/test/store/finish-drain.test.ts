@@ -1,5 +1,6 @@
 /** When the drain of a cluster may end: not while anybody still owes something (G4). */
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import pg from 'pg'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { DrainReport, DrainStore } from '../../src/ports/drain-store.ts'
 import type { QuarantineWrite } from '../../src/ports/quarantine-store.ts'
 import { createDrainStore } from '../../src/store/cluster-drain.ts'
@@ -132,5 +133,40 @@ describe('G4 the drain of a cluster ends', () => {
        VALUES ('x', 1, 1, 0, 1, 1, '')`,
     )
     expect(await store.finish(ready('a'))).toBe(null)
+  })
+})
+
+describe('G4 what a report is answered', () => {
+  it('speaks of one moment: whose frontier is told, what it had staged by then is told too', async () => {
+    const operator = new pg.Client({ connectionString: opened.url })
+    await operator.connect()
+    try {
+      // The answer has begun to be put together and stands still.
+      await operator.query('BEGIN; LOCK TABLE queen.instances IN ACCESS EXCLUSIVE MODE')
+      const answer = store.report(ready('a', { gated: false }))
+      await vi.waitFor(async () => {
+        const { rowCount } = await operator.query('SELECT FROM pg_locks WHERE NOT granted')
+        expect(rowCount).toBe(1)
+      })
+      // Another instance stages its records, and then tells of it.
+      await run(
+        'stage_meanwhile',
+        `INSERT INTO queen.staged_records (buffer_id, first_number, last_number, taken_through, oldest, latest, body)
+         VALUES ('x', 1, 1, 0, 1, 1, '')`,
+      )
+      await run(
+        'report_meanwhile',
+        `INSERT INTO queen.drain_members (instance_id, serial, epoch, frontier, pending, closing, gated, drained, set_aside, seen_at)
+         VALUES ('b', 1, 1, 100, 0, false, false, 0, 0, now())`,
+      )
+      await operator.query('COMMIT')
+      const { frontierMicros, staged } = await answer
+      expect([
+        [null, 0],
+        [100, 1],
+      ]).toContainEqual([frontierMicros, staged])
+    } finally {
+      await operator.end()
+    }
   })
 })
