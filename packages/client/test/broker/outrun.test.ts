@@ -14,21 +14,16 @@ const BUFFER_BYTES_MAX = 64 * 1024 * 1024
 const GROWTH_BYTES_MAX = 200 * 1024 * 1024
 
 test('G9: it waits for room, grows by less than 200 MB, and every message it pushed is stored', async () => {
-  const growths: number[] = []
-  // Garbage that nobody found a core to collect counts as growth: a busy machine may show it once, and not every time.
-  do {
-    const instance = await startInstance({ databaseUrl: await temporaryDatabase() })
-    const outcome = await runOutrun(instance, 'outrun', SECONDS)
-    expect(outcome).toMatchObject({ unsent: 0, rejected: 0 })
-    expect(outcome.waits).toBeGreaterThan(0)
-    expect(outcome.bufferedBytesMax).toBeLessThanOrEqual(BUFFER_BYTES_MAX)
-    growths.push(outcome.rssGrowthBytes)
-    const { queen } = testClient(instance.url)
-    await queen.admin.refreshConsumerStats()
-    const { totals } = await queen.admin.getQueue('outrun')
-    expect(totals.total).toBe(outcome.pushed)
-  } while (growths.at(-1)! >= GROWTH_BYTES_MAX && growths.length < 3)
-  expect(growths.at(-1)).toBeLessThan(GROWTH_BYTES_MAX)
+  const instance = await startInstance({ databaseUrl: await temporaryDatabase() })
+  const outcome = await runOutrun(instance, 'outrun', SECONDS)
+  expect(outcome).toMatchObject({ unsent: 0, rejected: 0 })
+  expect(outcome.waits).toBeGreaterThan(0)
+  expect(outcome.bufferedBytesMax).toBeLessThanOrEqual(BUFFER_BYTES_MAX)
+  expect(outcome.rssGrowthBytes).toBeLessThan(GROWTH_BYTES_MAX)
+  const { queen } = testClient(instance.url)
+  await queen.admin.refreshConsumerStats()
+  const { totals } = await queen.admin.getQueue('outrun')
+  expect(totals.total).toBe(outcome.pushed)
 })
 
 test('close() says what it could not send, and what it says can be pushed again', async () => {
